@@ -1,0 +1,1 @@
+//! Approvers: the queue, the terminal, and grants that are signatures.

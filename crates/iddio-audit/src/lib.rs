@@ -1,0 +1,1 @@
+//! The durable log of one home: many processes, one hash chain.

@@ -1,0 +1,1 @@
+//! The vocabulary, the policy engine, the audit chain, and the one pipeline.

@@ -1,0 +1,1 @@
+//! The child-process gateway behind `iddio exec`.

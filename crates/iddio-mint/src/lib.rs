@@ -1,0 +1,1 @@
+//! Keys: the only keeper of private keys.

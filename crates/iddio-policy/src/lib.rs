@@ -1,0 +1,1 @@
+//! Policy files: strict parsing with positions, lint, test, explain.

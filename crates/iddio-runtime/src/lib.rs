@@ -1,0 +1,1 @@
+//! What every gateway needs and none writes twice: the home, identity, the assembled pipeline.

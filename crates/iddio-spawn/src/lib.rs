@@ -1,0 +1,1 @@
+//! The one spawner: an opened program, an allow-listed environment, no shell.

@@ -1,0 +1,1 @@
+//! Every parser as a fuzz target, callable on stable Rust.

@@ -1,0 +1,3 @@
+//! Everything that is not cargo: test, ci, tidy, bench, torture.
+
+fn main() {}
