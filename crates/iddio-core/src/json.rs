@@ -1,0 +1,1 @@
+//! RFC 8785 canonical JSON, the part records use: objects, arrays, strings, integers below 2^53.

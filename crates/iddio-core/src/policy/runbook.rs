@@ -1,0 +1,1 @@
+//! Runbooks: named patterns that are approved in advance.

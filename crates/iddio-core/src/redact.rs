@@ -1,0 +1,1 @@
+//! Takes secrets out of arguments, URLs and headers on the way into a record.

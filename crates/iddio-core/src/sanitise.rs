@@ -1,0 +1,1 @@
+//! Makes attacker-controlled text safe to show in a terminal.
