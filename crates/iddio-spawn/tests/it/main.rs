@@ -1,0 +1,1 @@
+//! The spawner, tried on real programs.
