@@ -9,7 +9,7 @@ use std::fmt;
 use crate::{
     BoxFuture,
     digest::{Canonical, Digest, Encoder},
-    operation::{Effect, OperationId, Operations},
+    operation::{Context, Effect, OperationId, Operations},
     policy::{Decision, FourEyes},
     principal::{Principal, PrincipalId, PrincipalKind},
     tier::{Class, Tier},
@@ -38,6 +38,8 @@ pub struct Ask {
     pub operations: Operations,
     /// What a yes would do, worst first.
     pub effects: Vec<Effect>,
+    /// What else the human should see: directory, inputs, the caller's own words.
+    pub context: Context,
     /// Why a human is asked, and what the answer must satisfy.
     pub decision: Decision,
     /// When it was asked.
@@ -90,6 +92,8 @@ pub struct Grant {
     assurance: Assurance,
     ask: Digest,
     expires: Moment,
+    ticket: Option<String>,
+    statement: Option<Digest>,
 }
 
 /// What an adapter vouches for when it makes a [`Grant`].
@@ -109,6 +113,10 @@ pub struct Vouched {
     pub ask: Digest,
     /// When the yes runs out.
     pub expires: Moment,
+    /// The ask a bounded ticket was given on, where the yes is a ticket's and not the ask's own.
+    pub ticket: Option<String>,
+    /// The digest of the signed statement, where there is one, so that a record leads to it.
+    pub statement: Option<Digest>,
 }
 
 /// Why a yes is not a yes.
@@ -207,13 +215,23 @@ impl Ask {
 
 impl Canonical for Ask {
     fn encode(&self, encoder: &mut Encoder) {
-        let Self { id, principal, action_digest, operations, effects, decision, asked, lapses } =
-            self;
+        let Self {
+            id,
+            principal,
+            action_digest,
+            operations,
+            effects,
+            context,
+            decision,
+            asked,
+            lapses,
+        } = self;
         id.encode(encoder);
         principal.encode(encoder);
         encoder.digest(*action_digest);
         operations.encode(encoder);
         encoder.list(effects);
+        context.encode(encoder);
         decision.encode(encoder);
         asked.encode(encoder);
         lapses.encode(encoder);
@@ -247,8 +265,9 @@ impl Assurance {
 impl Grant {
     /// Vouches for a yes.
     pub fn assertion(vouched: Vouched) -> Self {
-        let Vouched { by, aliases, kind, groups, assurance, ask, expires } = vouched;
-        Self { by, aliases, kind, groups, assurance, ask, expires }
+        let Vouched { by, aliases, kind, groups, assurance, ask, expires, ticket, statement } =
+            vouched;
+        Self { by, aliases, kind, groups, assurance, ask, expires, ticket, statement }
     }
 
     /// Who said yes.
@@ -264,6 +283,16 @@ impl Grant {
     /// When the yes runs out.
     pub fn expires(&self) -> Moment {
         self.expires
+    }
+
+    /// The ask a bounded ticket was given on, if the yes is a ticket's.
+    pub fn ticket(&self) -> Option<&str> {
+        self.ticket.as_deref()
+    }
+
+    /// The digest of the signed statement, if the yes was signed.
+    pub fn statement(&self) -> Option<Digest> {
+        self.statement
     }
 
     fn names(&self) -> impl Iterator<Item = &PrincipalId> {

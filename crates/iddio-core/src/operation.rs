@@ -32,6 +32,11 @@ pub trait Action: Canonical + Send + 'static {
     fn effects(&self) -> Vec<Effect> {
         Vec::new()
     }
+
+    /// Returns what else the human who is asked should see.
+    fn context(&self) -> Context {
+        Context::default()
+    }
 }
 
 /// One or more operations; never none.
@@ -222,6 +227,26 @@ pub struct Effect {
     pub sign: String,
     /// To what, and how. Unsanitised: show it through [`crate::sanitise`].
     pub text: String,
+}
+
+/// What a human who is asked sees besides the operations and their effects.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Context {
+    /// The working directory, as the caller named it.
+    pub directory: Option<RawText>,
+    /// What it reads, with the digests that are held to.
+    pub inputs: Vec<Input>,
+    /// What the caller says about it. Nobody checked it: show it as untrusted.
+    pub explanation: Option<RawText>,
+}
+
+/// Something an operation reads: a plan, a manifest, a script, standard input, a URL.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Input {
+    /// What it is, as the caller named it.
+    pub name: RawText,
+    /// The digest of the bytes that will be read, or `None` if they cannot be bound.
+    pub digest: Option<Digest>,
 }
 
 // === impl OperationId ===
@@ -564,6 +589,23 @@ impl Canonical for Effect {
         encoder.tag(*tier as u8);
         encoder.text(sign);
         encoder.text(text);
+    }
+}
+
+impl Canonical for Context {
+    fn encode(&self, encoder: &mut Encoder) {
+        let Self { directory, inputs, explanation } = self;
+        encoder.option(directory.as_ref());
+        encoder.list(inputs);
+        encoder.option(explanation.as_ref());
+    }
+}
+
+impl Canonical for Input {
+    fn encode(&self, encoder: &mut Encoder) {
+        let Self { name, digest } = self;
+        name.encode(encoder);
+        encoder.option(digest.as_ref());
     }
 }
 

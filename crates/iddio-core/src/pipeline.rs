@@ -38,7 +38,7 @@ use crate::{
         Entry, Outcome, Receipt, Refusal, Subject,
     },
     credential::{CredentialMinter, MintError},
-    operation::{Action, Effect, Operation, OperationId, Operations, action_digest},
+    operation::{Action, Context, Effect, Operation, OperationId, Operations, action_digest},
     policy::{Decision, Evaluation, OverrideVerdict, PolicyEvaluator, Query, Verdict},
     principal::{Identified, Principal},
     recording::{Direction, Recorder, Recording},
@@ -202,7 +202,8 @@ impl<A: Action> Request<A> {
         let action_digest = action_digest(&action);
         let subject = Subject { principal, parent, operations, action_digest };
         let effects = action.effects();
-        Classified { facts: Facts { id, asked, subject, effects }, action }
+        let context = action.context();
+        Classified { facts: Facts { id, asked, subject, effects, context }, action }
     }
 }
 
@@ -452,6 +453,7 @@ struct Facts {
     asked: Moment,
     subject: Subject,
     effects: Vec<Effect>,
+    context: Context,
 }
 
 /// What policy said, and whether it may say so.
@@ -522,6 +524,7 @@ impl Facts {
             action_digest: self.subject.action_digest,
             operations: self.subject.operations.clone(),
             effects: self.effects.clone(),
+            context: self.context.clone(),
             decision,
             asked,
             lapses: asked.plus_millis(wait.min(ASK_MILLIS_MAX)),
