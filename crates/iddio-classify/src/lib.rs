@@ -1,1 +1,3 @@
 //! What an action is, and how dangerous.
+
+pub mod terraform;

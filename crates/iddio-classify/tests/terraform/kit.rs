@@ -1,0 +1,100 @@
+//! Runs the real terraform, and gives names to what tests say often.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use iddio_classify::terraform::{
+    judge::{PlanJudgement, Trust},
+    plan::{self, PlanFacts},
+};
+
+/// A directory with a configuration, and terraform to run in it.
+pub(crate) struct Workspace {
+    directory: tempfile::TempDir,
+    terraform: PathBuf,
+}
+
+/// Returns a workspace, or nothing where the machine is said to have no terraform.
+pub(crate) fn workspace(test: &str, files: &[(&str, &str)]) -> Option<Workspace> {
+    let without = std::env::var("IDDIO_TEST_WITHOUT").unwrap_or_default();
+    if without.split([',', ' ']).any(|name| name == "terraform") {
+        println!("WITHOUT terraform: {test}");
+        return None;
+    }
+    let places = ["/usr/local/bin/terraform", "/usr/bin/terraform", "/bin/terraform"];
+    let found = places.iter().map(PathBuf::from).find(|path| path.is_file());
+    let terraform = found.expect(
+        "this test needs terraform in /usr/local/bin or /usr/bin: \
+         install it, or set IDDIO_TEST_WITHOUT=terraform",
+    );
+    let workspace = Workspace { directory: tempfile::tempdir().unwrap(), terraform };
+    workspace.write(files);
+    workspace.run(&["init"]);
+    Some(workspace)
+}
+
+/// Trusts nothing but what is built in.
+pub(crate) fn nobody() -> Trust {
+    Trust { providers: Vec::new() }
+}
+
+/// Returns tier number, symbol, address and rule of each effect.
+pub(crate) fn lines(judgement: &PlanJudgement) -> Vec<String> {
+    let line = |effect: &iddio_classify::terraform::judge::Effect| {
+        let (tier, symbol) = (effect.tier.number(), effect.symbol);
+        format!("{tier} {symbol} {} {}", effect.address, effect.rule)
+    };
+    judgement.effects.iter().map(line).collect()
+}
+
+impl Workspace {
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(crate) fn write(&self, files: &[(&str, &str)]) {
+        for (name, content) in files {
+            let path = self.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+    }
+
+    /// Runs terraform and returns what it printed.
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        let output = Command::new(&self.terraform)
+            .args(arguments)
+            .arg("-no-color")
+            .current_dir(self.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", self.path())
+            .env("CHECKPOINT_DISABLE", "1")
+            .env("TF_IN_AUTOMATION", "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "terraform {arguments:?}: {text}{errors}");
+        text
+    }
+
+    /// Makes a plan and returns it with what terraform printed.
+    pub(crate) fn plan(&self, arguments: &[&str]) -> (Vec<u8>, String) {
+        let mut all = vec!["plan", "-out=saved"];
+        all.extend(arguments);
+        let text = self.run(&all);
+        (std::fs::read(self.path().join("saved")).unwrap(), text)
+    }
+
+    pub(crate) fn facts(&self, arguments: &[&str]) -> (PlanFacts, String) {
+        let (bytes, text) = self.plan(arguments);
+        (plan::read(&bytes).unwrap(), text)
+    }
+
+    pub(crate) fn apply(&self) {
+        self.run(&["apply", "-auto-approve"]);
+    }
+}
