@@ -6,6 +6,7 @@
 //! `iddio-policy`.
 
 pub mod engine;
+pub mod pattern;
 pub mod runbook;
 
 use std::sync::Arc;
