@@ -35,6 +35,8 @@ fn run(workspace: &Workspace, words: &[String]) -> Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["bench", names @ ..] => bench::run(workspace, names),
+        // What `bench` runs of itself, inside a mount namespace.
+        ["bench-inside", iddio, world] => bench::startup_inside(iddio, world),
         ["ci"] => suite::run(workspace, &Scope::Everything),
         ["docs"] => docs::write(workspace),
         ["provision"] => provision::run(workspace).map(|_| ()),

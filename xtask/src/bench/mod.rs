@@ -1,0 +1,117 @@
+//! `cargo xtask bench`: measure by the measuring rule, and write `docs/performance.md`.
+//!
+//! A row is a ratio to a reference in the same run, an instruction count, a minimum of wall-clock
+//! over many runs, or a count; rates are information. Crates measure themselves in an example
+//! program that prints one JSON row per line; what needs whole programs is measured here.
+//!
+//! What it does not do: fail. A number that misses its goal is printed as one that does.
+
+mod callgrind;
+mod report;
+mod startup;
+
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    process::{self, Workspace},
+    provision,
+};
+
+pub(crate) use startup::inside as startup_inside;
+
+use self::report::Row;
+
+/// A set of benchmarks that run together.
+struct Bench {
+    name: &'static str,
+    run: fn(&Workspace) -> Result<Vec<Row>>,
+}
+
+/// Processes that keep the processors from sleeping, at the lowest priority there is.
+struct Awake(Vec<Child>);
+
+/// Runs the benchmarks named, or all of them. Only a full run writes the document.
+pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<()> {
+    let known: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(*name)) {
+        bail!("no benchmark `{name}`; there are {}", known.join(", "));
+    }
+    provision::references(workspace)?;
+    process::run(workspace.cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    let awake = Awake::begin(workspace)?;
+    let mut rows = Vec::new();
+    for bench in BENCHES.iter().filter(|bench| names.is_empty() || names.contains(&bench.name)) {
+        eprintln!("── {}", bench.name);
+        rows.extend((bench.run)(workspace).with_context(|| bench.name)?);
+    }
+    drop(awake);
+    rows.sort_by_key(Row::order);
+    let report = report::document(workspace, &rows)?;
+    println!("{}", report::table(&rows));
+    match names.is_empty() {
+        true => report::write(workspace, &report),
+        false => Ok(()),
+    }
+}
+
+// === impl Awake ===
+
+impl Awake {
+    fn begin(workspace: &Workspace) -> Result<Self> {
+        let mut spinners = Vec::new();
+        for _ in 0..report::cores() {
+            let mut command = workspace.command("chrt");
+            command.args(["--idle", "0", "sh", "-c", "while :; do :; done"]);
+            let spinner = command.stdin(Stdio::null()).spawn();
+            spinners.push(spinner.context("cannot keep the processors awake: no `chrt`")?);
+        }
+        Ok(Self(spinners))
+    }
+}
+
+impl Drop for Awake {
+    fn drop(&mut self) {
+        for spinner in &mut self.0 {
+            // A spinner that is gone already is what we want.
+            let _ = spinner.kill();
+            let _ = spinner.wait();
+        }
+    }
+}
+
+/// Runs an example program of a crate and reads the rows it prints.
+fn example(workspace: &Workspace, package: &str, name: &str) -> Result<Vec<Row>> {
+    let program = build_example(workspace, package, name)?;
+    let mut command = Command::new(program);
+    command.current_dir(workspace.root());
+    let told = process::output(&mut command)?;
+    told.lines().filter(|line| line.starts_with('{')).map(Row::read).collect()
+}
+
+fn build_example(workspace: &Workspace, package: &str, name: &str) -> Result<std::path::PathBuf> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--release", "--package", package, "--example", name]);
+    process::run(&mut cargo)?;
+    Ok(workspace.target().join("release/examples").join(name))
+}
+
+/// P5 and P6.
+fn audit(workspace: &Workspace) -> Result<Vec<Row>> {
+    example(workspace, "iddio-audit", "bench_audit")
+}
+
+/// P3.
+fn decision(workspace: &Workspace) -> Result<Vec<Row>> {
+    let mut rows = example(workspace, "iddio-policy", "bench_decision")?;
+    let program = build_example(workspace, "iddio-policy", "bench_decision")?;
+    rows.extend(callgrind::decisions(workspace, &program)?);
+    Ok(rows)
+}
+
+const BENCHES: [Bench; 3] = [
+    Bench { name: "audit", run: audit },
+    Bench { name: "decision", run: decision },
+    Bench { name: "exec", run: startup::rows },
+];

@@ -1,0 +1,156 @@
+//! Rows, the table of them, and the document that holds it.
+
+use std::{fs, thread};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::process::{self, Workspace};
+
+/// One line of the table.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// The id on the scoreboard: `P5`.
+    pub(super) id: String,
+    /// What was measured.
+    pub(super) what: String,
+    /// Ours, with its unit.
+    pub(super) ours: String,
+    /// The reference in the same run, with its unit.
+    pub(super) reference: String,
+    /// Ours over the reference, or the reference over ours, as `what` says.
+    pub(super) ratio: String,
+    /// What we aim for.
+    pub(super) goal: String,
+}
+
+// === impl Row ===
+
+impl Row {
+    /// Reads what an example program prints: an object with these members, as text or numbers.
+    pub(super) fn read(line: &str) -> Result<Self> {
+        let json: Value = serde_json::from_str(line).with_context(|| format!("`{line}`"))?;
+        let member = |name: &str| match json.get(name) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number_text(number.as_f64().unwrap_or_default()),
+            _ => String::new(),
+        };
+        let id = member("id");
+        let id = if id.is_empty() { "P?".to_owned() } else { id };
+        Ok(Self {
+            id,
+            what: member("what"),
+            ours: member("ours"),
+            reference: member("reference"),
+            ratio: member("ratio"),
+            goal: member("goal"),
+        })
+    }
+
+    /// Returns what rows are sorted by: the number of the id.
+    pub(super) fn order(&self) -> u32 {
+        let digits: String = self.id.chars().filter(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(u32::MAX)
+    }
+}
+
+/// Returns the rows as a table.
+pub(super) fn table(rows: &[Row]) -> String {
+    let mut lines = vec![
+        "| id | what | ours | reference | ratio | goal |".to_owned(),
+        "|---|---|---|---|---|---|".to_owned(),
+    ];
+    for Row { id, what, ours, reference, ratio, goal } in rows {
+        lines.push(format!("| {id} | {what} | {ours} | {reference} | {ratio} | {goal} |"));
+    }
+    lines.join("\n")
+}
+
+/// Returns the whole document.
+pub(super) fn document(workspace: &Workspace, rows: &[Row]) -> Result<String> {
+    let machine = machine()?;
+    let date = process::output(workspace.command("date").args(["-u", "+%Y-%m-%d"]))?;
+    let table = table(rows);
+    let date = date.trim();
+    Ok(format!(
+        "# Performance\n\n{RULE}\n## Measured on {date}\n\n{machine}\n{AWAKE}\n{table}\n\n{WAITING}"
+    ))
+}
+
+/// Writes the document.
+pub(super) fn write(workspace: &Workspace, text: &str) -> Result<()> {
+    fs::write(workspace.path("docs/performance.md"), text).context("docs/performance.md")
+}
+
+/// Returns how many processors there are.
+pub(super) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Names the machine by what matters, and by nothing that says whose it is.
+fn machine() -> Result<String> {
+    let cpu = fs::read_to_string("/proc/cpuinfo").context("cannot read about the processor")?;
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
+    let model =
+        model.and_then(|rest| rest.split_once(':')).map_or("unknown", |(_, name)| name.trim());
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel: String = kernel.trim().split('-').next().unwrap_or_default().to_owned();
+    let virtualised = if cpu.contains(" hypervisor") { ", virtual" } else { "" };
+    let cores = cores();
+    Ok(format!("Machine: {cores} × {model}{virtualised}, Linux {kernel}.\n"))
+}
+
+fn number_text(number: f64) -> String {
+    match number.abs() {
+        size if 100.0 <= size => format!("{number:.0}"),
+        size if 10.0 <= size => format!("{number:.1}"),
+        _ => format!("{number:.2}"),
+    }
+}
+
+const RULE: &str = "\
+Written by `cargo xtask bench`; do not edit.
+
+On a shared machine the rate and the tail latency of one and the same server spread several times between rounds, and instruction counts do not move at all.
+So a row is one of four things:
+
+- a ratio of processor time per operation to a reference in the same run, interleaved, as medians;
+- an instruction count under callgrind, for pure functions;
+- a ratio of wall-clock *minima* over 60 runs or more, for start-up;
+- a count without noise: allocations, bytes, syncs, system calls.
+
+Absolute times are information and carry over to no other machine.
+No test asserts a time.
+";
+
+const AWAKE: &str = "\
+The processors were kept awake by idle-priority spinners.
+On an idle virtual machine a sync takes one timer tick and every ratio to raw syncs is about ten times larger.
+";
+
+const WAITING: &str = "\
+## Not measured yet
+
+P1, P2, P4, P7, P8 and P10 to P16 measure gateways, the Rego engine, reloads of a running service and the fleet.
+None of them exists yet; the rows appear with what they measure.
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_read_with_text_or_numbers_and_sorted_by_id() {
+        let row = Row::read(r#"{"id": "P10", "what": "x", "ours": 12.345, "ratio": 0.5}"#).unwrap();
+        assert_eq!((row.ours.as_str(), row.ratio.as_str(), row.order()), ("12.3", "0.50", 10));
+        assert!(Row::read("{").is_err());
+    }
+
+    #[test]
+    fn the_machine_is_named_without_saying_whose_it_is() {
+        let machine = machine().unwrap();
+        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        assert!(machine.starts_with("Machine: "));
+        assert!(!machine.contains(host.trim()), "{machine}");
+    }
+}
