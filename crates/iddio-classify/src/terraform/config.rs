@@ -122,8 +122,8 @@ pub enum Fact {
     ProviderProgram {
         /// The provider's local name.
         provider: String,
-        /// The command.
-        command: Text,
+        /// The command and its arguments; the whole expression, if it is written as one.
+        program: Vec<Text>,
     },
     /// Commands run on the resource.
     RemoteExec(Vec<Text>),
@@ -170,8 +170,8 @@ struct Scan<'a> {
     /// Per directory: what local provider names stand for, and which are used.
     sources: BTreeMap<&'a str, BTreeMap<String, ProviderAddress>>,
     used: BTreeSet<(&'a str, String)>,
-    /// Kinds and labels of the blocks of this file.
-    seen: BTreeSet<(String, String)>,
+    /// Where this file has provisioners and what is read.
+    seen: BTreeSet<Position>,
 }
 
 /// Scans configuration files, and the text of a CLI configuration if there is one.
@@ -371,6 +371,11 @@ impl<'a> Scan<'a> {
                 self.find(block.at, &address, Fact::Action);
                 self.inside(block, &address);
             }
+            // Terraform refuses it here; another program may not.
+            "provisioner" => {
+                self.provisioner(block, "");
+                self.inside(block, "");
+            }
             "import" => self.simple(block, Fact::Import, "to"),
             "moved" => self.simple(block, Fact::Moved, "from"),
             "removed" => self.simple(block, Fact::Removed, "from"),
@@ -436,7 +441,7 @@ impl<'a> Scan<'a> {
 
     fn provisioner(&mut self, block: &Block, address: &str) {
         let kind = block.labels.first().map(String::as_str).unwrap_or_default();
-        self.seen.insert(("provisioner".to_owned(), kind.to_owned()));
+        self.seen.insert(block.at);
         let body = &block.body;
         let when = match text_or(body, "when").as_str() {
             "" | "create" => When::Create,
@@ -468,7 +473,7 @@ impl<'a> Scan<'a> {
     fn read(&mut self, block: &Block) {
         let mut labels = block.labels.iter().map(String::as_str);
         let (kind, name) = (labels.next().unwrap_or(""), labels.next().unwrap_or(""));
-        self.seen.insert((block.kind.clone(), kind.to_owned()));
+        self.seen.insert(block.at);
         let address = format!("{}.{kind}.{name}", block.kind);
         self.uses(kind, &block.body);
         self.facts.resources.insert(address.clone());
@@ -497,17 +502,17 @@ impl<'a> Scan<'a> {
         let mut pending = vec![&block.body];
         while let Some(body) = pending.pop() {
             for attribute in &body.attributes {
-                if PROGRAM_ARGUMENTS.contains(&attribute.name.as_str()) {
-                    let (provider, command) = (name.to_owned(), attribute.value.text.clone());
-                    self.find(attribute.at, &address, Fact::ProviderProgram { provider, command });
+                let inside = attribute.value.names.iter().map(String::as_str);
+                let names = std::iter::once(attribute.name.as_str()).chain(inside);
+                if !names.into_iter().any(|name| PROGRAM_ARGUMENTS.contains(&name)) {
+                    continue;
                 }
-                for (member, value) in &attribute.value.members {
-                    if PROGRAM_ARGUMENTS.contains(&member.as_str()) {
-                        let (provider, command) = (name.to_owned(), value.text.clone());
-                        let fact = Fact::ProviderProgram { provider, command };
-                        self.find(attribute.at, &address, fact);
-                    }
+                let mut program = texts(attribute);
+                if attribute.name == "command" {
+                    program.extend(body.attribute("args").map(texts).unwrap_or_default());
                 }
+                let provider = name.to_owned();
+                self.find(attribute.at, &address, Fact::ProviderProgram { provider, program });
             }
             pending.extend(body.blocks.iter().map(|inner| &inner.body));
         }
@@ -637,12 +642,13 @@ impl<'a> Scan<'a> {
 
     fn suspects(&mut self, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         for kind in ["provisioner", "data", "ephemeral"] {
-            for (at, label) in hcl::headers(&text, kind) {
+            for (at, label) in hcl::headers(text, kind) {
                 let dangerous = kind == "provisioner"
                     || matches!(label.as_str(), "external" | "http")
                     || label.contains('\\');
-                if dangerous && !self.seen.contains(&(kind.to_owned(), label.clone())) {
+                if dangerous && !self.seen.contains(&at) {
                     self.find(at, "", Fact::Suspect(format!("{kind} \"{label}\"")));
                 }
             }
@@ -697,10 +703,11 @@ const FILE_FUNCTIONS: [&str; 11] = [
 
 /// Arguments of providers that name a program to run: `exec { command }` of kubernetes and helm,
 /// `credential_process` and its like.
-const PROGRAM_ARGUMENTS: [&str; 6] = [
+const PROGRAM_ARGUMENTS: [&str; 7] = [
     "command",
     "credential_process",
     "credentials_process",
+    "exec",
     "password_command",
     "program",
     "token_command",

@@ -51,6 +51,8 @@ pub(super) struct Expression {
     pub(super) list: Option<Vec<Text>>,
     /// The members, where it is written as an object.
     pub(super) members: Vec<(String, Expression)>,
+    /// Every name that is given a value anywhere inside.
+    pub(super) names: Vec<String>,
     pub(super) calls: Vec<Call>,
 }
 
@@ -173,7 +175,8 @@ pub(super) fn template(source: &str) -> Result<Expression, SyntaxError> {
     let literal = tokens.iter().all(|token| token.kind == Kind::Literal);
     let text =
         if literal { Text::Literal(joined(&tokens)) } else { Text::Expression(source.to_owned()) };
-    Ok(Expression { text, list: None, members: Vec::new(), calls: calls(source, &tokens) })
+    let calls = calls(source, &tokens);
+    Ok(Expression { text, list: None, members: Vec::new(), names: Vec::new(), calls })
 }
 
 /// Returns every place where the raw text looks like the header of a block of this kind, whether or
@@ -361,7 +364,7 @@ fn path_argument(source: &str, tokens: &[Token]) -> PathArgument {
         Kind::CloseQuote,
     ];
     let literal_rest = rest.iter().all(|token| token.kind == Kind::Literal);
-    if shape != expected || !literal_rest || slice(source, &[sequence.clone()]) != "${" {
+    if shape != expected || !literal_rest || slice(source, std::slice::from_ref(sequence)) != "${" {
         return unknown();
     }
     match (word.text.as_str(), which.text.as_str()) {
@@ -447,12 +450,34 @@ fn members_of(source: &str, tokens: &[Token], depth: usize) -> Vec<(String, Expr
         .collect()
 }
 
+/// Returns the names before `=` and `:`, quoted ones too.
+fn names(tokens: &[Token]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (index, token) in tokens.iter().enumerate() {
+        if !matches!(token.kind, Kind::Punctuation(b'=' | b':')) {
+            continue;
+        }
+        let before = tokens.get(..index).unwrap_or_default();
+        match before {
+            [.., name] if name.kind == Kind::Identifier => found.push(name.text.clone()),
+            [.., open, name, close]
+                if open.kind == Kind::OpenQuote && close.kind == Kind::CloseQuote =>
+            {
+                found.push(name.text.clone());
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
 fn expression(source: &str, tokens: &[Token], depth: usize) -> Expression {
     let tokens = trimmed(tokens);
     Expression {
         text: text_of(source, tokens),
         list: list_of(source, tokens),
         members: members_of(source, tokens, depth),
+        names: names(tokens),
         calls: calls(source, tokens),
     }
 }
@@ -920,8 +945,8 @@ const DEPTH_MAX: usize = 128;
 /// itself once for each.
 const BLOCKS_DEPTH_MAX: usize = 64;
 
-/// How deep the members of an object are kept apart; `required_providers` needs one level.
-const MEMBERS_DEPTH_MAX: usize = 2;
+/// How deep the members of an object are kept apart: `kubernetes = { exec = { command = … } }`.
+const MEMBERS_DEPTH_MAX: usize = 3;
 
 /// No block of the language has more than two labels.
 const LABELS_MAX: usize = 4;

