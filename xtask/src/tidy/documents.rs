@@ -36,7 +36,7 @@ pub(super) fn crowded_lines(files: &[File]) -> Vec<Finding> {
         let mut fenced = false;
         for (number, line) in (1..).zip(file.text.lines()) {
             fenced ^= line.trim_start().starts_with("```");
-            let plain = !fenced && !line.starts_with(['|', '#', ' ']);
+            let plain = !fenced && !line.starts_with(['|', '#', ' ', '-']);
             let ends = line.match_indices(". ");
             let sentences = ends.filter(|(at, _)| ends_sentence(line, *at)).count();
             if plain && 0 < sentences {
