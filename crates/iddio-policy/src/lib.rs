@@ -1,1 +1,31 @@
-//! Policy files: strict parsing with positions, lint, test, explain.
+//! Policy files.
+//!
+//! [`load`] reads a policy from YAML or TOML, strictly: an unknown key, protocol, verdict, tier or
+//! class, a scope of another protocol, a bad glob or a duplicate name refuses the whole file, with
+//! line, column and what was expected ([`Diagnostic`]). Both formats become one tree that one reader
+//! reads, so a policy means the same in either.
+//!
+//! INVARIANTS: reading never panics and takes time and memory in proportion to the file; what is
+//! not understood is refused, never skipped; a refused file changes nothing ([`LastGood`]).
+//!
+//! It does no IO: whoever has the bytes calls it. It decides nothing: that is
+//! [`iddio_core::policy::engine`].
+
+mod file;
+mod limits;
+mod load;
+mod model;
+mod reader;
+mod rule;
+mod runbook;
+mod source;
+mod starter;
+mod toml_tree;
+mod tree;
+mod yaml;
+
+pub use limits::FILE_BYTES_MAX;
+pub use load::{Format, LastGood, PolicyError, Reload, load};
+pub use model::{AgentPlaces, Destination, Inspected, Loaded, Places, RulePlaces, Trusted};
+pub use source::{Diagnostic, Position};
+pub use starter::default_policy;
