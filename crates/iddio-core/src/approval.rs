@@ -285,6 +285,12 @@ impl Grant {
         self.expires
     }
 
+    /// Returns how many different people are behind `grants`: two that share any name are one
+    /// person's.
+    pub fn people(grants: &[Self]) -> usize {
+        distinct(grants)
+    }
+
     /// The ask a bounded ticket was given on, if the yes is a ticket's.
     pub fn ticket(&self) -> Option<&str> {
         self.ticket.as_deref()
