@@ -169,7 +169,7 @@ const PURE_NAMES: [&str; 4] =
 const VOUCHERS: [(&str, &[&str]); 3] = [
     ("Grant::assertion", &["crates/iddio-approve/src/ballot.rs"]),
     ("Identified::assertion", &["crates/iddio-runtime/src/identity.rs"]),
-    ("Receipt::assertion", &["crates/iddio-audit/src/sink.rs"]),
+    ("Receipt::assertion", &["crates/iddio-audit/src/chain.rs"]),
 ];
 
 const FUNCTION_LINES_MAX: usize = 70;
