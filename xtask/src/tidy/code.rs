@@ -167,7 +167,10 @@ const PURE_NAMES: [&str; 4] =
 
 /// Who may vouch for what, besides tests.
 const VOUCHERS: [(&str, &[&str]); 3] = [
-    ("Grant::assertion", &["crates/iddio-approve/src/ballot.rs"]),
+    (
+        "Grant::assertion",
+        &["crates/iddio-approve/src/ballot.rs", "crates/iddio-approve/src/queue/put.rs"],
+    ),
     ("Identified::assertion", &["crates/iddio-runtime/src/identity.rs"]),
     ("Receipt::assertion", &["crates/iddio-audit/src/chain.rs"]),
 ];
