@@ -136,6 +136,8 @@ pub enum Fact {
     Suspect(String),
     /// A file that cannot be read.
     Unreadable(String),
+    /// A template inside the tree that was not handed over: it may call any function.
+    UnseenTemplate(String),
 }
 
 /// A provider that the lock file names.
@@ -164,6 +166,9 @@ pub struct ConfigFacts {
 
 struct Scan<'a> {
     facts: ConfigFacts,
+    root: &'a str,
+    /// Templates that are called for, and where first.
+    templates: BTreeMap<String, Position>,
     path: &'a str,
     directory: &'a str,
     catalog: Option<&'static Catalog>,
@@ -174,10 +179,19 @@ struct Scan<'a> {
     seen: BTreeSet<Position>,
 }
 
-/// Scans configuration files, and the text of a CLI configuration if there is one.
+/// Scans configuration files whose paths are relative to the root module, and the text of a CLI
+/// configuration if there is one.
 pub fn scan(sources: &[Source<'_>], cli_config: Option<&[u8]>) -> ConfigFacts {
+    scan_within("", sources, cli_config)
+}
+
+/// Scans configuration files of a tree in which the root module lies at `root`: modules beside it
+/// are then inside the tree. Paths are relative to the tree.
+pub fn scan_within(root: &str, sources: &[Source<'_>], cli_config: Option<&[u8]>) -> ConfigFacts {
     let mut scan = Scan {
         facts: ConfigFacts::default(),
+        root,
+        templates: BTreeMap::new(),
         path: "",
         directory: "",
         catalog: Catalog::compiled(),
@@ -193,6 +207,7 @@ pub fn scan(sources: &[Source<'_>], cli_config: Option<&[u8]>) -> ConfigFacts {
     for source in sources {
         scan.file(source);
     }
+    scan.rendered(sources);
     scan.resolve_providers();
     if let Some(text) = cli_config {
         scan.cli_config(text);
@@ -209,27 +224,66 @@ pub(super) fn join(directory: &str, file: &str) -> String {
     }
 }
 
-/// Reports where a path relative to the root module leads.
-fn reach(directory: &str, path: &str) -> Reach {
-    if path.starts_with(['/', '~', '\\']) || directory.starts_with(['/', '~', '\\']) {
-        return Reach::Outside;
+/// Where a path leads.
+enum Place {
+    Inside(String),
+    Outside,
+    Unknown,
+}
+
+/// Returns where a path relative to a directory of the tree leads.
+fn place(directory: &str, path: &str) -> Place {
+    let absolute = |path: &str| path.starts_with(['/', '~', '\\']);
+    if absolute(path) || absolute(directory) {
+        return Place::Outside;
     }
-    let mut depth = 0_usize;
+    let mut parts = Vec::new();
     for part in directory.split('/').chain(path.split(['/', '\\'])) {
-        depth = match (part, depth.checked_sub(1)) {
-            ("" | ".", _) => depth,
-            ("..", Some(up)) => up,
-            ("..", None) => return Reach::Outside,
-            _ => depth.saturating_add(1),
-        };
+        match part {
+            "" | "." => {}
+            ".." => {
+                if parts.pop().is_none() {
+                    return Place::Outside;
+                }
+            }
+            part => parts.push(part),
+        }
     }
-    Reach::Inside
+    Place::Inside(parts.join("/"))
+}
+
+/// Returns where what follows `${path.module}` or its like leads. Without a separator it names a
+/// sibling of the directory, which evaluation alone would tell.
+fn below(directory: &str, rest: &str) -> Place {
+    match rest.strip_prefix('/') {
+        Some(rest) => place(directory, rest.trim_start_matches('/')),
+        None if rest.is_empty() => place(directory, ""),
+        None => Place::Unknown,
+    }
 }
 
 fn text_or(body: &Body, name: &str) -> Text {
     match body.attribute(name) {
         Some(attribute) => attribute.value.text.clone(),
         None => Text::Literal(String::new()),
+    }
+}
+
+/// Reads the text of an argument as a path.
+fn path_of(text: &Text) -> PathArgument {
+    let expression = match text {
+        Text::Literal(path) => return PathArgument::Literal(path.clone()),
+        Text::Expression(expression) => expression,
+    };
+    let quoted = expression.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let template = quoted.unwrap_or(expression);
+    let plain = |rest: &&str| !rest.contains(['$', '%', '"', '\\']);
+    let module = template.strip_prefix("${path.module}").filter(plain);
+    let root = template.strip_prefix("${path.root}").filter(plain);
+    match (module, root) {
+        (Some(rest), _) => PathArgument::UnderModule(rest.to_owned()),
+        (_, Some(rest)) => PathArgument::UnderRoot(rest.to_owned()),
+        _ => PathArgument::Unknown(expression.clone()),
     }
 }
 
@@ -276,17 +330,6 @@ impl ConfigFacts {
     /// Returns the first file that could not be read, and why.
     pub fn unreadable(&self) -> Option<&Finding> {
         self.findings.iter().find(|finding| matches!(finding.fact, Fact::Unreadable(_)))
-    }
-
-    /// Notes a module of a saved plan that claims to lie where its `path.module` leaves the tree.
-    pub(super) fn note_module_directory(&mut self, directory: &str) {
-        if reach(directory, "") != Reach::Inside {
-            let path = Text::Literal(directory.to_owned());
-            let function = "path.module".to_owned();
-            let fact = Fact::FileFunction { function, path, reach: Reach::Outside };
-            let (at, address) = (Position { line: 0, column: 0 }, String::new());
-            self.findings.push(Finding { path: directory.to_owned(), at, address, fact });
-        }
     }
 }
 
@@ -424,19 +467,54 @@ impl<'a> Scan<'a> {
         if !FILE_FUNCTIONS.contains(&call.name.as_str()) {
             return;
         }
-        let (path, reach) = match &call.path {
-            PathArgument::Literal(path) => (Text::Literal(path.clone()), reach("", path)),
+        self.reads(&call.name, &call.path, call.at, address);
+    }
+
+    /// Something that reads a file of this host.
+    fn reads(&mut self, function: &str, path: &PathArgument, at: Position, address: &str) {
+        let (path, place) = match path {
+            PathArgument::Literal(path) => (Text::Literal(path.clone()), place(self.root, path)),
             PathArgument::UnderRoot(rest) => {
-                (Text::Expression(format!("${{path.root}}{rest}")), below("", rest))
+                (Text::Expression(format!("${{path.root}}{rest}")), below(self.root, rest))
             }
             PathArgument::UnderModule(rest) => {
-                let text = format!("${{path.module}}{rest}");
-                (Text::Expression(text), below(self.directory, rest))
+                (Text::Expression(format!("${{path.module}}{rest}")), below(self.directory, rest))
             }
-            PathArgument::Unknown(text) => (Text::Expression(text.clone()), Reach::Unknown),
+            PathArgument::Unknown(text) => (Text::Expression(text.clone()), Place::Unknown),
         };
-        let function = call.name.clone();
-        self.find(call.at, address, Fact::FileFunction { function, path, reach });
+        let reach = match place {
+            Place::Inside(path) => {
+                if function == "templatefile" {
+                    self.templates.entry(path).or_insert(at);
+                }
+                Reach::Inside
+            }
+            Place::Outside => Reach::Outside,
+            Place::Unknown => Reach::Unknown,
+        };
+        let function = function.to_owned();
+        self.find(at, address, Fact::FileFunction { function, path, reach });
+    }
+
+    /// Looks into the templates that are called for: they call functions too.
+    fn rendered(&mut self, sources: &[Source<'a>]) {
+        for (path, at) in std::mem::take(&mut self.templates) {
+            let same = |source: &&Source<'a>| matches!(place("", source.path), Place::Inside(inside) if inside == path);
+            let Some(source) = sources.iter().find(same) else {
+                self.path = "";
+                self.find(at, "", Fact::UnseenTemplate(path));
+                continue;
+            };
+            (self.path, self.directory) = (source.path, self.root);
+            let text = std::str::from_utf8(source.bytes).ok();
+            match text.filter(|text| text.len() <= FILE_BYTES_MAX).map(hcl::template) {
+                Some(Ok(template)) => {
+                    template.calls.iter().for_each(|call| self.call(call, ""));
+                }
+                Some(Err(error)) => self.unreadable(error.at, &error.to_string()),
+                None => self.unreadable(at, "the template is not readable"),
+            }
+        }
     }
 
     fn provisioner(&mut self, block: &Block, address: &str) {
@@ -486,6 +564,10 @@ impl<'a> Scan<'a> {
                 self.find(block.at, &address, Fact::External(program));
             }
             "http" => self.find(block.at, &address, Fact::Http(text_or(&block.body, "url"))),
+            "local_file" | "local_sensitive_file" => {
+                let path = path_of(&text_or(&block.body, "filename"));
+                self.reads(kind, &path, block.at, &address);
+            }
             // Without a catalog every reading may be one of a secret.
             kind if self.catalog.is_none_or(|catalog| catalog.reads_secret(kind)) => {
                 self.find(block.at, &address, Fact::Secret(kind.to_owned()));
@@ -660,16 +742,6 @@ impl<'a> Scan<'a> {
 enum Syntax {
     Json,
     Native,
-}
-
-/// Reports where a path below a module's directory leads. Without a separator it names a sibling
-/// of the directory, which is judged by where that lies.
-fn below(directory: &str, rest: &str) -> Reach {
-    match rest.strip_prefix('/') {
-        Some(rest) => reach(directory, rest.trim_start_matches('/')),
-        None if rest.is_empty() => reach(directory, ""),
-        None => Reach::Unknown,
-    }
 }
 
 // === impl LockedProvider ===

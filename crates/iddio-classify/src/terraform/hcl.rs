@@ -340,7 +340,10 @@ fn path_argument(source: &str, tokens: &[Token]) -> PathArgument {
     if let Some(literal) = literal(tokens) {
         return PathArgument::Literal(literal);
     }
-    let unknown = || PathArgument::Unknown(slice(source, tokens).to_owned());
+    let unknown = || match slice(source, tokens) {
+        text if text.len() <= PATH_BYTES_MAX => PathArgument::Unknown(text.to_owned()),
+        _ => PathArgument::Unknown("(a long expression)".to_owned()),
+    };
     if let [word, dot, which] = tokens
         && dot.kind == Kind::Punctuation(b'.')
     {
@@ -956,6 +959,9 @@ const ATTRIBUTES_MAX: usize = 4096;
 
 /// How far a block's header is looked for in raw text, between two of its words.
 const HEADER_BYTES_MAX: usize = 4096;
+
+/// The longest expression that is kept where a path is expected: calls nest, and each keeps its own.
+const PATH_BYTES_MAX: usize = 4096;
 
 /// Tokens of one file: a file of the largest size read, at four bytes for each.
 const TOKENS_MAX: usize = 1 << 20;

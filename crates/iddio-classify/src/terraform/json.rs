@@ -43,6 +43,8 @@ enum Level {
     Check,
     Terraform,
     Other,
+    /// Below an argument: its calls are already known.
+    Argument,
 }
 
 fn fill(body: &mut Body, value: &Json, level: Level) -> Result<(), SyntaxError> {
@@ -56,7 +58,7 @@ fn fill(body: &mut Body, value: &Json, level: Level) -> Result<(), SyntaxError> 
                 }
                 match labels_of(name, level) {
                     Some((labels, inner)) => blocks(body, name, &[], labels, inner, value)?,
-                    None => member(body, name, value)?,
+                    None => member(body, name, value, level)?,
                 }
             }
             Ok(())
@@ -118,8 +120,9 @@ fn blocks(
 }
 
 /// Adds what may be an argument or a nested block: JSON does not tell them apart, so it is both.
-fn member(body: &mut Body, name: &str, value: &Json) -> Result<(), SyntaxError> {
-    let attribute = Attribute { name: name.to_owned(), at: NOWHERE, value: expression(value)? };
+fn member(body: &mut Body, name: &str, value: &Json, level: Level) -> Result<(), SyntaxError> {
+    let value_of = if level == Level::Argument { shallow } else { expression };
+    let attribute = Attribute { name: name.to_owned(), at: NOWHERE, value: value_of(value)? };
     body.attributes.push(attribute);
     let objects: Vec<&Json> = match value {
         Json::Object(_) => vec![value],
@@ -128,7 +131,7 @@ fn member(body: &mut Body, name: &str, value: &Json) -> Result<(), SyntaxError> 
     };
     for object in objects {
         let mut inner = Body::default();
-        fill(&mut inner, object, Level::Other)?;
+        fill(&mut inner, object, Level::Argument)?;
         let kind = name.to_owned();
         body.blocks.push(Block { kind, labels: Vec::new(), at: NOWHERE, body: inner });
     }
@@ -152,6 +155,11 @@ fn expression(value: &Json) -> Result<Expression, SyntaxError> {
             Json::Null | Json::Boolean(_) | Json::Number(_) => {}
         }
     }
+    Ok(Expression { names, calls, ..shallow(value)? })
+}
+
+/// Reads a value without looking for what is called inside.
+fn shallow(value: &Json) -> Result<Expression, SyntaxError> {
     let list = match value {
         Json::List(items) => Some(items.iter().map(text_of).collect::<Result<_, _>>()?),
         _ => None,
@@ -167,13 +175,36 @@ fn expression(value: &Json) -> Result<Expression, SyntaxError> {
             .collect::<Result<_, SyntaxError>>()?,
         _ => Vec::new(),
     };
+    let (names, calls) = (Vec::new(), Vec::new());
     Ok(Expression { text: text_of(value)?, list, members, names, calls })
 }
 
 fn text_of(value: &Json) -> Result<Text, SyntaxError> {
     match value {
         Json::Text(text) => Ok(template(text)?.text),
-        value => Ok(Text::Expression(value.to_string())),
+        value => {
+            let mut text = Bounded(String::new());
+            let text = match fmt::write(&mut text, format_args!("{value}")) {
+                Ok(()) => text.0,
+                Err(fmt::Error) => "(a long value)".to_owned(),
+            };
+            Ok(Text::Expression(text))
+        }
+    }
+}
+
+/// Text that grows no further than is shown.
+struct Bounded(String);
+
+// === impl Bounded ===
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len().saturating_add(text.len()) > TEXT_BYTES_MAX {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
     }
 }
 
@@ -306,6 +337,9 @@ impl<'de> Visitor<'de> for Strict {
         Ok(Json::Object(members))
     }
 }
+
+/// The longest value that is kept as text: it is for showing, and each level would keep its own.
+const TEXT_BYTES_MAX: usize = 64 << 10;
 
 /// JSON keeps no positions.
 const NOWHERE: Position = Position { line: 0, column: 0 };

@@ -152,12 +152,17 @@ fn touched(facts: &PlanFacts) -> BTreeSet<(String, Change)> {
 
 /// Reports whether a finding comes into play: a provisioner does only with its resource. One that
 /// belongs to no resource (a `removed` block) always does.
+///
+/// A template counts where it is rendered: what an apply renders anew must come out as planned.
 fn runs(finding: &Finding, touched: &BTreeSet<(String, Change)>) -> bool {
+    if matches!(finding.fact, Fact::UnseenTemplate(_)) {
+        return false;
+    }
     let Provisioning::Yes(when) = finding.fact.provisioning() else { return true };
     let has = |change| touched.contains(&(finding.address.clone(), change));
     let plain = finding.address.split('.').count() == 2;
     match when {
-        _ if !plain || finding.path.ends_with(".json") => true,
+        _ if !plain => true,
         When::Create => has(Change::Create),
         When::Destroy => has(Change::Delete),
         When::Unknown => has(Change::Create) || has(Change::Delete),
@@ -406,6 +411,9 @@ impl<'a> Judge<'a> {
             Fact::Action => sensitive("an action of a provider".to_owned(), "action"),
             Fact::Suspect(header) => {
                 sensitive(format!("text that may be a block: {header}"), "suspect")
+            }
+            Fact::UnseenTemplate(path) => {
+                sensitive(format!("renders `{path}`, which nobody has looked into"), "template")
             }
             Fact::Unreadable(why) => {
                 Some((Tier::UNKNOWN, format!("not readable: {why}"), "unreadable"))

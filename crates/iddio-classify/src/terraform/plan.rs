@@ -135,7 +135,7 @@ pub struct Counts {
 /// How much a plan deletes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Destruction {
-    /// All that is managed.
+    /// All that is managed, or nearly: what a plan says it keeps may have been added to hide it.
     Everything,
     /// Less than that, or nothing.
     Less,
@@ -228,6 +228,12 @@ struct Prior {
 
 /// Reads a saved plan.
 pub fn read(bytes: &[u8]) -> Result<PlanFacts, PlanError> {
+    read_within("", bytes)
+}
+
+/// Reads a saved plan of a root module that lies at `root` inside a tree: modules beside it are then
+/// inside the tree.
+pub fn read_within(root: &str, bytes: &[u8]) -> Result<PlanFacts, PlanError> {
     if bytes.first() == Some(&b'{') {
         return Err(PlanError::Bookmark);
     }
@@ -237,7 +243,7 @@ pub fn read(bytes: &[u8]) -> Result<PlanFacts, PlanError> {
     let previous = entries.remove(STATE_PREVIOUS).ok_or(PlanError::Missing(STATE_PREVIOUS))?;
     let prior = prior_state(&state)?;
     let before = prior_state(&previous)?;
-    let config = embedded_configuration(entries)?;
+    let config = embedded_configuration(root, entries)?;
     let message = wire::read(&plan, &PLAN_MESSAGE)?;
     let version = message.number(1);
     if version != FORMAT_VERSION {
@@ -331,10 +337,12 @@ fn resource_change(message: &Message<'_>) -> Result<ResourceChange, PlanError> {
         Action::Delete | Action::Forget => None,
         _ => values.nth(1),
     };
-    // A value that does not decode is kept as unknown text: what it would raise, it raises.
-    let after = after
-        .flatten()
-        .map(|bytes| Planned(msgpack::read(bytes).unwrap_or(msgpack::Value::Unknown)));
+    let after = after.flatten().map(|bytes| msgpack::read(bytes).map(Planned));
+    let after = match after {
+        Some(None) => return Err(invalid("value", text)),
+        Some(planned) => planned,
+        None => None,
+    };
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let origin = if change.message(5).is_some() { Origin::Imported } else { Origin::Known };
     Ok(ResourceChange {
@@ -421,11 +429,18 @@ fn destruction(facts: &PlanFacts, prior: &Prior) -> Destruction {
     let managed = facts.changes.iter().filter(|change| change.address.mode == Mode::Managed);
     let (deleted, others): (Vec<_>, Vec<_>) =
         managed.partition(|change| change.action == Action::Delete);
-    let kept = others.iter().any(|change| change.action != Action::Forget);
+    let stays = |change: &&&ResourceChange| change.action != Action::Forget;
+    let kept = others.iter().filter(stays).count();
     let deleted: BTreeSet<_> =
         deleted.into_iter().map(|change| (&change.address, &change.deposed)).collect();
-    let all = prior.managed.iter().all(|(address, deposed)| deleted.contains(&(address, deposed)));
-    if !deleted.is_empty() && all && !kept { Destruction::Everything } else { Destruction::Less }
+    let is_kept = |entry: &&(Address, Option<String>)| !deleted.contains(&(&entry.0, &entry.1));
+    let kept = kept.max(prior.managed.iter().filter(is_kept).count());
+    let nearly = deleted.len() >= NEARLY_ALL_MIN && deleted.len() / NEARLY_ALL >= kept;
+    if !deleted.is_empty() && (kept == 0 || nearly) {
+        Destruction::Everything
+    } else {
+        Destruction::Less
+    }
 }
 
 fn prior_state(bytes: &[u8]) -> Result<Prior, PlanError> {
@@ -536,6 +551,7 @@ fn without_user(url: &str) -> Option<String> {
 
 /// Scans what is left of the archive: the configuration, its manifest and the lock file.
 fn embedded_configuration(
+    root: &str,
     mut entries: BTreeMap<String, Vec<u8>>,
 ) -> Result<ConfigFacts, PlanError> {
     let manifest = entries.remove(MANIFEST).ok_or(PlanError::Missing(MANIFEST))?;
@@ -552,14 +568,10 @@ fn embedded_configuration(
             return Err(unexpected().into());
         }
         let directory = directories.get(module).ok_or_else(unexpected)?;
-        files.push((config::join(directory, file), content));
+        files.push((config::join(&config::join(root, directory), file), content));
     }
     let sources: Vec<_> = files.iter().map(|(path, bytes)| Source { path, bytes }).collect();
-    let mut facts = config::scan(&sources, None);
-    for directory in directories.values() {
-        facts.note_module_directory(directory);
-    }
-    Ok(facts)
+    Ok(config::scan_within(root, &sources, None))
 }
 
 /// Returns where each module lies, by its key.
@@ -585,6 +597,12 @@ const STATE_PREVIOUS: &str = "tfstate-prev";
 const MANIFEST: &str = "tfconfig/modules.json";
 const MODULE: &str = "tfconfig/m-";
 const LOCK: &str = ".terraform.lock.hcl";
+
+/// One kept for so many deleted is as good as nothing kept.
+const NEARLY_ALL: usize = 10;
+
+/// Below so many deletes, keeping one is keeping something.
+const NEARLY_ALL_MIN: usize = 10;
 
 /// The version of the format that Terraform 0.14 to 1.15 and OpenTofu write.
 const FORMAT_VERSION: u64 = 3;

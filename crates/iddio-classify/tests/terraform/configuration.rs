@@ -175,6 +175,49 @@ fn a_file_function_is_judged_by_where_its_path_leads() {
 }
 
 #[test]
+fn modules_beside_the_root_are_inside_a_tree_that_holds_both() {
+    let shared = "locals {\n  a = file(\"${path.module}/a.txt\")\n  b = file(\"b.txt\")\n}\n";
+    let reaches = |facts: config::ConfigFacts| {
+        let reach = |finding: config::Finding| match finding.fact {
+            Fact::FileFunction { reach, .. } => reach,
+            other => panic!("{other:?}"),
+        };
+        facts.findings.into_iter().map(reach).collect::<Vec<_>>()
+    };
+    let alone = scan(&[("../../modules/m/main.tf", shared)]);
+    assert_eq!(reaches(alone), [Reach::Outside, Reach::Inside]);
+    let source = Source { path: "live/prod/../../modules/m/main.tf", bytes: shared.as_bytes() };
+    let within = config::scan_within("live/prod", &[source], None);
+    assert_eq!(reaches(within), [Reach::Inside, Reach::Inside]);
+}
+
+#[test]
+fn templates_are_looked_into() {
+    let main = "locals {\n  a = templatefile(\"${path.module}/./x.tpl\", {})\n}\n";
+    let tier = |files: &[(&str, &str)]| judge::config(&scan(files), Use::Evaluate, &nobody()).tier;
+    assert_eq!(tier(&[("main.tf", main), ("x.tpl", "hello \"${name}\"\n")]), Tier::Observe);
+    assert_eq!(tier(&[("main.tf", main), ("x.tpl", "${file(\"/etc/passwd\")}")]), Tier::Sensitive);
+    assert_eq!(tier(&[("main.tf", main), ("x.tpl", "${")]), Tier::UNKNOWN);
+    assert_eq!(tier(&[("main.tf", main)]), Tier::Sensitive);
+}
+
+#[test]
+fn a_local_file_is_judged_by_where_its_path_leads() {
+    let table = [
+        ("\"a.txt\"", Reach::Inside),
+        ("\"${path.module}/a.txt\"", Reach::Inside),
+        ("\"/etc/shadow\"", Reach::Outside),
+        ("\"${path.module}/../a\"", Reach::Outside),
+        ("var.x", Reach::Unknown),
+    ];
+    for (path, expected) in table {
+        let found = facts(&format!("data \"local_file\" \"x\" {{\n  filename = {path}\n}}\n"));
+        let [Fact::FileFunction { reach, .. }] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(*reach, expected, "{path}");
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_said_and_unknown() {
     let deep = format!("a = {}1{}", "[".repeat(500), "]".repeat(500));
     let templates = format!("a = {}1{}", "\"${".repeat(500), "}\"".repeat(500));

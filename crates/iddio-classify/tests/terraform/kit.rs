@@ -65,9 +65,12 @@ impl Workspace {
 
     /// Runs terraform and returns what it printed.
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        // The flag goes behind the command, which is of two words here.
+        let words = if arguments[0] == "workspace" { 2 } else { 1 };
         let output = Command::new(&self.terraform)
-            .args(arguments)
+            .args(&arguments[..words])
             .arg("-no-color")
+            .args(&arguments[words..])
             .current_dir(self.path())
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
@@ -135,4 +138,50 @@ pub(crate) fn edit(bytes: &[u8], name: &str, change: impl FnOnce(&[u8]) -> Vec<u
 pub(crate) fn vector(name: &str) -> Vec<u8> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/terraform");
     std::fs::read(directory.join(name)).unwrap()
+}
+
+/// A change of a plan that is written by hand.
+pub(crate) struct Crafted<'a> {
+    pub(crate) address: &'a str,
+    pub(crate) provider: &'a str,
+    pub(crate) action: u8,
+    /// The planned value, as text members of an object.
+    pub(crate) after: &'a [(&'a str, &'a str)],
+}
+
+/// Makes a plan of these changes, on an empty state.
+pub(crate) fn crafted(changes: &[Crafted<'_>]) -> Vec<u8> {
+    edit(&vector("create.tfplan"), "tfplan", |_| {
+        let mut plan = vec![0x08, 3];
+        for change in changes {
+            let mut value = vec![0x80 | u8::try_from(change.after.len()).unwrap()];
+            for text in change.after.iter().flat_map(|(name, text)| [name, text]) {
+                value.extend([0xd9, u8::try_from(text.len()).unwrap()]);
+                value.extend(text.as_bytes());
+            }
+            let value = field(2, &field(1, &value));
+            // An update has the value before it first.
+            let before = if change.action == 1 { Vec::new() } else { field(2, &field(1, &[0xc0])) };
+            let body = [vec![0x08, change.action], before, value].concat();
+            let provider = format!("provider[\"{}\"]", change.provider);
+            let parts = [
+                field(8, provider.as_bytes()),
+                field(9, &body),
+                field(13, change.address.as_bytes()),
+            ];
+            plan.extend(field(3, &parts.concat()));
+        }
+        let backend = [field(1, b"local"), field(3, b"default")].concat();
+        plan.extend(field(13, &backend));
+        plan
+    })
+}
+
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len();
+    let length = match u8::try_from(length).unwrap_or(u8::MAX) {
+        short @ 0..=0x7f => vec![short],
+        _ => vec![(length & 0x7f) as u8 | 0x80, u8::try_from(length >> 7).unwrap()],
+    };
+    [vec![number << 3 | 2], length, content.to_vec()].concat()
 }

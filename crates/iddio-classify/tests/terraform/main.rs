@@ -7,9 +7,11 @@
     reason = "helpers of tests fail by panicking, as tests do"
 )]
 
+mod address;
 mod archive;
 mod configuration;
 mod damage;
+mod judged;
 mod kit;
 mod oracle;
 mod real;

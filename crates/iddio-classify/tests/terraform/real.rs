@@ -187,6 +187,18 @@ fn a_hand_edited_plan_that_names_a_provider_of_its_own_is_shown_and_runs_nothing
 }
 
 #[test]
+fn a_plan_packed_anew_is_still_one_for_terraform() {
+    let test = "a_plan_packed_anew_is_still_one_for_terraform";
+    let Some(workspace) = workspace(test, &[("main.tf", TWO)]) else { return };
+    let (bytes, _) = workspace.plan(&[]);
+    let packed = kit::rezip(&kit::unzip(&bytes));
+    std::fs::write(workspace.path().join("packed"), &packed).unwrap();
+    let shown = workspace.run(&["show", "packed"]);
+    assert!(shown.contains("Plan: 2 to add"), "{shown}");
+    assert_eq!(plan::read(&packed).unwrap().counts.add, 2);
+}
+
+#[test]
 fn the_backend_comes_from_the_plan_and_not_from_what_lies_around() {
     let test = "the_backend_comes_from_the_plan_and_not_from_what_lies_around";
     let Some(workspace) = workspace(test, &[("main.tf", TWO)]) else { return };

@@ -1,0 +1,125 @@
+//! Plans written by hand, for types whose providers are not at hand.
+
+use iddio_classify::terraform::{
+    judge::{self, Trust, TrustedProvider},
+    plan,
+};
+
+use crate::kit::{Crafted, crafted, lines};
+
+const AWS: &str = "registry.terraform.io/hashicorp/aws";
+const GOOGLE: &str = "registry.terraform.io/hashicorp/google";
+const KUBERNETES: &str = "registry.terraform.io/hashicorp/kubernetes";
+const OTHER: &str = "registry.example.com/team/other";
+
+fn trust() -> Trust {
+    let source = "hashicorp/*".to_owned();
+    Trust { providers: vec![TrustedProvider { source, hashes: Vec::new() }] }
+}
+
+/// Returns tier and rule of the worst effect that is not about the provider itself.
+fn worst(change: Crafted<'_>) -> (u8, String) {
+    // Something is kept, so that a delete is not one of everything.
+    let kept = Crafted { address: "aws_vpc.kept", provider: AWS, action: 0, after: &[] };
+    let facts = plan::read(&crafted(&[change, kept])).unwrap();
+    let judgement = judge::plan(&facts, &trust());
+    let effect = judgement.effects.iter().find(|effect| effect.rule != "untrusted-provider");
+    let effect = effect.expect("a change has an effect");
+    assert!(judgement.tier >= effect.tier);
+    assert_eq!(effect.class.is_some(), effect.tier.number() == 4, "{}", effect.rule);
+    (effect.tier.number(), effect.rule.clone())
+}
+
+#[test]
+fn a_change_is_worth_what_its_type_and_its_value_are() {
+    type Row<'a> = (&'a str, &'a str, u8, &'a [(&'a str, &'a str)], u8, &'a str);
+    let admin = ("policy_arn", "arn:aws:iam::aws:policy/AdministratorAccess");
+    let reads = ("policy_arn", "arn:aws:iam::aws:policy/ReadOnlyAccess");
+    let all = ("policy", "{\"Statement\":[{\"Action\":\"*\",\"Effect\":\"Allow\"}]}");
+    let table: &[Row<'_>] = &[
+        ("aws_iam_role_policy_attachment.a", AWS, 1, &[admin], 4, "exposure.administrator"),
+        ("aws_iam_role_policy_attachment.a", AWS, 1, &[reads], 3, "aws.identity"),
+        ("aws_iam_policy.a", AWS, 3, &[all], 4, "exposure.any-action"),
+        ("aws_iam_access_key.a", AWS, 1, &[], 4, "aws.credential"),
+        ("aws_instance.a", AWS, 1, &[], 2, "aws.compute"),
+        ("aws_instance.a", AWS, 5, &[], 4, "aws.compute"),
+        ("aws_instance.a", AWS, 6, &[], 4, "aws.compute"),
+        ("aws_db_instance.a", AWS, 7, &[], 4, "aws.data"),
+        ("aws_s3_object.a", AWS, 1, &[], 2, "floor"),
+        ("aws_s3_object.a", AWS, 5, &[], 3, "floor"),
+        ("aws_s3_bucket_acl.a", AWS, 1, &[("acl", "public-read")], 4, "exposure.acl"),
+        ("aws_cloudtrail.a", AWS, 3, &[], 4, "aws.audit-trail"),
+        ("aws_security_group.a", AWS, 3, &[("cidr_blocks", "10.0.0.0/8")], 3, "aws.network-path"),
+        (
+            "google_project_iam_member.a",
+            GOOGLE,
+            1,
+            &[("role", "roles/viewer")],
+            3,
+            "google.identity",
+        ),
+        ("google_project_iam_member.a", GOOGLE, 1, &[("role", "roles/owner")], 4, "exposure.owner"),
+        (
+            "google_storage_bucket_iam_member.a",
+            GOOGLE,
+            1,
+            &[("member", "allUsers")],
+            4,
+            "exposure.everyone",
+        ),
+        ("kubernetes_namespace.a", KUBERNETES, 1, &[], 4, "kubernetes.control"),
+        ("kubernetes_secret_v1.a", KUBERNETES, 3, &[], 3, "kubernetes.secret"),
+        ("kubernetes_deployment.a", KUBERNETES, 3, &[], 2, "kubernetes.object"),
+        ("other_thing.a", OTHER, 1, &[], 3, "unknown-provider"),
+        ("other_thing.a", OTHER, 3, &[], 3, "unknown-provider"),
+        ("other_thing.a", OTHER, 5, &[], 3, "unknown-provider"),
+        ("aws_instance.a", AWS, 8, &[], 3, "forget"),
+        ("aws_instance.a", AWS, 9, &[], 3, "forget"),
+        ("data.aws_ami.a", AWS, 2, &[], 0, "read"),
+        ("data.aws_ssm_parameter.a", AWS, 2, &[], 3, "read"),
+        ("aws_instance.a", AWS, 2, &[], 4, "read"),
+    ];
+    for (address, provider, action, after, tier, rule) in table {
+        let change = Crafted { address, provider, action: *action, after };
+        let (got, by) = worst(change);
+        assert_eq!((got, by.as_str()), (*tier, *rule), "{address} {action}");
+    }
+}
+
+#[test]
+fn the_worst_comes_first() {
+    let change = |address, action| Crafted { address, provider: AWS, action, after: &[] };
+    let changes = [
+        change("aws_instance.new", 1),
+        change("aws_s3_object.old", 5),
+        change("aws_db_instance.old", 5),
+        change("aws_iam_role.r", 1),
+    ];
+    let facts = plan::read(&crafted(&changes)).unwrap();
+    let judgement = judge::plan(&facts, &trust());
+    let expected = [
+        "4 - aws_db_instance.old aws.data",
+        "3 - aws_s3_object.old floor",
+        "3 + aws_iam_role.r aws.identity",
+        "2 + aws_instance.new aws.compute",
+    ];
+    assert_eq!(lines(&judgement), expected);
+    assert_eq!(judgement.summary, "2 to add, 0 to change, 2 to destroy");
+}
+
+#[test]
+fn keeping_one_thing_for_show_does_not_hide_a_destroy_of_the_rest() {
+    let addresses: Vec<_> = (0..20).map(|n| format!("aws_s3_object.a[{n}]")).collect();
+    let delete = |address: &'static str| Crafted { address, provider: AWS, action: 5, after: &[] };
+    let mut changes: Vec<_> =
+        addresses.iter().map(|address| delete(address.clone().leak())).collect();
+    changes.push(Crafted { address: "terraform_data.kept", provider: AWS, action: 0, after: &[] });
+    let facts = plan::read(&crafted(&changes)).unwrap();
+    assert_eq!(facts.destruction, plan::Destruction::Everything);
+    for index in 0..2 {
+        let address = format!("terraform_data.also[{index}]").leak();
+        changes.push(Crafted { address, provider: AWS, action: 0, after: &[] });
+    }
+    let facts = plan::read(&crafted(&changes)).unwrap();
+    assert_eq!(facts.destruction, plan::Destruction::Less);
+}
