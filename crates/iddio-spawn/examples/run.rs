@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use iddio_spawn::{
-    Arguments, Environment, Limits, Output, RunTime, SPOOL_BYTES_MAX, SealedInput, Spawn, Stdin,
-    Supervisor, ToolPath, WorkingDirectory,
+    Arguments, Environment, Limits, Output, Program, RunTime, SPOOL_BYTES_MAX, SealedInput, Spawn,
+    Stdin, Supervisor, ToolPath, WorkingDirectory,
 };
 
 /// What the command line says.
@@ -23,9 +23,21 @@ struct Plan {
     limits: Limits,
     /// Runs between opening the program and starting it.
     meanwhile: Option<OsString>,
+    /// What becomes of the run once it has started.
+    then: Then,
+    /// How often it runs, until one does not exit with zero.
+    times: u32,
     pid_file: Option<PathBuf>,
     report: Option<PathBuf>,
     spool: bool,
+}
+
+/// What becomes of a run once it has started.
+#[derive(Clone, Copy)]
+enum Then {
+    Cancel,
+    Drop,
+    Wait,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -35,8 +47,11 @@ fn main() -> anyhow::Result<ExitCode> {
         environment: Environment::empty(),
         input: None,
         keep: None,
-        limits: Limits::unlimited(),
+        // A test that fails leaves nothing behind for long.
+        limits: Limits::at_most(Duration::from_secs(120)),
         meanwhile: None,
+        then: Then::Wait,
+        times: 1,
         pid_file: None,
         report: None,
         spool: false,
@@ -63,6 +78,9 @@ impl Plan {
             }
             Some("--give") => self.input = Some(SealedInput::of(text.as_bytes())?),
             Some("--grace-ms") => self.limits.term_grace = Duration::from_millis(text.parse()?),
+            Some("--then") if text == "cancel" => self.then = Then::Cancel,
+            Some("--then") if text == "drop" => self.then = Then::Drop,
+            Some("--times") => self.times = text.parse()?,
             Some("--keep") => self.keep = Some(text.parse()?),
             Some("--limit-ms") => {
                 self.limits.run_time = RunTime::AtMost(Duration::from_millis(text.parse()?))
@@ -79,7 +97,9 @@ impl Plan {
         Ok(())
     }
 
-    fn run(self, name: &OsStr, rest: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    fn run(mut self, name: &OsStr, rest: Vec<OsString>) -> anyhow::Result<ExitCode> {
+        let mut supervisor = Supervisor::install()?;
+        anyhow::ensure!(Supervisor::install().is_err(), "a second supervisor");
         let program = match ToolPath::system().find(name) {
             Ok(program) => program,
             Err(error) => return Ok(refuse(&error, error.exit_code())),
@@ -89,21 +109,34 @@ impl Plan {
                 std::process::Command::new("/bin/sh").arg("-c").arg(script).status()?.success()
             );
         }
-        let input = match self.spool {
-            true => Some(SealedInput::spool(std::io::stdin().lock(), SPOOL_BYTES_MAX)?),
-            false => self.input,
-        };
-        let placed = |argument: OsString| match &input {
+        if self.spool {
+            self.input = Some(SealedInput::spool(std::io::stdin().lock(), SPOOL_BYTES_MAX)?);
+        }
+        let placed = |argument: OsString| match &self.input {
             Some(input) if argument == "@INPUT" => input.path().into_os_string(),
             _ => argument,
         };
         let arguments = Arguments::new(name, rest.into_iter().map(placed))?;
+        for _ in 1..self.times {
+            let code = self.once(&mut supervisor, &program, &arguments)?;
+            if code != 0 {
+                return Ok(ExitCode::from(code));
+            }
+        }
+        self.once(&mut supervisor, &program, &arguments).map(ExitCode::from)
+    }
+
+    fn once(
+        &self,
+        supervisor: &mut Supervisor,
+        program: &Program,
+        arguments: &Arguments,
+    ) -> anyhow::Result<u8> {
         let directory = WorkingDirectory::open(&self.directory)?;
-        let mut supervisor = Supervisor::install()?;
-        let inputs: Vec<_> = input.iter().collect();
+        let inputs: Vec<_> = self.input.iter().collect();
         let started = supervisor.start(Spawn {
-            program: &program,
-            arguments: &arguments,
+            program,
+            arguments,
             environment: &self.environment,
             directory: &directory,
             inputs: &inputs,
@@ -112,12 +145,20 @@ impl Plan {
             stderr: Output::Inherit,
             limits: self.limits,
         });
-        let running = match started {
+        let mut running = match started {
             Ok(running) => running,
-            Err(error) => return Ok(refuse(&error, error.exit_code())),
+            Err(error) => {
+                refuse(&error, 0);
+                return Ok(error.exit_code());
+            }
         };
         if let Some(path) = &self.pid_file {
             write_whole(path, &running.pid().to_string())?;
+        }
+        match self.then {
+            Then::Cancel => running.canceller()?.cancel()?,
+            Then::Drop => return Ok(0),
+            Then::Wait => {}
         }
         let ended = running.wait()?;
         if let Some(path) = &self.report {
@@ -128,7 +169,7 @@ impl Plan {
             )?;
         }
         std::io::stdout().write_all(&ended.stdout)?;
-        Ok(ExitCode::from(ended.status.exit_code()))
+        Ok(ended.status.exit_code())
     }
 }
 

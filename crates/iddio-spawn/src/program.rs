@@ -1,7 +1,8 @@
 //! A program, opened once and held.
 //!
-//! INVARIANT: what was opened is what runs. The file is held by descriptor and executed through it; a change
-//! of the file itself between opening and running is noticed by its change time and refused.
+//! INVARIANT: what was opened is what runs. The file is held by descriptor and executed through it, whatever has its
+//! name by then. A file written to in place after it was hashed does not run: where its change time moved, which
+//! losing its name does too, its content is hashed again.
 //!
 //! It does not judge: who may write the file, and what interpreter a script names, are told to the caller.
 //! Access control lists and mount options are not looked at. The interpreter of a script is found by the
@@ -31,7 +32,14 @@ pub struct Program {
     group: u32,
     mode: u32,
     interpreter: Option<Interpreter>,
-    sha256: OnceLock<[u8; 32]>,
+    hashed: OnceLock<Hashed>,
+}
+
+/// A hash and the file as it was when it had it.
+#[derive(Clone, Copy, Debug)]
+struct Hashed {
+    sha256: [u8; 32],
+    identity: Identity,
 }
 
 /// What tells a file apart from every other and from its own past; the key under which a hash may be kept.
@@ -183,7 +191,7 @@ impl Program {
             group: metadata.gid(),
             mode: metadata.mode(),
             interpreter,
-            sha256: OnceLock::new(),
+            hashed: OnceLock::new(),
         })
     }
 
@@ -219,29 +227,20 @@ impl Program {
 
     /// Returns the SHA-256 of its content, reading it the first time.
     ///
-    /// A file that changes while it is read, or that changed since it was opened, has no hash.
+    /// A file that changes while it is read, or that was written to since it was opened, has no hash.
     pub fn sha256(&self) -> Result<[u8; 32], HashError> {
-        if let Some(known) = self.sha256.get() {
-            return Ok(*known);
+        if let Some(known) = self.hashed.get() {
+            return Ok(known.sha256);
         }
-        let failed = |source| HashError::System { path: self.path.clone(), source };
-        let mut hash = Sha256::new();
-        let mut buffer = vec![0; READ_BYTES];
-        let mut offset = 0;
-        loop {
-            let count = match self.file.read_at(&mut buffer, offset) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(failed(error)),
-            };
-            hash.update(buffer.get(..count).unwrap_or_default());
-            offset = offset.saturating_add(count as u64);
-        }
-        if offset != self.identity.size || !self.is_unchanged().map_err(failed)? {
-            return Err(HashError::Changed(self.path.clone()));
-        }
-        Ok(*self.sha256.get_or_init(|| hash.finalize().into()))
+        let hashed = self.hash()?;
+        Ok(self.hashed.get_or_init(|| hashed).sha256)
+    }
+
+    /// Takes the hash that the caller kept under [`Program::identity`], so that it need not be read again.
+    ///
+    /// A hash that is known already stays.
+    pub fn recall_sha256(&self, sha256: [u8; 32]) {
+        self.hashed.get_or_init(|| Hashed { sha256, identity: self.identity });
     }
 
     /// Returns who besides root and its owner could replace or change it.
@@ -275,9 +274,51 @@ impl Program {
         descriptor_path(self.file.as_fd())
     }
 
-    /// Says whether the opened file is still as it was when opened.
-    pub(crate) fn is_unchanged(&self) -> io::Result<bool> {
-        Ok(Identity::of(&self.file.metadata()?) == self.identity)
+    /// Says whether the opened file holds what it held when it was hashed or, never hashed, when it was opened.
+    pub(crate) fn is_unchanged(&self) -> Result<bool, HashError> {
+        let known = self.hashed.get();
+        let now = self.look()?;
+        if now == known.map_or(self.identity, |known| known.identity) {
+            return Ok(true);
+        }
+        match known {
+            None => Ok(now.content() == self.identity.content()),
+            Some(known) => match self.hash() {
+                Ok(hashed) => Ok(hashed.sha256 == known.sha256),
+                Err(HashError::Changed(_)) => Ok(false),
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    fn hash(&self) -> Result<Hashed, HashError> {
+        let failed = |source| HashError::System { path: self.path.clone(), source };
+        let identity = self.look()?;
+        let mut hash = Sha256::new();
+        let mut buffer = vec![0; READ_BYTES];
+        let mut offset = 0;
+        loop {
+            let count = match self.file.read_at(&mut buffer, offset) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            hash.update(buffer.get(..count).unwrap_or_default());
+            offset = offset.saturating_add(count as u64);
+        }
+        let steady = offset == identity.size && self.look()? == identity;
+        if !steady || identity.content() != self.identity.content() {
+            return Err(HashError::Changed(self.path.clone()));
+        }
+        Ok(Hashed { sha256: hash.finalize().into(), identity })
+    }
+
+    fn look(&self) -> Result<Identity, HashError> {
+        match self.file.metadata() {
+            Ok(metadata) => Ok(Identity::of(&metadata)),
+            Err(source) => Err(HashError::System { path: self.path.clone(), source }),
+        }
     }
 }
 
@@ -301,6 +342,11 @@ impl Identity {
             modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
         }
+    }
+
+    /// What stays when a file loses or gains a name or a permission, and moves when it is written to.
+    fn content(&self) -> (u64, i128) {
+        (self.size, self.modified_ns)
     }
 }
 
@@ -445,12 +491,12 @@ mod tests {
     use super::*;
 
     /// An interpreter and its argument.
-    type Line = (&'static str, Option<&'static str>);
+    type Line = Result<Option<(&'static str, Option<&'static str>)>, Unfit>;
 
     #[test]
     fn an_interpreter_line_is_read_as_the_kernel_reads_it() {
         let long = [b"#!/bin/sh ".as_slice(), &[b'a'; 300]].concat();
-        let cases: [(&[u8], Result<Option<Line>, Unfit>); 12] = [
+        let cases: [(&[u8], Line); 12] = [
             (b"", Ok(None)),
             (b"\x7fELF", Ok(None)),
             (b"#!/bin/sh\n", Ok(Some(("/bin/sh", None)))),

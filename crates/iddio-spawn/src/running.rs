@@ -275,6 +275,12 @@ impl<'s> Running<'s> {
         match arrived.sender {
             Sender::Outside => self.pass_on(arrived.signal),
             Sender::Process(pid) if !tree::is_below(pid) => self.pass_on(arrived.signal),
+            // A terminal that hangs up tells its session leader only, and leaves the rest to it.
+            Sender::Kernel
+                if arrived.signal == Signal::HUP.as_raw() && getsid(None) == Ok(getpid()) =>
+            {
+                self.pass_on(arrived.signal)
+            }
             Sender::Kernel | Sender::Process(_) => Ok(()),
         }
     }

@@ -5,7 +5,8 @@
 //! a child in a group of its own would need the terminal handed to it, and `iddio exec -- kubectl get pods |
 //! less` would stop `less` in the background. It follows that:
 //! - What the terminal sends (Ctrl-C, Ctrl-\, Ctrl-Z, window changes, hang-up) reaches the child by itself. This
-//!   process catches it too, lives on, and passes nothing on: the kernel says that the kernel sent it.
+//!   process catches it too, lives on, and passes nothing on: the kernel says that the kernel sent it. Only a hang-up
+//!   is told to the leader of the session alone, so as leader this process passes it on.
 //! - What another process sends to this one (`kill PID`, a supervisor, `docker stop`) is passed on to the child,
 //!   unless it comes from below: a child that signals its whole group has reached itself already.
 //! - When the child stops and there is a terminal, this process stops, so that the shell takes over; continued by
@@ -37,7 +38,7 @@ use rustix::thread::set_no_new_privs;
 use thiserror::Error;
 
 use crate::clock::since_boot;
-use crate::program::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, FIRST_FREE, Program, shown};
+use crate::program::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, FIRST_FREE, HashError, Program, shown};
 use crate::request::{Output, Spawn, Stdin};
 use crate::running::{Running, Start, Tap};
 use crate::signals::{Arrived, Signals};
@@ -83,6 +84,9 @@ pub enum SpawnError {
         /// What the system said.
         source: io::Error,
     },
+    /// The program could not be looked at again.
+    #[error(transparent)]
+    Unreadable(HashError),
     /// The system failed before the program was reached.
     #[error("no child could be started")]
     System(#[from] io::Error),
@@ -125,7 +129,7 @@ impl Supervisor {
         if let Some(signal) = self.signals.take().iter().find_map(interrupt) {
             return Err(SpawnError::Interrupted { signal });
         }
-        if !spawn.program.is_unchanged()? {
+        if !spawn.program.is_unchanged().map_err(SpawnError::Unreadable)? {
             return Err(SpawnError::Changed(spawn.program.path().to_owned()));
         }
         set_no_new_privs(true).map_err(io::Error::from)?;
@@ -199,7 +203,9 @@ impl SpawnError {
     /// Returns the code a wrapper exits with, as `env` does.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Changed(_) | Self::NotExecutable { .. } => EXIT_NOT_EXECUTABLE,
+            Self::Changed(_) | Self::NotExecutable { .. } | Self::Unreadable(_) => {
+                EXIT_NOT_EXECUTABLE
+            }
             Self::Interrupted { signal } => crate::Status::Signalled(*signal).exit_code(),
             Self::LoaderNotFound(_) => EXIT_NOT_FOUND,
             Self::System(_) => EXIT_UNAVAILABLE,

@@ -1,1 +1,15 @@
 //! The spawner, tried on real programs.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a helper of tests fails the test"
+)]
+
+mod kit;
+mod opening;
+mod running;
+mod sealed;
+mod signals;
+mod terminal;

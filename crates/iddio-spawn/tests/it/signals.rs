@@ -1,0 +1,92 @@
+//! Signals without a terminal.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use crate::kit::{number_in, read_until, run, send, state, until};
+
+#[test]
+fn a_signal_sent_to_the_wrapper_reaches_the_child_once() {
+    let cases = [
+        (Signal::TERM, "TERM"),
+        (Signal::HUP, "HUP"),
+        (Signal::INT, "INT"),
+        (Signal::QUIT, "QUIT"),
+        (Signal::USR1, "USR1"),
+        (Signal::USR2, "USR2"),
+        (Signal::ALARM, "ALRM"),
+        (Signal::WINCH, "WINCH"),
+        (Signal::CONT, "CONT"),
+    ];
+    for (signal, name) in cases {
+        // A second signal, sent once the first was heard, ends it: the first was heard once.
+        let last = if name == "TERM" { "HUP" } else { "TERM" };
+        let script = format!(
+            "trap 'echo heard' {name}; trap 'echo end; exit 7' {last}; echo up; while :; do sleep 0.02; done"
+        );
+        let mut child = run().args(["--", "sh", "-c", &script]).spawn().unwrap();
+        read_until(&mut child, "up");
+        send(child.id(), signal);
+        read_until(&mut child, "heard");
+        send(child.id(), if last == "HUP" { Signal::HUP } else { Signal::TERM });
+        assert_eq!(read_until(&mut child, "end"), "end\n", "{name}");
+        assert_eq!(child.wait().unwrap().code(), Some(7), "{name}");
+    }
+}
+
+#[test]
+fn a_child_that_signals_its_group_is_not_told_again() {
+    let script = "trap 'echo heard' TERM; kill -TERM 0; read x; echo end; exit 7";
+    // A group of its own, lest the signal reach the tests.
+    let mut command = std::process::Command::new("setsid");
+    command.arg("--wait").arg(crate::kit::run_path()).args(["--", "sh", "-c", script]);
+    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    assert_eq!(
+        (output.status.code(), output.stdout.as_slice()),
+        (Some(7), b"heard\nend\n".as_slice())
+    );
+}
+
+#[test]
+fn an_untrapped_signal_ends_the_child_and_is_told_as_such() {
+    for (signal, code) in
+        [(Signal::TERM, 143), (Signal::INT, 130), (Signal::HUP, 129), (Signal::USR1, 138)]
+    {
+        let mut child = run().args(["--", "sh", "-c", "echo up; exec sleep 1000"]).spawn().unwrap();
+        read_until(&mut child, "up");
+        send(child.id(), signal);
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{signal:?}");
+    }
+}
+
+#[test]
+fn without_a_terminal_the_wrapper_stays_awake_and_continues_a_stopped_child() {
+    let home = tempfile::tempdir().unwrap();
+    let (pid, flag) = (home.path().join("pid"), home.path().join("flag"));
+    let script =
+        format!("echo up; while ! test -e '{}'; do sleep 0.02; done; exit 9", flag.display());
+    // A session of its own has no terminal, wherever the tests run.
+    let mut command = std::process::Command::new("setsid");
+    command.arg("--wait").arg(crate::kit::run_path());
+    command.args(["--pid-file", pid.to_str().unwrap(), "--", "sh", "-c", &script]);
+    let mut child = command
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    read_until(&mut child, "up");
+    let main = number_in(&pid);
+    let wrapper = parent(main);
+    send(main, Signal::STOP);
+    until("the stop", || state(main) == Some('T'));
+    fs::write(&flag, "").unwrap();
+    assert_ne!(state(wrapper), Some('T'));
+    send(wrapper, Signal::CONT);
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+}
+
+fn parent(pid: u32) -> u32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(") ").next().unwrap().split(' ').nth(1).unwrap().parse().unwrap()
+}
