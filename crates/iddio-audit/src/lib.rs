@@ -1,1 +1,27 @@
 //! The durable log of one home: many processes, one hash chain.
+//!
+//! [`Log`] appends, and is the only writer; [`verify`](verify::verify) and the other readers
+//! take no lock, and never make a writer wait. The format is described
+//! byte by byte in `docs/audit-format.md`; what a line says and whether a chain holds is decided in
+//! [`iddio_core::audit`], which does no IO.
+//!
+//! What this crate does not do: hold a private key. Checkpoints are signed by whoever is lent as a
+//! signer.
+
+mod chain;
+mod commitments;
+mod directory;
+mod disk;
+mod lock;
+mod log;
+mod pages;
+mod recover;
+mod register;
+mod segment;
+pub mod verify;
+
+pub use directory::FileError;
+pub use disk::{Disk, Fault, Faults, Op};
+pub use lock::LOCK_WAIT;
+pub use log::{Log, OpenError, Options};
+pub use segment::SEGMENT_BYTES;

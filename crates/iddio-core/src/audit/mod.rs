@@ -8,6 +8,11 @@
 //! The core builds records; the sink assigns `seq`, `prev_hash`, `hash` and `writer`, because only
 //! it knows the order.
 
+pub mod chain;
+pub mod line;
+pub mod secret;
+pub mod verify;
+
 use std::{fmt, sync::Arc};
 
 use crate::{

@@ -1,0 +1,578 @@
+//! The one end of the chain, as the holder of the append lock sees and moves it.
+//!
+//! Everything here happens under `write.lock`, but for the sync, which happens under `sync.lock`
+//! after the append lock is released: an `fdatasync` covers every earlier byte of every process, so
+//! one acknowledgement implies its whole prefix.
+//!
+//! Lock order: this process's [`Chain`], then `write.lock`, then `sync.lock`. Whoever holds the
+//! sync lock never waits for the append lock.
+
+use std::{
+    collections::{HashMap, HashSet},
+    os::fd::OwnedFd,
+    sync::Arc,
+};
+
+use iddio_core::{
+    audit::{
+        AdminEvent, Body, Entry, Field, Receipt,
+        chain::Head,
+        line::{Fragment, Kind, LineError},
+        secret::Commit,
+        verify,
+    },
+    digest::Digest,
+    operation::OperationId,
+    text::RawText,
+    time::Clock,
+};
+use rustix::{fs::OFlags, io::Errno};
+use thiserror::Error;
+
+use crate::{
+    commitments::random,
+    directory::{Directory, FileError, io_error},
+    lock::{self, LockError},
+    log::Options,
+    pages::{Health, Published, Space, Synced},
+    recover::{self, Prefix},
+    register::{self, Dead, Place, Register},
+    segment,
+};
+
+/// The two locks of the log. Each process has its own, opened once.
+#[derive(Debug)]
+pub(crate) struct Locks {
+    pub(crate) write: OwnedFd,
+    pub(crate) sync: OwnedFd,
+}
+
+/// The end of the chain.
+pub(crate) struct Chain {
+    dir: Directory,
+    writers: Directory,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    commit: Arc<dyn Commit>,
+    register: Register,
+    segment: Option<(u64, Arc<OwnedFd>)>,
+    seen: Option<Published>,
+    reaped: Option<u64>,
+    torn: Vec<String>,
+    unsynced: Option<(u64, u64)>,
+}
+
+/// Why a turn at the end of the chain failed.
+#[derive(Debug, Error)]
+pub(crate) enum TurnError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("another process holds `{0}`")]
+    Busy(&'static str),
+    #[error("`{name}` is damaged below what was synced: byte {at}")]
+    Damaged { name: String, at: u64 },
+    #[error("an earlier sync failed, and what it covered may be lost; run `iddio audit repair`")]
+    Poisoned,
+    #[error("no space is left for records")]
+    Full,
+    #[error(transparent)]
+    Line(#[from] LineError),
+}
+
+/// Records sealed in order, not yet written.
+struct Batch {
+    head: Head,
+    bytes: Vec<u8>,
+    notes: Vec<(Kind, OperationId, usize)>,
+}
+
+/// What was found of operations that nobody will end.
+#[derive(Default)]
+struct Lost {
+    owed: HashMap<OperationId, Place>,
+    dead: Vec<Dead>,
+}
+
+// === impl Chain ===
+
+impl Chain {
+    pub(crate) fn new(
+        dir: Directory,
+        writers: Directory,
+        options: Options,
+        commit: Arc<dyn Commit>,
+    ) -> Result<Self, FileError> {
+        let register = Register::new(&writers, &writer_stem(&options))?;
+        let clock = options.clock.clone();
+        Ok(Self {
+            dir,
+            writers,
+            options,
+            clock,
+            commit,
+            register,
+            segment: None,
+            seen: None,
+            reaped: None,
+            torn: Vec::new(),
+            unsynced: None,
+        })
+    }
+
+    pub(crate) fn writer(&self) -> &str {
+        self.register.writer()
+    }
+
+    /// Appends `fragments`, after whatever else is due, and publishes the new end. Returns a receipt
+    /// for each. Under the append lock.
+    pub(crate) fn turn<'a>(
+        &mut self,
+        locks: &Locks,
+        fragments: impl Iterator<Item = &'a Fragment>,
+        orphans: &[OperationId],
+    ) -> Result<Vec<Receipt>, TurnError> {
+        let (tail, lost) = self.arrive(locks)?;
+        let tail = self.roll(tail)?;
+        let mut batch = Batch { head: tail.head, bytes: Vec::new(), notes: Vec::new() };
+        self.begin(&mut batch)?;
+        self.record_torn(&mut batch)?;
+        self.close_lost(&mut batch, &lost)?;
+        self.close_orphans(&mut batch, orphans)?;
+        let receipts = fragments
+            .map(|fragment| {
+                let seq = batch.head.seq();
+                let hash = batch.seal(fragment);
+                Receipt::assertion(fragment.id(), seq, hash)
+            })
+            .collect();
+        self.write(locks, tail, batch, lost)?;
+        Ok(receipts)
+    }
+
+    /// Returns the end of the chain, after mending what a crash left, and what was lost with it.
+    fn arrive(&mut self, locks: &Locks) -> Result<(Published, Lost), TurnError> {
+        self.dir.still_names(WRITE_LOCK, &locks.write)?;
+        let boot = self.boot();
+        let fail = |errno| io_error(WRITE_LOCK, errno);
+        let synced = Synced::read(&locks.sync).map_err(|errno| io_error(SYNC_LOCK, errno))?;
+        if synced.is_some_and(|page| page.boot == boot && page.health == Health::Poisoned) {
+            return Err(TurnError::Poisoned);
+        }
+        let published = Published::read(&locks.write).map_err(fail)?;
+        let (tail, found) = match published.filter(|page| page.boot == boot) {
+            Some(page) => self.resume(locks, page, synced)?,
+            None => self.scan(locks, synced)?,
+        };
+        let due = match self.reaped {
+            None => true,
+            Some(at) => at.saturating_add(REAP_MILLIS) <= self.clock.now().boot.millis,
+        };
+        let lost = if due || found.is_some() { self.lost(found)? } else { Lost::default() };
+        Ok((tail, lost))
+    }
+
+    /// Takes up after the last published append of this boot.
+    fn resume(
+        &mut self,
+        locks: &Locks,
+        page: Published,
+        synced: Option<Synced>,
+    ) -> Result<(Published, Option<Prefix>), TurnError> {
+        let known = self.seen == Some(page);
+        let name = segment::name(page.segment);
+        let file = self.file(page.segment)?;
+        let size = segment::size(&*file).map_err(|errno| io_error(&name, errno))?;
+        if size < page.end {
+            return Err(TurnError::Damaged { name, at: size });
+        }
+        if !known {
+            ends_with(&file, &page)
+                .map_err(|errno| io_error(&name, errno))?
+                .ok_or(TurnError::Damaged { name, at: page.end })?;
+        }
+        if size == page.end {
+            if self.reaped.is_none() {
+                self.torn = recover::unrecorded(&self.dir)?;
+            }
+            return Ok((page, None));
+        }
+        let found = recover::prefix(&*file, page.segment, page.end, page.head)?;
+        self.mend(locks, page.segment, &found, synced)?;
+        Ok((Published { end: found.valid, head: found.head, ..page }, Some(found)))
+    }
+
+    /// Finds the end after a crash of the machine, or in a log that is new: the page is of another
+    /// boot, or none.
+    fn scan(
+        &mut self,
+        locks: &Locks,
+        synced: Option<Synced>,
+    ) -> Result<(Published, Option<Prefix>), TurnError> {
+        let numbers = segment::numbers(&self.dir)?;
+        let number = match numbers.last() {
+            Some(last) => *last,
+            None if synced.is_some_and(|page| 0 < page.end) => {
+                return Err(TurnError::Damaged { name: segment::name(1), at: 0 });
+            }
+            None => {
+                self.create(1)?;
+                1
+            }
+        };
+        let head = match number.checked_sub(1) {
+            None | Some(0) => Head::GENESIS,
+            Some(before) => recover::head_after(&self.dir, before)?
+                .ok_or_else(|| TurnError::Damaged { name: segment::name(before), at: 0 })?,
+        };
+        let file = self.file(number)?;
+        let found = recover::prefix(&*file, number, 0, head)?;
+        self.mend(locks, number, &found, synced)?;
+        let fail = |errno| io_error(SYNC_LOCK, errno);
+        let boot = self.boot();
+        self.dir.sync()?;
+        let file = self.file(number)?;
+        let done = Synced { boot, segment: number, end: found.valid, health: Health::Sound };
+        let held = hold_sync(locks, &self.options)?;
+        self.dir.disk().sync(&*file).map_err(|errno| io_error(&segment::name(number), errno))?;
+        done.write(&locks.sync, self.dir.disk()).map_err(fail)?;
+        drop(held);
+        let (end, head) = (found.valid, found.head);
+        let tail =
+            Published { boot, segment: number, end, head, space: Space::Plenty, coalescing: 0 };
+        Ok((tail, Some(found)))
+    }
+
+    /// Sets a torn tail aside, if there is one and it is no worse than that.
+    fn mend(
+        &mut self,
+        locks: &Locks,
+        number: u64,
+        found: &Prefix,
+        synced: Option<Synced>,
+    ) -> Result<(), TurnError> {
+        let Prefix { valid, size, .. } = *found;
+        let mark = synced.map(|page| (page.segment, page.end));
+        if mark.is_some_and(|mark| (number, valid) < mark) {
+            return Err(TurnError::Damaged { name: segment::name(number), at: valid });
+        }
+        if valid < size {
+            let held = hold_sync(locks, &self.options)?;
+            let file = self.file(number)?;
+            recover::set_aside(&self.dir, &*file, number, valid, size)?;
+            drop(held);
+        }
+        self.torn = recover::unrecorded(&self.dir)?;
+        Ok(())
+    }
+
+    /// Finds what nobody will end: what dead writers owed, and what was opened by an append that was
+    /// never published and so was acknowledged to nobody.
+    fn lost(&mut self, found: Option<Prefix>) -> Result<Lost, TurnError> {
+        let dead = register::dead(&self.writers, Some(self.register.name()))?;
+        let (opened, ended) = match found {
+            Some(Prefix { opened, ended, .. }) => (opened, ended),
+            None => (HashMap::new(), Vec::new()),
+        };
+        let mut owed: HashMap<OperationId, Place> =
+            dead.iter().flat_map(|writer| writer.owed.iter().copied()).collect();
+        for (id, (writer, place)) in opened {
+            let own = self.register.place(id).is_some();
+            if !own && !register::lives(&self.writers, &writer) {
+                owed.insert(id, place);
+            }
+        }
+        let ended: HashSet<OperationId> = ended.into_iter().collect();
+        owed.retain(|id, _| !ended.contains(id));
+        self.reaped = Some(self.clock.now().boot.millis);
+        Ok(Lost { owed, dead })
+    }
+
+    /// Goes on in the next segment, if this one is full. The old one is synced before the new one
+    /// exists, so a sync of the new one covers both.
+    fn roll(&mut self, tail: Published) -> Result<Published, TurnError> {
+        if tail.end < self.options.segment_bytes {
+            return Ok(tail);
+        }
+        let file = self.file(tail.segment)?;
+        let name = segment::name(tail.segment);
+        self.dir.disk().sync(&*file).map_err(|errno| io_error(&name, errno))?;
+        register::sync_all(&self.writers)?;
+        let next = tail.segment + 1;
+        self.create(next)?;
+        self.file(next)?;
+        Ok(Published { segment: next, end: 0, ..tail })
+    }
+
+    /// Makes a segment, or takes up an empty one whose maker died.
+    fn create(&mut self, number: u64) -> Result<(), TurnError> {
+        let name = segment::name(number);
+        let file = self.dir.file_or_new(&name, OFlags::RDWR | OFlags::APPEND)?;
+        match segment::size(&file).map_err(|errno| io_error(&name, errno))? {
+            0 => Ok(self.dir.sync()?),
+            size => Err(TurnError::Damaged { name, at: size }),
+        }
+    }
+
+    /// Writes the record that begins a log, if this is the beginning.
+    fn begin(&self, batch: &mut Batch) -> Result<(), TurnError> {
+        if batch.head != Head::GENESIS {
+            return Ok(());
+        }
+        let log_id = OperationId(u128::from_le_bytes(random()));
+        let key = Digest::from_bytes(self.options.checkpoint_key);
+        let fields = vec![
+            ("checkpoint_key", Field::Digest(key)),
+            ("format", Field::Int(FORMAT)),
+            ("host", Field::Text(RawText::from(self.options.host.as_str()))),
+            ("log_id", Field::Text(RawText::from(log_id.to_string()))),
+        ];
+        self.admin(batch, "log.created", fields)
+    }
+
+    /// Puts on record what was set aside.
+    fn record_torn(&mut self, batch: &mut Batch) -> Result<(), TurnError> {
+        for name in &self.torn {
+            let fail = |errno| io_error(name, errno);
+            let file = self.dir.file(name, OFlags::RDONLY)?;
+            let size = segment::size(&file).map_err(fail)?;
+            let bytes = segment::read(&file, 0, size).map_err(fail)?;
+            let (segment, offset) = recover::torn_place(name).unwrap_or_default();
+            let fields = vec![
+                ("length", Field::Int(size)),
+                ("offset", Field::Int(offset)),
+                ("segment", Field::Int(segment)),
+                ("sha256", Field::Digest(Digest::of_bytes(&bytes))),
+            ];
+            self.admin(batch, "log.recovered", fields)?;
+        }
+        Ok(())
+    }
+
+    fn admin(
+        &self,
+        batch: &mut Batch,
+        event: &'static str,
+        fields: Vec<(&'static str, Field)>,
+    ) -> Result<(), TurnError> {
+        let body = Body::Admin(AdminEvent { event, principal: None, fields });
+        let id = OperationId(u128::from_le_bytes(random()));
+        let entry = Entry { id, at: self.clock.now().wall, body };
+        batch.seal(&Fragment::new(&entry, self.writer(), &*self.commit)?);
+        Ok(())
+    }
+
+    fn close_lost(&self, batch: &mut Batch, lost: &Lost) -> Result<(), TurnError> {
+        let mut owed: Vec<(&OperationId, &Place)> = lost.owed.iter().collect();
+        owed.sort_by_key(|(_, place)| (place.segment, place.offset));
+        owed.into_iter().try_for_each(|(id, place)| self.close(batch, *id, *place))
+    }
+
+    fn close_orphans(&self, batch: &mut Batch, ids: &[OperationId]) -> Result<(), TurnError> {
+        let owed = ids.iter().filter_map(|id| Some((*id, self.register.place(*id)?)));
+        owed.into_iter().try_for_each(|(id, place)| self.close(batch, id, place))
+    }
+
+    /// Closes the operation whose opening record stands at `place`. A place where it does not stand
+    /// is a slot from before a crash of the machine; there is nothing to close.
+    fn close(&self, batch: &mut Batch, id: OperationId, place: Place) -> Result<(), TurnError> {
+        let line = match segment::line(&self.dir, place.segment, place.offset) {
+            Ok(Some(line)) => line,
+            Ok(None) | Err(FileError::Io { errno: Errno::NOENT, .. }) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let at = self.clock.now().wall;
+        let fragment = Fragment::closing(&line, at, self.writer());
+        if let Ok(fragment) = fragment
+            && fragment.id() == id
+        {
+            batch.seal(&fragment);
+        }
+        Ok(())
+    }
+
+    /// Appends the batch in one write and publishes its end. A failed append leaves nothing; after a
+    /// failed publication the records stay, and the next turn finds them as it finds those of a
+    /// process that died there.
+    fn write(
+        &mut self,
+        locks: &Locks,
+        tail: Published,
+        batch: Batch,
+        lost: Lost,
+    ) -> Result<(), TurnError> {
+        if batch.bytes.is_empty() {
+            self.forget(&lost)?;
+            return Ok(self.publish(locks, tail)?);
+        }
+        self.seen = None;
+        self.append(&tail, &batch)?;
+        for (kind, id, at) in &batch.notes {
+            let place = Place { segment: tail.segment, offset: tail.end + *at as u64 };
+            self.register.note(*kind, *id, place);
+        }
+        self.register.write(self.dir.disk())?;
+        self.forget(&lost)?;
+        let end = tail.end + batch.bytes.len() as u64;
+        self.publish(locks, Published { end, head: batch.head, ..tail })?;
+        self.unsynced = Some((tail.segment, end));
+        Ok(())
+    }
+
+    fn append(&mut self, tail: &Published, batch: &Batch) -> Result<(), TurnError> {
+        let disk = self.dir.disk().clone();
+        let file = self.file(tail.segment)?;
+        let error = match disk.append(&*file, &batch.bytes) {
+            Ok(wrote) if wrote == batch.bytes.len() => return Ok(()),
+            Ok(_) | Err(Errno::NOSPC | Errno::DQUOT) => TurnError::Full,
+            Err(errno) => io_error(&segment::name(tail.segment), errno).into(),
+        };
+        // If this fails too, the next turn finds the bytes: whole records then stay, and stay open.
+        let _ = disk.truncate(&*file, tail.end);
+        Err(error)
+    }
+
+    fn publish(&mut self, locks: &Locks, page: Published) -> Result<(), FileError> {
+        if self.seen != Some(page) {
+            let wrote = page.write(&locks.write, self.dir.disk());
+            wrote.map_err(|errno| io_error(WRITE_LOCK, errno))?;
+            self.seen = Some(page);
+        }
+        Ok(())
+    }
+
+    /// Forgets what has been dealt with: dead writers' files, and the tails now on record. Before the
+    /// append is published, so that whoever finds it unpublished knows what was dealt with.
+    fn forget(&mut self, lost: &Lost) -> Result<(), FileError> {
+        for writer in &lost.dead {
+            self.writers.unlink(&writer.name)?;
+        }
+        for name in std::mem::take(&mut self.torn) {
+            recover::recorded(&self.dir, &name)?;
+        }
+        Ok(())
+    }
+
+    /// Where the records that this process appended end, if they are not known to be synced.
+    pub(crate) fn unsynced(&self) -> Option<(u64, u64)> {
+        self.unsynced
+    }
+
+    /// Waits until everything this process appended is synced. Takes the sync lock, never the append
+    /// lock.
+    pub(crate) fn sync(&mut self, locks: &Locks) -> Result<(), TurnError> {
+        let Some((number, end)) = self.unsynced else { return Ok(()) };
+        let boot = self.boot();
+        let fail = |errno| io_error(SYNC_LOCK, errno);
+        let _held = hold_sync(locks, &self.options)?;
+        self.dir.still_names(SYNC_LOCK, &locks.sync)?;
+        let synced = Synced::read(&locks.sync).map_err(fail)?.filter(|page| page.boot == boot);
+        match synced {
+            Some(page) if page.health == Health::Poisoned => return Err(TurnError::Poisoned),
+            Some(page) if page.covers(boot, number, end) => {
+                self.unsynced = None;
+                return Ok(());
+            }
+            Some(_) | None => {}
+        }
+        // The published end is read before the sync: what is appended during it may not be covered.
+        let page = Published::read(&locks.write).map_err(fail)?;
+        let later =
+            page.filter(|page| page.boot == boot && (number, end) < (page.segment, page.end));
+        let (number, end) = later.map_or((number, end), |page| (page.segment, page.end));
+        let file = self.file(number)?;
+        let disk = self.dir.disk();
+        let mut done = Synced { boot, segment: number, end, health: Health::Sound };
+        let wrote = disk.sync(&*file);
+        if wrote.is_err() {
+            let (segment, end) = synced.map_or((0, 0), |page| (page.segment, page.end));
+            done = Synced { boot, segment, end, health: Health::Poisoned };
+        }
+        let marked = done.write(&locks.sync, disk).map_err(fail);
+        wrote.map_err(|errno| io_error(&segment::name(number), errno))?;
+        marked?;
+        self.unsynced = None;
+        Ok(())
+    }
+
+    /// Ends this writer: what it still owes is closed by the next appender; if nothing is owed, its
+    /// file goes.
+    pub(crate) fn end(&mut self) {
+        if self.register.is_clear() {
+            // A file that stays is found dead and empty, and removed then.
+            let _ = self.writers.unlink(self.register.name());
+        }
+    }
+
+    fn file(&mut self, number: u64) -> Result<Arc<OwnedFd>, FileError> {
+        let file = match self.segment.take() {
+            Some((open, file)) if open == number => file,
+            Some(_) | None => Arc::new(segment::open(&self.dir, number)?),
+        };
+        self.segment = Some((number, file.clone()));
+        Ok(file)
+    }
+
+    fn boot(&self) -> u128 {
+        self.clock.now().boot.boot_id
+    }
+}
+
+// === impl Batch ===
+
+impl Batch {
+    fn seal(&mut self, fragment: &Fragment) -> Digest {
+        let at = self.bytes.len();
+        let seq = self.head.seq();
+        let hash = fragment.seal(&self.head, &mut self.bytes);
+        self.head = Head::after(seq, hash);
+        self.notes.push((fragment.kind(), fragment.id(), at));
+        hash
+    }
+}
+
+/// Takes the sync lock.
+fn hold_sync<'a>(locks: &'a Locks, options: &Options) -> Result<lock::Held<'a>, TurnError> {
+    lock::hold(&locks.sync, options.lock_wait).map_err(|error| busy(SYNC_LOCK, error))
+}
+
+/// Says why a lock is not held.
+pub(crate) fn busy(name: &'static str, error: LockError) -> TurnError {
+    match error {
+        LockError::Busy => TurnError::Busy(name),
+        LockError::Io(errno) => io_error(name, errno).into(),
+    }
+}
+
+/// Whether the record before the published end is the one that the page names; `None` if not.
+fn ends_with(file: &OwnedFd, page: &Published) -> Result<Option<()>, Errno> {
+    if page.end == 0 {
+        return Ok(Some(()));
+    }
+    let line = segment::last_line(file, page.end)?;
+    let scanned = line.and_then(|line| verify::scan(&line).ok());
+    let head = scanned.map(|scanned| Head::after(scanned.seq, scanned.hash));
+    Ok((head == Some(page.head)).then_some(()))
+}
+
+/// Returns the name of this process as a writer: boot, process id, start time. The start time tells
+/// two processes with one id apart.
+fn writer_stem(options: &Options) -> String {
+    let boot = options.clock.now().boot.boot_id;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The program's name may hold spaces and parentheses; what follows the last one does not.
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let start = after_name.split_whitespace().nth(START_TIME_FIELD).unwrap_or("0");
+    format!("{boot:032x}-{}-{start}", std::process::id())
+}
+
+pub(crate) const WRITE_LOCK: &str = "write.lock";
+pub(crate) const SYNC_LOCK: &str = "sync.lock";
+
+/// The version of the format, in the first record.
+const FORMAT: u64 = 1;
+
+/// How often a writer that lives long looks for dead ones: a second. One that begins looks at once.
+const REAP_MILLIS: u64 = 1_000;
+
+/// The start time among the fields of `/proc/self/stat` that follow the name.
+const START_TIME_FIELD: usize = 19;
