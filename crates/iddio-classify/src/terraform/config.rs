@@ -340,8 +340,16 @@ impl<'a> Scan<'a> {
         let (path, address) = (self.path.to_owned(), address.to_owned());
         let finding = Finding { path, at, address, fact };
         // JSON says some things twice.
-        if self.facts.findings.last() != Some(&finding) {
-            self.facts.findings.push(finding);
+        if self.facts.findings.last() == Some(&finding) {
+            return;
+        }
+        match self.facts.findings.len() {
+            0..FINDINGS_MAX => self.facts.findings.push(finding),
+            FINDINGS_MAX => {
+                let fact = Fact::Unreadable("too many findings".to_owned());
+                self.facts.findings.push(Finding { fact, ..finding });
+            }
+            _ => {}
         }
     }
 
@@ -784,6 +792,9 @@ const PROGRAM_ARGUMENTS: [&str; 7] = [
     "program",
     "token_command",
 ];
+
+/// Findings of one configuration: more are shown to nobody, and what is beyond is unknown.
+const FINDINGS_MAX: usize = 20_000;
 
 /// Files of one configuration, modules included: large monorepos have a few thousand.
 const FILES_MAX: usize = 20_000;

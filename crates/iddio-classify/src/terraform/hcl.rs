@@ -958,7 +958,7 @@ const LABELS_MAX: usize = 4;
 const ATTRIBUTES_MAX: usize = 4096;
 
 /// How far a block's header is looked for in raw text, between two of its words.
-const HEADER_BYTES_MAX: usize = 4096;
+const HEADER_BYTES_MAX: usize = 512;
 
 /// The longest expression that is kept where a path is expected: calls nest, and each keeps its own.
 const PATH_BYTES_MAX: usize = 4096;

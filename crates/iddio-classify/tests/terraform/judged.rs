@@ -5,7 +5,7 @@ use iddio_classify::terraform::{
     plan,
 };
 
-use crate::kit::{Crafted, crafted, lines};
+use crate::kit::{Crafted, crafted, crafted_on, lines};
 
 const AWS: &str = "registry.terraform.io/hashicorp/aws";
 const GOOGLE: &str = "registry.terraform.io/hashicorp/google";
@@ -122,4 +122,64 @@ fn keeping_one_thing_for_show_does_not_hide_a_destroy_of_the_rest() {
     }
     let facts = plan::read(&crafted(&changes)).unwrap();
     assert_eq!(facts.destruction, plan::Destruction::Less);
+}
+
+#[test]
+fn a_backend_is_told_by_where_the_state_lies_and_never_by_its_secrets() {
+    type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
+    let table: &[Row<'_>] = &[
+        ("local", &[], Some("local:terraform.tfstate")),
+        (
+            "s3",
+            &[("bucket", "b"), ("key", "k/x"), ("secret_key", "hunter2"), ("region", "eu-west-1")],
+            Some("s3://b/k/x"),
+        ),
+        (
+            "s3",
+            &[("bucket", "b"), ("key", "k"), ("endpoint", "http://evil")],
+            Some("s3://b/k?endpoint=http://evil"),
+        ),
+        ("s3", &[("bucket", "b")], None),
+        ("gcs", &[("bucket", "b"), ("credentials", "hunter2")], Some("gcs://b/")),
+        (
+            "azurerm",
+            &[
+                ("storage_account_name", "a"),
+                ("container_name", "c"),
+                ("key", "k"),
+                ("access_key", "hunter2"),
+            ],
+            Some("azurerm://a/c/k"),
+        ),
+        (
+            "http",
+            &[("address", "https://u:hunter2@h.example/s?token=hunter2")],
+            Some("http:https://h.example/s"),
+        ),
+        (
+            "remote",
+            &[("organization", "o"), ("token", "hunter2")],
+            Some("remote://app.terraform.io/o/"),
+        ),
+        ("pg", &[("conn_str", "postgres://u:hunter2@h/db")], None),
+        ("unheard-of", &[("bucket", "b")], None),
+    ];
+    for (kind, settings, expected) in table {
+        let facts = plan::read(&crafted_on(kind, settings, &[])).unwrap();
+        assert_eq!(facts.backend.identity.as_deref(), *expected, "{kind}");
+        assert_eq!(
+            (facts.backend.kind.as_str(), facts.backend.workspace.as_str()),
+            (*kind, "production")
+        );
+        assert!(!format!("{facts:?}").contains("hunter2"), "{kind}");
+    }
+}
+
+#[test]
+fn planned_values_do_not_print_themselves() {
+    let after = [("password", "hunter2")];
+    let change = Crafted { address: "aws_db_instance.a", provider: AWS, action: 1, after: &after };
+    let facts = plan::read(&crafted(&[change])).unwrap();
+    assert!(facts.changes[0].after.is_some());
+    assert!(!format!("{facts:?}").contains("hunter2"));
 }

@@ -151,15 +151,19 @@ pub(crate) struct Crafted<'a> {
 
 /// Makes a plan of these changes, on an empty state.
 pub(crate) fn crafted(changes: &[Crafted<'_>]) -> Vec<u8> {
+    crafted_on("local", &[], changes)
+}
+
+/// Makes a plan whose state lives elsewhere.
+pub(crate) fn crafted_on(
+    backend: &str,
+    settings: &[(&str, &str)],
+    changes: &[Crafted<'_>],
+) -> Vec<u8> {
     edit(&vector("create.tfplan"), "tfplan", |_| {
         let mut plan = vec![0x08, 3];
         for change in changes {
-            let mut value = vec![0x80 | u8::try_from(change.after.len()).unwrap()];
-            for text in change.after.iter().flat_map(|(name, text)| [name, text]) {
-                value.extend([0xd9, u8::try_from(text.len()).unwrap()]);
-                value.extend(text.as_bytes());
-            }
-            let value = field(2, &field(1, &value));
+            let value = field(2, &field(1, &object(change.after)));
             // An update has the value before it first.
             let before = if change.action == 1 { Vec::new() } else { field(2, &field(1, &[0xc0])) };
             let body = [vec![0x08, change.action], before, value].concat();
@@ -171,10 +175,20 @@ pub(crate) fn crafted(changes: &[Crafted<'_>]) -> Vec<u8> {
             ];
             plan.extend(field(3, &parts.concat()));
         }
-        let backend = [field(1, b"local"), field(3, b"default")].concat();
-        plan.extend(field(13, &backend));
+        let settings = field(1, &object(settings));
+        let parts = [field(1, backend.as_bytes()), field(2, &settings), field(3, b"production")];
+        plan.extend(field(13, &parts.concat()));
         plan
     })
+}
+
+fn object(members: &[(&str, &str)]) -> Vec<u8> {
+    let mut value = vec![0x80 | u8::try_from(members.len()).unwrap()];
+    for text in members.iter().flat_map(|(name, text)| [name, text]) {
+        value.extend([0xd9, u8::try_from(text.len()).unwrap()]);
+        value.extend(text.as_bytes());
+    }
+    value
 }
 
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
