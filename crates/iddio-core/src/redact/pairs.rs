@@ -19,6 +19,8 @@ use super::{
 pub(super) enum Place {
     /// The value of a flag that takes a list of `name=value` with commas between.
     List,
+    /// A flag and the name of a secret, which is worth reading.
+    Name,
     /// Running text.
     Text,
     /// One word of a command line: a name at its start has the rest of the word for a value.
@@ -31,14 +33,13 @@ pub(super) fn scan(text: &[u8], place: Place, spans: &mut Spans) {
     let mut next = 0;
     while let Some(found) = position(text, next, |byte| byte == b'=' || byte == b':') {
         next = found + 1;
-        if at(text, found) == Some(b':') && part(text, found..found + 3) == b"://" {
+        let secret = Pair::at(text, found, place).and_then(|pair| pair.secret(text, manifest));
+        if let Some((span, kind)) = secret {
+            next = span.end.max(next);
+            spans.push(span, kind);
+        } else if part(text, found..found + 3) == b"://" {
             next = user_info(text, found + 3, spans).max(next);
-            continue;
         }
-        let Some(pair) = Pair::at(text, found, place) else { continue };
-        let Some((span, kind)) = pair.secret(text, manifest) else { continue };
-        next = span.end.max(next);
-        spans.push(span, kind);
     }
 }
 
@@ -278,10 +279,9 @@ fn user_info(text: &[u8], start: usize, spans: &mut Spans) -> usize {
     let word = part(rest, 0..run_end(rest, 0, |byte| !stops(byte)));
     let authority = part(word, 0..run_end(word, 0, |byte| !b"/?#".contains(&byte)));
     let colon = authority.iter().position(|byte| *byte == b':');
-    let port = |after: &[u8]| after.iter().all(u8::is_ascii_digit);
     let at_sign = authority.iter().rposition(|byte| *byte == b'@').or_else(|| {
         // A password with an unescaped slash ends the authority early.
-        let odd = colon.is_some_and(|colon| !port(part(authority, colon + 1..authority.len())));
+        let odd = colon.is_some_and(|colon| !is_host_and_port(authority, colon));
         if odd { word.iter().rposition(|byte| *byte == b'@') } else { None }
     });
     let Some(at_sign) = at_sign else { return start };
@@ -292,6 +292,14 @@ fn user_info(text: &[u8], start: usize, spans: &mut Spans) -> usize {
         None => {}
     }
     start + at_sign
+}
+
+/// Whether `authority` is a host with a dot, or the local one, and a port; else what stands behind
+/// the colon may be the beginning of a password.
+fn is_host_and_port(authority: &[u8], colon: usize) -> bool {
+    let (host, port) = (part(authority, 0..colon), part(authority, colon + 1..authority.len()));
+    let named = host.contains(&b'.') || host == b"localhost" || host.starts_with(b"[");
+    named && port.iter().all(u8::is_ascii_digit)
 }
 
 /// Returns where the quoted text at `start` begins and ends inside its quotes, and where it ends

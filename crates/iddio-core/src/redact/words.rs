@@ -35,7 +35,9 @@ pub(super) fn scan_text(text: &[u8], spans: &mut Spans) {
 
 fn scan_bytes(bytes: &[u8], place: Place, spans: &mut Spans) {
     shapes::scan(bytes, spans);
-    pairs::scan(bytes, place, spans);
+    if place != Place::Name {
+        pairs::scan(bytes, place, spans);
+    }
 }
 
 /// Reads `text`, which stands at `offset`, as command lines.
@@ -76,10 +78,10 @@ enum Lead {
 
 /// What is known at one place of a command line.
 #[derive(Default)]
-struct Line {
+struct Line<'a> {
     seen: Seen,
     /// The next word is a secret.
-    due: Option<Due>,
+    due: Option<Due<'a>>,
     /// So many words on stands a password.
     countdown: Option<usize>,
     /// For so many words, something drawn at random is a secret.
@@ -90,7 +92,9 @@ struct Line {
 
 /// What the next word holds.
 #[derive(Clone, Copy)]
-struct Due {
+struct Due<'a> {
+    /// What the name before it is, if that says more than the kind.
+    name: &'a [u8],
     kind: Kind,
     form: Form,
 }
@@ -147,9 +151,9 @@ fn unquoted_end(text: &[u8], start: usize) -> usize {
 
 // === impl Line ===
 
-impl Line {
+impl<'a> Line<'a> {
     /// Takes in one word, notes the secret it is, and returns how its pairs are to be read.
-    fn step(&mut self, word: &Word<'_>, spans: &mut Spans) -> Place {
+    fn step(&mut self, word: &Word<'a>, spans: &mut Spans) -> Place {
         if word.lead == Lead::Operator {
             *self = Self::default();
         }
@@ -164,15 +168,21 @@ impl Line {
         self.positional(bytes, spans);
         self.literal(bytes, values, spans);
         self.nearby(bytes, spans);
-        match bytes.first() {
-            Some(b'-' | b'/') => self.flag(bytes, spans),
-            _ if self.seen.sets_by_word() => self.due = kind_of(bytes).map(Due::next),
-            _ => {}
+        if matches!(bytes.first(), Some(b'-' | b'/')) {
+            self.flag(bytes, spans);
+        }
+        if self.seen.sets_by_word() && !bytes.starts_with(b"-") && !bytes.contains(&b'=') {
+            self.due = kind_of(bytes).map(|kind| Due::next(bytes, kind));
         }
         self.seen.note(bytes);
+        let names_one = bytes.starts_with(b"--secret=") || bytes.starts_with(b"--secret-id=");
         match (values, self.values) {
             (Values::List, _) => Place::List,
-            (_, Values::List) if bytes.contains(&b'=') => Place::List,
+            (_, Values::List) if bytes.contains(&b'=') => {
+                self.values = Values::Ordinary;
+                Place::List
+            }
+            _ if names_one && self.seen.names_secrets() => Place::Name,
             _ if self.seen.runs_scripts() && bytes.iter().any(u8::is_ascii_whitespace) => {
                 Place::Text
             }
@@ -181,14 +191,14 @@ impl Line {
     }
 
     /// `-p secret`, `-psecret`, `--password secret`, `--password=secret`.
-    fn flag(&mut self, bytes: &[u8], spans: &mut Spans) {
+    fn flag(&mut self, bytes: &'a [u8], spans: &mut Spans) {
         let equals = bytes.iter().position(|byte| *byte == b'=');
         let name = part(bytes, 0..equals.unwrap_or(bytes.len()));
         let value = equals.map(|equals| equals + 1..bytes.len());
         for flag in self.seen.flags() {
             let own = flag.name.as_bytes();
             let long = own.starts_with(b"--");
-            let due = Due { kind: flag.kind, form: flag.form };
+            let due = Due { name: b"", kind: flag.kind, form: flag.form };
             match (&value, flag.form) {
                 (None, Form::Either | Form::Next | Form::Behind(_)) if name == own => {
                     self.due = Some(due);
@@ -206,7 +216,9 @@ impl Line {
             self.values = Values::List;
         }
         if name == b"--from-literal" && self.seen.stores_literals() {
-            self.values = Values::Literal;
+            if value.is_none() {
+                self.values = Values::Literal;
+            }
             if let Some(value) = &value {
                 let inner = part(bytes, value.clone());
                 let from = inner.iter().position(|byte| *byte == b'=').map_or(0, |place| place + 1);
@@ -219,7 +231,7 @@ impl Line {
                     spans.push(value.clone(), kind);
                 }
                 Some(_) => {}
-                None => self.due = self.due.or(Some(Due::next(kind))),
+                None => self.due = self.due.or(Some(Due::next(name, kind))),
             }
         }
     }
@@ -275,13 +287,13 @@ impl Line {
 
 // === impl Due ===
 
-impl Due {
-    fn next(kind: Kind) -> Self {
-        Self { kind, form: Form::Next }
+impl<'a> Due<'a> {
+    fn next(name: &'a [u8], kind: Kind) -> Self {
+        Self { name, kind, form: Form::Next }
     }
 
     fn take(self, bytes: &[u8], spans: &mut Spans) {
-        if !(matches!(self.form, Form::Next | Form::Either) && is_exempt(b"", bytes)) {
+        if !(matches!(self.form, Form::Next | Form::Either) && is_exempt(self.name, bytes)) {
             self.take_at(bytes, 0, spans);
         }
     }
