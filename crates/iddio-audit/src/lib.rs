@@ -15,6 +15,7 @@ mod disk;
 mod lock;
 mod log;
 mod pages;
+pub mod query;
 mod recover;
 mod register;
 mod segment;

@@ -16,7 +16,7 @@ use super::{
     AdminEvent, AskRecord, Body, ClosedRecord, DecisionRecord, Entry, Field, Outcome, Refusal,
     Subject,
     chain::Head,
-    secret::{self, Commit, Commitment, Shown},
+    secret::{Commit, Commitment},
 };
 use crate::{
     approval::{Answer, Assurance, Grant},
@@ -24,6 +24,7 @@ use crate::{
     json::{self, LINE_BYTES_MAX, Value},
     operation::{Description, Operation, OperationId, Operations},
     policy::Decision,
+    redact::{self, Redacted},
     text::RawText,
     time::Timestamp,
 };
@@ -252,7 +253,7 @@ fn closed(record: &ClosedRecord, commit: &dyn Commit) -> Members<'static> {
     members.extend(end.exit_code.map(|code| ("exit_code", Value::Int(u64::from(code)))));
     members.extend(end.duration_ms.map(|millis| ("duration_ms", Value::Int(millis))));
     members.extend(end.recording.as_ref().map(|digest| ("recording", hex(digest))));
-    members.extend(end.note.as_deref().map(|note| ("note", Value::text(note))));
+    members.extend(end.note.as_deref().map(|note| ("note", masked(note))));
     members
 }
 
@@ -287,7 +288,7 @@ fn describe(
     let worst = operations.worst();
     let native = || worst.reasons.iter().max_by_key(|reason| reason.tier);
     let reason = decision.reason.as_deref().or_else(|| native().map(|reason| &*reason.text));
-    members.extend(reason.map(|reason| ("reason", Value::text(reason))));
+    members.extend(reason.map(|reason| ("reason", masked(reason))));
     members.push(("policy_version", hex(&decision.policy)));
 }
 
@@ -324,7 +325,7 @@ fn describe_one(
         &operation.description;
     members.push(("protocol", Value::text(operation.protocol.name())));
     if !argv.is_empty() {
-        let words = secret::argv(argv).into_iter().enumerate().map(|(place, word)| {
+        let words = redact::argv(argv).into_iter().enumerate().map(|(place, word)| {
             keep(&word, &format!("{prefix}argv/{place}"), commit, commitments)
         });
         let words = words.collect();
@@ -340,28 +341,34 @@ fn describe_one(
     ];
     for (name, text) in texts {
         if let Some(text) = text {
-            let shown = secret::text(text);
+            let shown = redact::text(text.as_bytes());
             let field = format!("{prefix}{name}");
             members.push((name, keep(&shown, &field, commit, commitments)));
         }
     }
 }
 
-/// Returns what the record says of a value, and commits to what it does not say.
-fn keep(shown: &Shown, field: &str, commit: &dyn Commit, commitments: &mut Vec<Value>) -> Value {
-    for taken in &shown.taken {
-        let Commitment { key, mac } = commit.commit(field, taken);
-        let mut digits = Vec::with_capacity(64);
-        json::write_hex(&mut digits, &mac);
+/// Returns what the record says of a value, with the kind of each secret in its place, and commits to
+/// the secrets.
+fn keep(
+    shown: &Redacted,
+    field: &str,
+    commit: &dyn Commit,
+    commitments: &mut Vec<Value>,
+) -> Value {
+    let text = shown.render(&mut |kind, secret| {
+        let Commitment { key, mac } = commit.commit(field, secret);
         let members = [
             ("field", Value::text(field)),
-            ("hmac", Value::Text(String::from_utf8_lossy(&digits).into_owned())),
+            ("hmac", hex(&Digest::from_bytes(mac))),
             ("key", Value::Text(key)),
+            ("kind", Value::text(kind.name())),
         ];
         let members = members.map(|(name, value)| (name.to_owned(), value));
         commitments.push(Value::Object(members.to_vec()));
-    }
-    raw_text(&shown.text)
+        format!("[{}]", kind.name())
+    });
+    raw_text(&text)
 }
 
 /// Says what the humans said and whether it was refused. A yes that does not count names nobody as
@@ -416,6 +423,11 @@ fn hex(digest: &Digest) -> Value {
     let mut digits = Vec::with_capacity(64);
     json::write_hex(&mut digits, digest.as_bytes());
     Value::Text(String::from_utf8(digits).unwrap_or_default())
+}
+
+/// Words of ours about an operation, which may quote it.
+fn masked(text: &str) -> Value {
+    raw_text(&redact::text(text.as_bytes()).masked())
 }
 
 /// Text as a string, other bytes as tagged base64: never lossily.

@@ -4,8 +4,8 @@
 //! short secret could be guessed from it. It holds a commitment under a key that the home can erase
 //! (L06, E28): with the key the value can be checked, without it nothing can be learned, and the
 //! chain verifies either way, since it covers the commitment and not the value.
-
-use crate::text::RawText;
+//!
+//! What is a secret is for [`crate::redact`] to say.
 
 /// Commits to values under a key that can be erased.
 pub trait Commit: Send + Sync {
@@ -20,23 +20,4 @@ pub struct Commitment {
     pub key: String,
     /// HMAC-SHA256 over the field's name, a zero byte, and the value.
     pub mac: [u8; 32],
-}
-
-/// What a record says of a value.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Shown {
-    /// The value without its secrets.
-    pub text: RawText,
-    /// The secrets, in order.
-    pub taken: Vec<Vec<u8>>,
-}
-
-/// Takes secrets out of a command line.
-pub fn argv(words: &[RawText]) -> Vec<Shown> {
-    words.iter().map(|word| Shown { text: word.clone(), taken: Vec::new() }).collect()
-}
-
-/// Takes secrets out of a single value: a path, a resource.
-pub fn text(text: &str) -> Shown {
-    Shown { text: RawText::from(text), taken: Vec::new() }
 }
