@@ -11,8 +11,10 @@
 //! It does no IO: whoever has the bytes calls it. It decides nothing: that is
 //! [`iddio_core::policy::engine`].
 
+mod explain;
 mod file;
 mod limits;
+mod lint;
 mod load;
 mod model;
 mod reader;
@@ -20,12 +22,16 @@ mod rule;
 mod runbook;
 mod source;
 mod starter;
+mod table;
 mod toml_tree;
 mod tree;
 mod yaml;
 
+pub use explain::{Combination, Explanation, Found, OtherRule, RuleFound, Stands, explain};
 pub use limits::FILE_BYTES_MAX;
+pub use lint::{Finding, Level, Operator, Surroundings, lint};
 pub use load::{Format, LastGood, PolicyError, Reload, load};
 pub use model::{AgentPlaces, Destination, Inspected, Loaded, Places, RulePlaces, Trusted};
 pub use source::{Diagnostic, Position};
 pub use starter::default_policy;
+pub use table::{CaseOutcome, CaseReport, Classify, Report, test};

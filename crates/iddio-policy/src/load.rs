@@ -10,7 +10,9 @@ use crate::{
     model::Loaded,
     reader::Reader,
     source::{Diagnostic, Fault, Source},
-    toml_tree, yaml,
+    toml_tree,
+    tree::Node,
+    yaml,
 };
 
 /// The format of a policy file.
@@ -62,18 +64,11 @@ pub enum Reload {
 pub fn load(source: &[u8], format: Format, name: &str) -> Result<Loaded, PolicyError> {
     let text = text(source, name)?;
     let source = Source { name, text };
-    let refuse = |faults: Vec<Fault>| PolicyError {
-        diagnostics: faults.into_iter().map(|fault| source.diagnose(fault)).collect(),
-    };
-    let root = match format {
-        Format::Toml => toml_tree::parse(&source),
-        Format::Yaml => yaml::parse(&source),
-    };
-    let root = root.map_err(|fault| refuse(vec![fault]))?;
+    let refuse = |faults: Vec<Fault>| refusal(&source, faults);
+    let root = tree(&source, format)?;
     let mut reader = Reader::default();
     let said = file::read(&mut reader, &source, &root);
-    let mut faults = reader.faults;
-    faults.sort_by_key(|fault| fault.span.start);
+    let faults = reader.faults;
     let Some(said) = said.filter(|_| faults.is_empty()) else { return Err(refuse(faults)) };
     let compiled = Policy::compile(said.spec.clone());
     let policy = compiled.map_err(|error| refuse(vec![whole(error.to_string(), "")]))?;
@@ -89,8 +84,24 @@ pub fn load(source: &[u8], format: Format, name: &str) -> Result<Loaded, PolicyE
     })
 }
 
+/// Parses the text into a tree.
+pub(crate) fn tree(source: &Source<'_>, format: Format) -> Result<Node, PolicyError> {
+    let root = match format {
+        Format::Toml => toml_tree::parse(source),
+        Format::Yaml => yaml::parse(source),
+    };
+    root.map_err(|fault| refusal(source, vec![fault]))
+}
+
+/// Makes the error of a file with faults.
+pub(crate) fn refusal(source: &Source<'_>, mut faults: Vec<Fault>) -> PolicyError {
+    faults.sort_by_key(|fault| fault.span.start);
+    let diagnostics = faults.into_iter().map(|fault| source.diagnose(fault)).collect();
+    PolicyError { diagnostics }
+}
+
 /// Returns the text, if it is text that can be a policy.
-fn text<'a>(source: &'a [u8], name: &str) -> Result<&'a str, PolicyError> {
+pub(crate) fn text<'a>(source: &'a [u8], name: &str) -> Result<&'a str, PolicyError> {
     let refuse = |text: &str, fault: Fault| {
         let diagnostics = vec![Source { name, text }.diagnose(fault)];
         PolicyError { diagnostics }

@@ -264,6 +264,10 @@ pub(crate) fn suggestion(written: &str, known: &[&str]) -> String {
     match (near, known.len() <= LISTED_MAX) {
         (Some(near), true) => format!("expected {}; did you mean `{near}`?", listed(known)),
         (Some(near), false) => format!("did you mean `{near}`?"),
+        (None, _) if SHOWN_KEYS < known.len() => {
+            let some: Vec<_> = known.iter().take(LISTED_MAX / 2).copied().collect();
+            format!("expected one of {} words such as {}", known.len(), listed(&some))
+        }
         (None, _) => format!("expected {}", listed(known)),
     }
 }
@@ -358,6 +362,9 @@ const DURATION: &str = "a duration such as 90s, 30m or 1h30m";
 
 /// How many words a message lists when it also suggests one.
 const LISTED_MAX: usize = 8;
+
+/// How many words a message lists when it suggests none.
+const SHOWN_KEYS: usize = 16;
 
 /// How much of a wrong word a message repeats.
 const SHOWN_CHARS: usize = 60;

@@ -82,6 +82,14 @@ impl<'a> Source<'a> {
         start + rest.char_indices().nth(columns).map_or(rest.len(), |(offset, _)| offset)
     }
 
+    /// Returns the word that begins at `offset`, without its quotes' other end.
+    pub(crate) fn word(&self, offset: usize) -> &'a str {
+        let rest = self.text.get(offset..).unwrap_or_default();
+        let part = |character: char| character.is_alphanumeric() || "._-/@".contains(character);
+        let end = rest.find(|character| !part(character)).unwrap_or(rest.len());
+        rest.get(..end).unwrap_or_default()
+    }
+
     /// Makes a diagnostic of a fault.
     pub(crate) fn diagnose(&self, fault: Fault) -> Diagnostic {
         let Fault { span, message, expected } = fault;

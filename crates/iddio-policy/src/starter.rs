@@ -1,13 +1,19 @@
 //! The policy a new home starts with.
 
+use iddio_core::principal::PrincipalId;
+
 /// Returns the default policy, with its rules for the Unix user `user`.
 ///
-/// What cannot stand in a principal's name is left out of `user`; whoever has such a name matches
-/// no rule and is refused.
+/// A user whose name no principal can have is given no rules: the policy then names nobody, and
+/// refuses everything.
 pub fn default_policy(user: &str) -> String {
-    let sound = |character: &char| character.is_ascii_alphanumeric() || "._-@".contains(*character);
-    let user: String = user.chars().filter(sound).collect();
-    DEFAULT.replace(PLACEHOLDER, &format!("local:{user}"))
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@".contains(&byte);
+    let name = format!("local:{user}");
+    let fits = name.len() <= PrincipalId::BYTES_MAX && !user.is_empty();
+    match fits && user.bytes().all(sound) {
+        true => DEFAULT.replace(PLACEHOLDER, &name),
+        false => DEFAULT.to_owned(),
+    }
 }
 
 /// The default policy as it ships, for a principal that does not exist.

@@ -13,12 +13,16 @@ use crate::{
 /// Parses a document.
 pub(crate) fn parse(source: &Source<'_>) -> Result<Node, Fault> {
     let table = DeTable::parse(source.text).map_err(|error| {
+        let span = error.span().unwrap_or(0..0);
         let message = error.message().lines().next().unwrap_or_default();
-        let message = match message.starts_with("duplicate key") {
-            true => "duplicate key".to_owned(),
-            false => format!("not readable as TOML: {message}"),
+        let (message, expected) = match message.starts_with("duplicate key") {
+            true => {
+                let key = source.text.get(span.clone()).unwrap_or_default();
+                (format!("duplicate key `{key}`"), "each key stands once")
+            }
+            false => (format!("not readable as TOML: {message}"), ""),
         };
-        Fault { span: error.span().unwrap_or(0..0), message, expected: String::new() }
+        Fault { span, message, expected: expected.to_owned() }
     })?;
     let span = table.span();
     Ok(Node { value: map(table.into_inner()), span })

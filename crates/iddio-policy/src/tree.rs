@@ -20,7 +20,7 @@ pub(crate) enum Value {
     Map(Vec<Entry>),
     /// Nothing is written where a value was expected.
     Nothing,
-    /// A number with a fraction, a date: nothing in a policy is one.
+    /// A number that is not whole, a date: nothing in a policy is one.
     Other(&'static str),
     Text(String),
 }

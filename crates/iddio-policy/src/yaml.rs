@@ -12,7 +12,7 @@ use serde::{
 };
 use serde_saphyr::{
     Location, Spanned,
-    budget::Budget,
+    budget::{Budget, BudgetBreach},
     options::{DuplicateKeyPolicy, MergeKeyPolicy, Options},
 };
 
@@ -58,19 +58,29 @@ fn fault(source: &Source<'_>, error: &serde_saphyr::Error) -> Fault {
         _ => 0,
     };
     let (message, expected) = match error.without_snippet() {
-        E::DuplicateMappingKey { .. } => ("duplicate key", "each key stands once"),
-        E::Budget { .. } => ("too complicated for a policy", LIMITS),
-        _ => ("", ""),
-    };
-    let message = match message {
-        "" => {
+        E::DuplicateMappingKey { .. } => {
+            (format!("duplicate key `{}`", source.word(start)), "each key stands once")
+        }
+        E::Budget { breach, .. } => (breached(breach).to_owned(), "a policy needs none of these"),
+        _ => {
             let whole = error.render();
             let brief = whole.split(" at line ").next().unwrap_or_default();
-            format!("not readable as YAML: {}", brief.lines().next().unwrap_or_default())
+            let brief = brief.lines().next().unwrap_or_default();
+            (format!("not readable as YAML: {brief}"), "")
         }
-        message => message.to_owned(),
     };
-    Fault { span: start..start, message, expected: expected.to_owned() }
+    let end = start + source.word(start).len();
+    Fault { span: start..end, message, expected: expected.to_owned() }
+}
+
+fn breached(breach: &BudgetBreach) -> &'static str {
+    match breach {
+        BudgetBreach::Aliases { .. } | BudgetBreach::Anchors { .. } => "an anchor or an alias",
+        BudgetBreach::Depth { .. } => "nested too deeply",
+        BudgetBreach::Documents { .. } => "more than one document",
+        BudgetBreach::MergeKeys { .. } => "a merge key",
+        _ => "too large or too complicated for a policy",
+    }
 }
 
 fn range(location: &Location) -> Range<usize> {
@@ -134,7 +144,7 @@ impl<'de> Visitor<'de> for RawVisitor {
     }
 
     fn visit_f64<E>(self, _: f64) -> Result<Raw, E> {
-        Ok(Raw::Leaf(Value::Other("a fraction")))
+        Ok(Raw::Leaf(Value::Other("no whole number: quote it if it is text")))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Raw, E> {
@@ -165,5 +175,3 @@ impl<'de> Visitor<'de> for RawVisitor {
         }
     }
 }
-
-const LIMITS: &str = "no anchors, aliases or merge keys, one document, at most 16 levels deep";
