@@ -199,6 +199,9 @@ pub trait Trace {
     /// A rule, counted from 1 within the agent, was held against the combination.
     fn rule(&mut self, _place: usize, _found: Match) {}
 
+    /// The rule was heard: it covers the combination or might, and by itself decides so.
+    fn applied(&mut self, _place: usize, _decision: &Decision) {}
+
     /// The combination was decided.
     fn decided(&mut self, _decision: &Decision) {}
 }
@@ -348,10 +351,15 @@ impl Policy {
         for rule in rules {
             let found = rule.holds(operation, combination);
             trace.rule(rule.place, found);
+            if let Match::Misses(_) = found {
+                continue;
+            }
+            let own = self.apply(rule, operation);
+            trace.applied(rule.place, &own);
+            let joined = join(heard, own);
             match found {
-                Match::Covers => return join(heard, self.apply(rule, operation)),
-                Match::Misses(_) => {}
-                Match::Might(_) => heard = Some(join(heard, self.apply(rule, operation))),
+                Match::Covers => return joined,
+                Match::Might(_) | Match::Misses(_) => heard = Some(joined),
             }
         }
         join(heard, self.fall_back(agent, operation))
