@@ -1,0 +1,530 @@
+//! The words of a catalog file, as serde reads them.
+//!
+//! Reading is strict: an unknown key, a wrong word or a number out of range is an error with line
+//! and column. What serde cannot see, such as a flag set that does not exist, is for
+//! [`super::check`]. `docs/catalog.md` explains every key with examples.
+
+use std::collections::BTreeMap;
+
+use iddio_core::{
+    operation::{OverrideKind, Protocol, ScopeKey},
+    tier::{Class, Tier},
+};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use toml::Spanned;
+
+use crate::command::InspectFormat;
+
+/// One tool: what its command lines mean, and how it is run so that they mean nothing else.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tool {
+    /// The catalog's own name, and the prefix of its rules.
+    pub(crate) name: String,
+    /// One sentence for `catalog explain`; also checked to be there.
+    pub(crate) summary: String,
+    /// The file names it goes by.
+    pub(crate) programs: Vec<String>,
+    #[serde(deserialize_with = "protocol")]
+    pub(crate) protocol: Protocol,
+    /// The longest a run may take.
+    pub(crate) timeout_seconds: u64,
+    pub(crate) syntax: Syntax,
+    /// What a subcommand that is not listed means.
+    pub(crate) unknown_command: Rule,
+    /// What a flag that is not listed means.
+    pub(crate) unknown_flag: Rule,
+    pub(crate) environment: Environment,
+    #[serde(default)]
+    pub(crate) neutralise: Vec<Neutralise>,
+    #[serde(default)]
+    pub(crate) scope: Vec<Scope>,
+    /// Word sets, for patterns of families: `{service}`.
+    #[serde(default)]
+    pub(crate) sets: BTreeMap<String, Vec<String>>,
+    /// Flag sets. `global` belongs to every command.
+    pub(crate) flags: BTreeMap<String, FlagTable>,
+    pub(crate) command: BTreeMap<String, Spanned<Command>>,
+    #[serde(default)]
+    pub(crate) family: Vec<Spanned<Family>>,
+    /// The values that files, URLs and own parameters take.
+    #[serde(default)]
+    pub(crate) values: Values,
+    pub(crate) example: Vec<Spanned<Example>>,
+}
+
+/// Flags by their names; several names of one flag stand in one key, parted by spaces.
+pub(crate) type FlagTable = BTreeMap<String, Spanned<Flag>>;
+
+/// How the tool reads its command line.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Syntax {
+    pub(crate) style: Style,
+    /// What the program means with no subcommand at all.
+    pub(crate) bare: Rule,
+    /// Words of a command that families judge: `ec2 describe-instances` is two.
+    #[serde(default)]
+    pub(crate) family_words: usize,
+    /// A last word that only shows help.
+    #[serde(default)]
+    pub(crate) help_word: Option<String>,
+}
+
+/// A way of reading options.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Style {
+    /// Python's argparse: prefixes of a flag are that flag, in any place.
+    Argparse,
+    /// Go's flag package: one dash or two, no clusters, options before arguments.
+    Go,
+    /// Cobra and pflag: `--long`, `-s` in clusters, in any place; `_` in a name is `-`.
+    Pflag,
+}
+
+/// A tier with its reason.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    #[serde(deserialize_with = "tier")]
+    pub(crate) tier: Tier,
+    #[serde(default, deserialize_with = "class")]
+    pub(crate) class: Option<Class>,
+    pub(crate) why: String,
+}
+
+/// A subcommand.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Command {
+    #[serde(deserialize_with = "tier")]
+    pub(crate) tier: Tier,
+    #[serde(default, deserialize_with = "class")]
+    pub(crate) class: Option<Class>,
+    pub(crate) why: String,
+    /// Other spellings of its last word.
+    #[serde(default)]
+    pub(crate) aliases: Vec<String>,
+    /// Flag sets it knows besides `global`.
+    #[serde(default)]
+    pub(crate) flags: Vec<String>,
+    /// Flags of its own.
+    #[serde(default)]
+    pub(crate) flag: FlagTable,
+    /// Its arguments, in order; the last may repeat.
+    #[serde(default)]
+    pub(crate) args: Vec<Arg>,
+    /// Whether what it does depends on no scope: `version`.
+    #[serde(default)]
+    pub(crate) scoped: Scoped,
+    /// Scopes that are not pinned for it, because pinning would break it.
+    #[serde(default)]
+    pub(crate) unpinned: Vec<String>,
+    /// What standard input is to it.
+    #[serde(default)]
+    pub(crate) stdin: Stdin,
+    /// Whether it talks to a terminal.
+    #[serde(default)]
+    pub(crate) interactive: bool,
+    /// What the caller must look at before it trusts the tier.
+    #[serde(default)]
+    pub(crate) needs: Vec<NeedWord>,
+    /// How it runs in two steps, so that its effect is known before.
+    pub(crate) staged: Option<Staged>,
+    /// Its Kubernetes requests.
+    pub(crate) kube: Option<Kube>,
+}
+
+/// Commands judged by their names' shape. All that match count, the greatest tier wins.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Family {
+    /// Patterns, a word each: literal, `*` for any run of characters, `{set}` for a word set.
+    pub(crate) commands: Vec<String>,
+    #[serde(deserialize_with = "tier")]
+    pub(crate) tier: Tier,
+    #[serde(default, deserialize_with = "class")]
+    pub(crate) class: Option<Class>,
+    pub(crate) why: String,
+    /// Patterns it leaves alone. What no other family then matches is unknown.
+    #[serde(default)]
+    pub(crate) except: Vec<String>,
+}
+
+/// A flag.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Flag {
+    #[serde(default)]
+    pub(crate) value: Takes,
+    /// The tier it raises to.
+    #[serde(default, deserialize_with = "some_tier")]
+    pub(crate) tier: Option<Tier>,
+    #[serde(default, deserialize_with = "class")]
+    pub(crate) class: Option<Class>,
+    #[serde(default)]
+    pub(crate) why: String,
+    /// Patterns of the values that raise. None: every value but a switch's `false`.
+    #[serde(default)]
+    pub(crate) when: Vec<String>,
+    /// Patterns of the values that do not raise.
+    #[serde(default)]
+    pub(crate) unless: Vec<String>,
+    /// What it overrides.
+    #[serde(default, rename = "override", deserialize_with = "override_kind")]
+    pub(crate) overrides: Option<OverrideKind>,
+    /// The scope its value names.
+    #[serde(default, deserialize_with = "scope_key")]
+    pub(crate) scope: Option<ScopeKey>,
+    /// The scope all of which it means.
+    #[serde(default, deserialize_with = "scope_key")]
+    pub(crate) every: Option<ScopeKey>,
+    /// What it reads.
+    pub(crate) input: Option<Input>,
+    /// What it writes.
+    #[serde(default)]
+    pub(crate) output: Option<Output>,
+    /// Which step of a staged command it belongs to.
+    #[serde(default)]
+    pub(crate) stage: Stage,
+    /// It only shows help.
+    #[serde(default)]
+    pub(crate) help: bool,
+    /// It makes the run talk to a terminal.
+    #[serde(default)]
+    pub(crate) interactive: bool,
+    /// It selects many objects at once.
+    #[serde(default)]
+    pub(crate) selects: bool,
+    /// Its value is the body of a request.
+    #[serde(default)]
+    pub(crate) body: bool,
+    /// Its value is the directory the tool changes to first.
+    #[serde(default)]
+    pub(crate) changes_directory: bool,
+    /// Its value is a path of the Kubernetes API.
+    #[serde(default)]
+    pub(crate) raw: bool,
+}
+
+/// An argument that is no option.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Arg {
+    pub(crate) name: String,
+    /// Whether it may stand any number of times.
+    #[serde(default)]
+    pub(crate) rest: bool,
+    #[serde(default)]
+    pub(crate) input: Option<Input>,
+    #[serde(default)]
+    pub(crate) output: Option<Output>,
+    #[serde(default, deserialize_with = "scope_key")]
+    pub(crate) scope: Option<ScopeKey>,
+    /// The tier it raises to.
+    #[serde(default, deserialize_with = "some_tier")]
+    pub(crate) tier: Option<Tier>,
+    #[serde(default, deserialize_with = "class")]
+    pub(crate) class: Option<Class>,
+    #[serde(default)]
+    pub(crate) why: String,
+    /// Patterns of the values that raise. None: every value.
+    #[serde(default)]
+    pub(crate) when: Vec<String>,
+    /// It names what is done, for the record.
+    #[serde(default)]
+    pub(crate) resource: bool,
+}
+
+/// Whether and how a flag takes a value.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Takes {
+    /// Any number of following words, up to the next option.
+    Many,
+    /// Only after `=`.
+    Optional,
+    /// Always: after `=` or as the next word.
+    Required,
+    /// It is on or off: no value, or `=true`, `=false`.
+    #[default]
+    Switch,
+}
+
+/// What a value or argument names that is read.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Input {
+    /// A chart: a directory or archive, or a reference that nobody can bind.
+    Chart,
+    /// A directory with configuration.
+    Configuration,
+    /// Data that goes where the command says.
+    Data,
+    /// A list `name=path,…` of data files.
+    DataList,
+    /// `[key=]path` of a data file.
+    DataPair,
+    /// Kubernetes objects.
+    Manifest,
+    /// A saved Terraform plan.
+    Plan,
+    /// A file or directory, or a bucket address that is no file here.
+    Remote,
+    /// A Terraform state.
+    State,
+    /// A chart's values.
+    Values,
+    /// Values of variables.
+    Variables,
+}
+
+/// Where something is written.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Output {
+    /// A directory on this machine.
+    Directory,
+    /// A file on this machine.
+    File,
+    /// A file on this machine, unless it is a bucket address or standard output.
+    Remote,
+}
+
+/// Which step of a staged command a flag belongs to.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Stage {
+    /// Both.
+    #[default]
+    Both,
+    /// Neither: what it asks for is done otherwise.
+    Neither,
+    /// The one that shows.
+    Preview,
+    /// The one that does.
+    Run,
+}
+
+/// Whether scopes apply.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Scoped {
+    /// It touches nothing that a scope names.
+    Nothing,
+    /// It touches what its flags, its arguments or the surroundings name.
+    #[default]
+    Named,
+}
+
+/// What standard input is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Stdin {
+    /// Data, or nothing.
+    #[default]
+    Data,
+    /// Something that decides what is done.
+    Program,
+}
+
+/// What the caller must look at.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum NeedWord {
+    /// The configuration in the working directory.
+    Configuration,
+    /// Whether everything it would fetch is there.
+    Fetch,
+}
+
+/// How a command runs in two steps.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Staged {
+    /// The words that show what would be done, in place of the command's own.
+    pub(crate) preview: Vec<String>,
+    /// The start of the word that ends with the file the preview writes.
+    pub(crate) write: String,
+    /// The words that do what the file says.
+    pub(crate) run: Vec<String>,
+}
+
+/// The Kubernetes requests of a command.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kube {
+    pub(crate) method: String,
+    /// What its arguments are.
+    pub(crate) form: KubeForm,
+    /// The resource, where the arguments do not say: `pods`, `deployments.apps`.
+    #[serde(default)]
+    pub(crate) resource: String,
+    #[serde(default)]
+    pub(crate) subresource: String,
+    /// The fields it touches, where they are always the same.
+    #[serde(default)]
+    pub(crate) fields: Vec<String>,
+}
+
+/// What the arguments of a kubectl command are.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum KubeForm {
+    /// Nothing that names a resource beyond `resource`.
+    Fixed,
+    /// Types and names: `pods web`, `pods,secrets`, `deploy/web`.
+    Types,
+    /// Types and names, then settings such as `key=value`, which are not names.
+    TypesThenSettings,
+}
+
+/// The child's environment.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Environment {
+    /// Names, or prefixes ending in `*`, that pass through.
+    pub(crate) keep: Vec<String>,
+    /// What is set, whatever the caller has.
+    #[serde(default)]
+    pub(crate) set: BTreeMap<String, String>,
+    /// Files below the home that a private home still shows.
+    #[serde(default)]
+    pub(crate) carry: Vec<String>,
+}
+
+/// Something the tool takes code or targets from that the environment alone does not stop.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Neutralise {
+    pub(crate) what: String,
+    /// Paths that must not be there.
+    #[serde(default)]
+    pub(crate) absent: Vec<String>,
+    /// Files that must not hold any of `forbid`.
+    #[serde(default)]
+    pub(crate) inspect: Vec<String>,
+    #[serde(default)]
+    pub(crate) format: Option<InspectFormat>,
+    /// Keys at any depth, or prefixes ending in `*`.
+    #[serde(default)]
+    pub(crate) forbid: Vec<String>,
+}
+
+/// A scope: where its names come from when the command line does not say.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scope {
+    #[serde(deserialize_with = "scope_key_required")]
+    pub(crate) key: ScopeKey,
+    /// Sources in order: `env:NAME`, `file:PATH`, `ini:PATH:KEY`, `kubeconfig:FIELD`, `literal:NAME`.
+    #[serde(default)]
+    pub(crate) sources: Vec<String>,
+    /// The variable or flag that fixes the judged name in the child.
+    #[serde(default)]
+    pub(crate) pin: Option<PinSource>,
+    /// The command word that names it, counted from 0.
+    #[serde(default)]
+    pub(crate) word: Option<usize>,
+    /// Names that stand for another: `s3api` for `s3`.
+    #[serde(default)]
+    pub(crate) alias: BTreeMap<String, String>,
+}
+
+/// What fixes a scope in the child.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum PinSource {
+    /// An environment variable.
+    Env(String),
+    /// A flag, put right behind the program's name.
+    Flag(String),
+}
+
+/// Values that mean something wherever they stand.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Values {
+    /// Prefixes of a value that make the rest a file to read: `file://`.
+    #[serde(default)]
+    pub(crate) file_prefixes: Vec<String>,
+    /// Prefixes of a value that make the tool fetch it.
+    #[serde(default)]
+    pub(crate) url_prefixes: Vec<String>,
+    /// Flags whose value is a URL that is only handed on.
+    #[serde(default)]
+    pub(crate) url_plain: Vec<String>,
+    /// The list of parameters that reading operations take.
+    #[serde(default)]
+    pub(crate) read_parameters: Option<String>,
+}
+
+/// A command line and what it must come to. Runs as a test.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Example {
+    /// Words parted by spaces; `'…'` and `"…"` quote.
+    pub(crate) run: String,
+    #[serde(deserialize_with = "tier")]
+    pub(crate) tier: Tier,
+    #[serde(default, deserialize_with = "class")]
+    pub(crate) class: Option<Class>,
+    /// A rule that must be among the reasons.
+    #[serde(default)]
+    pub(crate) rule: Option<String>,
+    /// Scopes it must have, each the exact list; `["*"]` for all, `["?"]` for unknown.
+    #[serde(default)]
+    pub(crate) scopes: BTreeMap<String, Vec<String>>,
+}
+
+fn tier<'de, D: Deserializer<'de>>(from: D) -> Result<Tier, D::Error> {
+    let number = u8::deserialize(from)?;
+    Tier::from_number(number)
+        .ok_or_else(|| D::Error::custom(format!("`{number}` is no tier; expected 0 to 4")))
+}
+
+fn some_tier<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Tier>, D::Error> {
+    tier(from).map(Some)
+}
+
+fn class<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Class>, D::Error> {
+    word(from, "class", Class::from_name).map(Some)
+}
+
+fn protocol<'de, D: Deserializer<'de>>(from: D) -> Result<Protocol, D::Error> {
+    word(from, "protocol", Protocol::from_name)
+}
+
+fn scope_key_required<'de, D: Deserializer<'de>>(from: D) -> Result<ScopeKey, D::Error> {
+    word(from, "scope", |name| {
+        Protocol::ALL
+            .into_iter()
+            .flat_map(|protocol| protocol.scope_keys().iter().copied())
+            .find(|key| key.name() == name)
+    })
+}
+
+fn scope_key<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ScopeKey>, D::Error> {
+    scope_key_required(from).map(Some)
+}
+
+fn override_kind<'de, D: Deserializer<'de>>(from: D) -> Result<Option<OverrideKind>, D::Error> {
+    word(from, "override", |name| match name {
+        "endpoint" => Some(OverrideKind::Endpoint),
+        "env" => Some(OverrideKind::Env),
+        "kubeconfig" => Some(OverrideKind::Kubeconfig),
+        "profile" => Some(OverrideKind::Profile),
+        _ => None,
+    })
+    .map(Some)
+}
+
+fn word<'de, D: Deserializer<'de>, T>(
+    from: D,
+    kind: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    let name = String::deserialize(from)?;
+    read(&name).ok_or_else(|| D::Error::custom(format!("unknown {kind} `{name}`")))
+}

@@ -1,0 +1,282 @@
+//! Catalogs: what tools mean, as data.
+//!
+//! One file per tool under `policies/catalog/`, compiled in, parsed strictly and once, when the
+//! tool is first asked about. A catalog holds its own examples, which run as tests. Nothing here
+//! judges a command line: that is [`crate::command`].
+
+mod check;
+pub(crate) mod format;
+pub(crate) mod pattern;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::LazyLock,
+};
+
+use iddio_core::{digest::Digest, tier::Tier};
+
+use format::{Command, Example, Flag, Style, Tool};
+
+/// What one tool means.
+#[derive(Debug)]
+pub struct Catalog {
+    pub(crate) tool: Tool,
+    /// Flag sets, each by single name.
+    sets: BTreeMap<String, BTreeMap<String, Flag>>,
+    /// Commands by path, aliases included.
+    commands: BTreeMap<String, Entry>,
+    /// Paths that have subcommands.
+    groups: BTreeSet<String>,
+    digest: Digest,
+}
+
+/// A command as it is looked up.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// Its first spelling.
+    pub(crate) path: String,
+    /// Its own flags by single name.
+    own: BTreeMap<String, Flag>,
+}
+
+/// A command line that a catalog vouches for.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Sample {
+    /// The catalog that holds it.
+    pub catalog: String,
+    /// The line of the catalog it stands on.
+    pub line: usize,
+    /// Its words.
+    pub argv: Vec<String>,
+    /// The tier it must have.
+    pub tier: Tier,
+    /// The class it must have, if the catalog names one.
+    pub class: Option<String>,
+    /// The rule that must be among its reasons, if the catalog names one.
+    pub rule: Option<String>,
+    /// The scopes it must have, by key; `*` for all, `?` for unknown.
+    pub scopes: Vec<(String, Vec<String>)>,
+}
+
+/// Why a catalog cannot be used.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{line}:{column}: {message}")]
+pub struct CatalogError {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// The column, counted from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+// === impl Catalog ===
+
+impl Catalog {
+    /// Reads a catalog.
+    pub fn parse(text: &str) -> Result<Self, CatalogError> {
+        let tool: Tool = toml::from_str(text).map_err(|error| {
+            let place = error.span().map_or(0, |span| span.start);
+            CatalogError::at(text, place, error.message().to_owned())
+        })?;
+        check::check(&tool, text)?;
+        Ok(Self::build(tool, Digest::of_bytes(text.as_bytes())))
+    }
+
+    /// Returns the built-in catalog for a program's file name.
+    pub fn for_program(name: &str) -> Option<&'static Self> {
+        let built_in = BUILT_IN.iter().find(|built_in| built_in.programs.contains(&name))?;
+        built_in.catalog.as_ref().ok()
+    }
+
+    /// Whether a program of this name has a built-in catalog, usable or not.
+    pub(crate) fn names(name: &str) -> bool {
+        BUILT_IN.iter().any(|built_in| built_in.programs.contains(&name))
+    }
+
+    /// Returns every built-in catalog, or what is wrong with it.
+    pub fn built_in()
+    -> impl Iterator<Item = Result<&'static Self, (&'static str, &'static CatalogError)>> {
+        BUILT_IN
+            .iter()
+            .map(|built_in| built_in.catalog.as_ref().map_err(|error| (built_in.name, error)))
+    }
+
+    /// Returns its name, the prefix of its rules.
+    pub fn name(&self) -> &str {
+        &self.tool.name
+    }
+
+    /// Returns its one sentence.
+    pub fn summary(&self) -> &str {
+        &self.tool.summary
+    }
+
+    /// Returns the file names of the programs it describes.
+    pub fn programs(&self) -> &[String] {
+        &self.tool.programs
+    }
+
+    /// Returns the digest of its source, which identifies it in records.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Returns every command path with its tier and reason, for `catalog explain`.
+    pub fn commands(&self) -> impl Iterator<Item = (&str, Tier, &str)> {
+        self.tool.command.iter().map(|(path, command)| {
+            (path.as_str(), command.get_ref().tier, command.get_ref().why.as_str())
+        })
+    }
+
+    /// Returns the command lines it vouches for; `text` is the source it was read from.
+    pub fn samples(text: &str) -> Result<Vec<Sample>, CatalogError> {
+        let tool: Tool = toml::from_str(text).map_err(|error| {
+            let place = error.span().map_or(0, |span| span.start);
+            CatalogError::at(text, place, error.message().to_owned())
+        })?;
+        Ok(tool
+            .example
+            .iter()
+            .map(|example| sample(&tool.name, example.span().start, text, example.get_ref()))
+            .collect())
+    }
+
+    /// Returns the sources of the built-in catalogs, by name.
+    pub fn sources() -> impl Iterator<Item = (&'static str, &'static str)> {
+        BUILT_IN.iter().map(|built_in| (built_in.name, built_in.source))
+    }
+
+    pub(crate) fn style(&self) -> Style {
+        self.tool.syntax.style
+    }
+
+    pub(crate) fn entry(&self, path: &str) -> Option<(&Entry, &Command)> {
+        let entry = self.commands.get(path)?;
+        let command = self.tool.command.get(&entry.path)?;
+        Some((entry, command.get_ref()))
+    }
+
+    pub(crate) fn is_group(&self, path: &str) -> bool {
+        self.groups.contains(path)
+    }
+
+    /// Returns the flag of this exact name that `path` knows.
+    pub(crate) fn flag(&self, path: &str, name: &str) -> Option<(&str, &Flag)> {
+        self.tables(path)
+            .find_map(|table| table.get_key_value(name))
+            .map(|(name, flag)| (name.as_str(), flag))
+    }
+
+    /// Returns every flag of `path` that `prefix` may abbreviate.
+    pub(crate) fn flags_from(&self, path: &str, prefix: &str) -> Vec<(&str, &Flag)> {
+        let mut found = Vec::new();
+        for table in self.tables(path) {
+            let from = (Bound::Included(prefix), Bound::Unbounded);
+            let flags = table.range::<str, _>(from);
+            found.extend(
+                flags
+                    .take_while(|(name, _)| name.starts_with(prefix))
+                    .map(|(name, flag)| (name.as_str(), flag)),
+            );
+        }
+        found
+    }
+
+    fn tables(&self, path: &str) -> impl Iterator<Item = &BTreeMap<String, Flag>> {
+        let entry = self.entry(path);
+        let own = entry.iter().map(|(entry, _)| &entry.own).collect::<Vec<_>>();
+        let named = entry.map(|(_, command)| command.flags.as_slice()).unwrap_or_default();
+        own.into_iter()
+            .chain(named.iter().filter_map(|name| self.sets.get(name)))
+            .chain(self.sets.get(GLOBAL))
+    }
+
+    fn build(tool: Tool, digest: Digest) -> Self {
+        let sets = tool.flags.iter().map(|(name, table)| (name.clone(), by_name(table))).collect();
+        let mut commands = BTreeMap::new();
+        let mut groups = BTreeSet::new();
+        for (path, command) in &tool.command {
+            let (parent, _) = path.rsplit_once(' ').unwrap_or(("", path));
+            for (place, _) in path.match_indices(' ') {
+                groups.extend(path.get(..place).map(str::to_owned));
+            }
+            let entry = || Entry { path: path.clone(), own: by_name(&command.get_ref().flag) };
+            commands.insert(path.clone(), entry());
+            for alias in &command.get_ref().aliases {
+                let alias = format!("{parent} {alias}");
+                commands.insert(alias.trim_start().to_owned(), entry());
+            }
+        }
+        Self { tool, sets, commands, groups, digest }
+    }
+}
+
+// === impl CatalogError ===
+
+impl CatalogError {
+    pub(crate) fn at(text: &str, place: usize, message: String) -> Self {
+        let before = text.get(..place).unwrap_or(text);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+        Self { line, column, message }
+    }
+}
+
+/// The flag set every command has.
+pub(crate) const GLOBAL: &str = "global";
+
+/// A catalog in the binary. The programs are repeated so that nothing is parsed for other tools; a
+/// test holds them equal.
+struct BuiltIn {
+    name: &'static str,
+    programs: &'static [&'static str],
+    source: &'static str,
+    catalog: LazyLock<Result<Catalog, CatalogError>>,
+}
+
+macro_rules! built_in {
+    ($name:literal, $programs:expr) => {
+        BuiltIn {
+            name: $name,
+            programs: $programs,
+            source: include_str!(concat!("../../../../policies/catalog/", $name, ".toml")),
+            catalog: LazyLock::new(|| {
+                Catalog::parse(include_str!(concat!(
+                    "../../../../policies/catalog/",
+                    $name,
+                    ".toml"
+                )))
+            }),
+        }
+    };
+}
+
+static BUILT_IN: [BuiltIn; 4] = [
+    built_in!("aws", &["aws"]),
+    built_in!("helm", &["helm"]),
+    built_in!("kubectl", &["kubectl"]),
+    built_in!("terraform", &["terraform", "tofu"]),
+];
+
+fn by_name(table: &format::FlagTable) -> BTreeMap<String, Flag> {
+    table
+        .iter()
+        .flat_map(|(names, flag)| {
+            names.split(' ').map(move |name| (name.to_owned(), flag.get_ref().clone()))
+        })
+        .collect()
+}
+
+fn sample(catalog: &str, place: usize, text: &str, example: &Example) -> Sample {
+    Sample {
+        catalog: catalog.to_owned(),
+        line: CatalogError::at(text, place, String::new()).line,
+        argv: pattern::words(&example.run),
+        tier: example.tier,
+        class: example.class.map(|class| class.name().to_owned()),
+        rule: example.rule.clone(),
+        scopes: example.scopes.iter().map(|(key, names)| (key.clone(), names.clone())).collect(),
+    }
+}

@@ -1,0 +1,65 @@
+//! Patterns of catalogs: globs, word sets, and the words of an example.
+//!
+//! A glob takes time proportional to pattern times text, whatever either holds. The word splitter is for examples alone; it is no
+//! shell.
+
+use std::collections::BTreeMap;
+
+/// Whether `*` (any run) patterns cover `text`.
+pub(crate) fn covers(pattern: &str, text: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut rest) = text.strip_prefix(head) else { return false };
+    let mut parts = tail.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return rest.ends_with(part);
+        }
+        let Some(place) = rest.find(part) else { return false };
+        rest = rest.get(place + part.len()..).unwrap_or("");
+    }
+    true
+}
+
+/// Whether any pattern covers `text`.
+pub(crate) fn any_covers(patterns: &[String], text: &str) -> bool {
+    patterns.iter().any(|pattern| covers(pattern, text))
+}
+
+/// Whether a pattern of words covers `words`, with `{set}` standing for a set's words.
+pub(crate) fn covers_words(
+    pattern: &str,
+    words: &[&str],
+    sets: &BTreeMap<String, Vec<String>>,
+) -> bool {
+    let mut patterns = pattern.split(' ');
+    let all = words.iter().all(|word| {
+        patterns.next().is_some_and(|pattern| {
+            match pattern.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+                Some(set) => sets.get(set).is_some_and(|set| set.iter().any(|name| name == word)),
+                None => covers(pattern, word),
+            }
+        })
+    });
+    all && patterns.next().is_none()
+}
+
+/// Splits an example into words: spaces part, `'…'` and `"…"` quote.
+pub(crate) fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for letter in line.chars() {
+        match (quote, letter) {
+            (Some(open), _) if open == letter => quote = None,
+            (Some(_), _) => word.get_or_insert_default().push(letter),
+            (None, '\'' | '"') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (None, ' ') => words.extend(word.take()),
+            (None, _) => word.get_or_insert_default().push(letter),
+        }
+    }
+    words.extend(word);
+    words
+}

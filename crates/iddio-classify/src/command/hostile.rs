@@ -1,0 +1,153 @@
+//! Words that mislead or that reach for iddio itself (invariant I5, threat E07).
+
+use iddio_core::{
+    text::RawText,
+    tier::{Class, Tier},
+};
+
+use super::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, Ambient};
+
+/// Something found in a word.
+pub(super) struct Found {
+    pub(super) tier: Tier,
+    pub(super) class: Class,
+    pub(super) rule: &'static str,
+    pub(super) text: &'static str,
+    pub(super) word: Option<usize>,
+}
+
+/// Returns why the words cannot be read at all, if they cannot.
+pub(super) fn unreadable(argv: &[RawText]) -> Option<Found> {
+    let bytes = argv.iter().map(|word| word.as_bytes().len()).sum::<usize>();
+    let whole = |rule, text| Some(Found { word: None, ..unknown(rule, text, 0) });
+    if argv.is_empty() {
+        return whole("argv:empty", "there is no command");
+    }
+    if argv.len() > ARGV_WORDS_MAX {
+        return whole("argv:limit", "more words than the limit");
+    }
+    if bytes > ARGV_BYTES_MAX {
+        return whole("argv:limit", "more bytes than the limit");
+    }
+    let zero = argv.iter().position(|word| word.as_bytes().contains(&0));
+    zero.map(|word| unknown("argv:nul", "a word holds a zero byte", word))
+}
+
+/// Returns why the program's name is unfit, if it is.
+pub(super) fn program(name: &RawText) -> Option<Found> {
+    let fail = |rule, text| Some(unknown(rule, text, 0));
+    let Some(text) = name.as_str() else {
+        return fail("program:utf8", "the program's name is not UTF-8");
+    };
+    if text.is_empty() || text.ends_with('/') {
+        return fail("program:empty", "the program has no name");
+    }
+    if text.chars().any(char::is_control) {
+        return fail("program:control", "the program's name holds a control character");
+    }
+    if text.contains(|letter: char| letter.is_whitespace()) {
+        return fail("program:space", "the program's name holds white space");
+    }
+    let file = text.rsplit('/').next().unwrap_or(text);
+    if !file.is_ascii() {
+        return fail("program:script", "the program's name could be taken for another");
+    }
+    if file.contains('=') {
+        return fail("program:assignment", "an assignment stands where the program should");
+    }
+    if file.starts_with('-') {
+        return fail("program:dash", "an option stands where the program should");
+    }
+    None
+}
+
+/// Returns what is wrong with the words behind the program.
+pub(super) fn words(argv: &[RawText], ambient: &Ambient) -> Vec<Found> {
+    let mut found = Vec::new();
+    for (word, raw) in argv.iter().enumerate() {
+        if raw.as_str().is_none() && word > 0 {
+            found.push(Found {
+                tier: Tier::Sensitive,
+                class: Class::Unknown,
+                rule: "argv:utf8",
+                text: "a word is not UTF-8",
+                word: Some(word),
+            });
+        }
+        if raw.as_str().is_some_and(|text| text.contains(misleads)) {
+            found.push(evasion("argv:hidden", "a word hides or reorders what is shown", word));
+        }
+        if reaches_own(raw, ambient) {
+            found.push(evasion("iddio:own-path", "a word names a file of iddio itself", word));
+        }
+    }
+    found.truncate(FINDINGS_MAX);
+    found
+}
+
+/// Whether a letter steers a terminal or reorders, hides or fakes text.
+fn misleads(letter: char) -> bool {
+    matches!(letter,
+        '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
+        | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Whether a word names one of iddio's own paths: as it stands, tidied, or from the working
+/// directory.
+fn reaches_own(raw: &RawText, ambient: &Ambient) -> bool {
+    if ambient.own_paths.is_empty() {
+        return false;
+    }
+    let word = raw.as_bytes();
+    let own = |text: &[u8]| {
+        ambient.own_paths.iter().any(|path| {
+            let path = path.as_bytes();
+            !path.is_empty() && text.windows(path.len()).any(|window| window == path)
+        })
+    };
+    if own(word) {
+        return true;
+    }
+    // A path may stand behind `=`, `:`, `,` or `@`, and may take detours.
+    word.split(|byte| matches!(byte, b'=' | b',' | b'@' | b':')).any(|part| {
+        let directory = ambient.working_directory.as_ref().map_or(&b""[..], RawText::as_bytes);
+        let path = match part {
+            [b'/', ..] => tidy(part),
+            [] => return false,
+            relative => tidy(&[directory, b"/", relative].concat()),
+        };
+        own(&path)
+    })
+}
+
+/// Takes `.`, `..` and doubled slashes out of a path, by its letters alone.
+fn tidy(path: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    let mut tidied = Vec::with_capacity(path.len());
+    for part in parts {
+        tidied.push(b'/');
+        tidied.extend_from_slice(part);
+    }
+    tidied
+}
+
+fn unknown(rule: &'static str, text: &'static str, word: usize) -> Found {
+    Found { tier: Tier::UNKNOWN, class: Class::Unknown, rule, text, word: Some(word) }
+}
+
+fn evasion(rule: &'static str, text: &'static str, word: usize) -> Found {
+    Found { tier: Tier::BreakGlass, class: Class::Evasion, rule, text, word: Some(word) }
+}
+
+/// The most findings that are kept; one is enough to decide, and a record must stay readable.
+const FINDINGS_MAX: usize = 64;

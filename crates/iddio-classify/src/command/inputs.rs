@@ -1,0 +1,263 @@
+//! What a command line makes the tool read and write: found, so that it can be bound.
+//!
+//! What is approved is substituted, so every file that is read is named here by word and place.
+//! What cannot be bound is at least tier 3 and says so (threat E21).
+
+use std::borrow::Cow;
+
+use iddio_core::{
+    text::RawText,
+    tier::{Class, Tier},
+};
+
+use super::{
+    Ambient,
+    judge::{Sum, argument, rule},
+    parse::{Parsed, Resolution, Word},
+    plan::{Binding, InputFile, InputKind, Need, OutputFile, StdinRole},
+};
+use crate::catalog::{
+    Catalog,
+    format::{Command, Input, Output},
+};
+
+/// Adds every input and output of the command line to the plan.
+pub(super) fn collect(
+    catalog: &Catalog,
+    parsed: &Parsed<'_>,
+    command: Option<&Command>,
+    argv: &[RawText],
+    ambient: &Ambient,
+    sum: &mut Sum,
+) {
+    let mut reader = Reader { catalog, parsed, argv, ambient, sum };
+    for given in &parsed.flags {
+        let Some(value) = &given.value else { continue };
+        for flag in &given.flags {
+            if let Some(input) = flag.input {
+                reader.input(input, value);
+            }
+            if let Some(output) = flag.output {
+                reader.output(output, value);
+            }
+        }
+    }
+    if let Some(command) = command {
+        for (place, word) in parsed.args.iter().enumerate() {
+            let arg = argument(command, place);
+            if let Some(input) = arg.and_then(|arg| arg.input) {
+                reader.input(input, word);
+            }
+            if let Some(output) = arg.and_then(|arg| arg.output) {
+                reader.output(output, word);
+            }
+        }
+    }
+    reader.directory();
+    reader.values();
+}
+
+struct Reader<'r, 'a> {
+    catalog: &'r Catalog,
+    parsed: &'r Parsed<'a>,
+    argv: &'r [RawText],
+    ambient: &'r Ambient,
+    sum: &'r mut Sum,
+}
+
+impl Reader<'_, '_> {
+    fn input(&mut self, input: Input, word: &Word<'_>) {
+        use InputKind as Kind;
+        match input {
+            Input::Chart => self.chart(word),
+            Input::Configuration => {
+                let index = self.file(Kind::Configuration, Binding::Directory, word);
+                self.sum.plan.needs.push(Need::ConfigurationAt(index));
+            }
+            Input::DataList => self.list(word),
+            Input::DataPair => {
+                let path = after(word, word.text.find('=').map_or(0, |place| place + 1));
+                self.file(Kind::Data, Binding::FileOrDirectory, &path);
+            }
+            Input::Manifest => self.manifest(word),
+            Input::Plan => {
+                let index = self.file(Kind::SavedPlan, Binding::File, word);
+                self.sum.plan.needs.push(Need::SavedPlan(index));
+            }
+            Input::Remote if word.text.contains("://") => {}
+            Input::Data | Input::Remote => {
+                self.file(Kind::Data, Binding::FileOrDirectory, word);
+            }
+            Input::State => {
+                self.file(Kind::State, Binding::File, word);
+            }
+            Input::Values => {
+                self.file(Kind::Values, Binding::File, word);
+            }
+            Input::Variables => {
+                self.file(Kind::Variables, Binding::File, word);
+            }
+        }
+    }
+
+    /// Adds a file, and returns its index among the inputs.
+    fn file(&mut self, kind: InputKind, binding: Binding, word: &Word<'_>) -> usize {
+        let binding = match word.text.as_ref() {
+            "-" | "/dev/stdin" => Binding::Stdin,
+            text if text.contains("://") => Binding::Unbound,
+            text if text.starts_with("/dev/") || text.starts_with("/proc/") => Binding::Unbound,
+            _ => binding,
+        };
+        let rule = rule(self.catalog, self.parsed, word);
+        if binding == Binding::Stdin
+            && self.sum.plan.stdin == StdinRole::Data
+            && kind != InputKind::Data
+        {
+            self.sum.plan.stdin = StdinRole::Input;
+        }
+        if binding == Binding::Unbound {
+            let text =
+                "it reads what cannot be bound: the address may answer differently when it runs";
+            self.sum.add(Tier::Sensitive, Class::Unknown, &rule, text, Some(word.word));
+        }
+        let end = self.argv.get(word.word).map_or(0, |raw| raw.as_bytes().len());
+        let end = end.min(word.start + word.text.len());
+        self.push(kind, binding, word, end)
+    }
+
+    fn push(&mut self, kind: InputKind, binding: Binding, word: &Word<'_>, end: usize) -> usize {
+        let raw = self.argv.get(word.word).map_or(&b""[..], RawText::as_bytes);
+        let path = RawText::new(raw.get(word.start..end).unwrap_or(raw));
+        let input = InputFile { word: word.word, start: word.start, end, path, kind, binding };
+        self.sum.plan.inputs.push(input);
+        self.sum.plan.inputs.len() - 1
+    }
+
+    /// A chart is bound only where it can be nothing but a path.
+    fn chart(&mut self, word: &Word<'_>) {
+        let text = word.text.as_ref();
+        let path = text == "."
+            || text == ".."
+            || text.starts_with("./")
+            || text.starts_with("../")
+            || text.starts_with('/');
+        if path {
+            self.file(InputKind::Chart, Binding::FileOrDirectory, word);
+        } else {
+            let rule = rule(self.catalog, self.parsed, word);
+            let why = "a chart by reference: what it holds cannot be bound";
+            self.sum.add(Tier::Sensitive, Class::Unknown, &rule, why, Some(word.word));
+            self.push(InputKind::Chart, Binding::Unbound, word, word.start + word.text.len());
+        }
+    }
+
+    /// `name=path,name=path`.
+    fn list(&mut self, word: &Word<'_>) {
+        let mut place = 0;
+        for part in word.text.split(',') {
+            let start = place + part.find('=').map_or(0, |sign| sign + 1);
+            let path = word.text.get(start..place + part.len()).unwrap_or("");
+            let path =
+                Word { text: Cow::Borrowed(path), word: word.word, start: word.start + start };
+            self.file(InputKind::Data, Binding::File, &path);
+            place += part.len() + 1;
+        }
+    }
+
+    /// What a manifest holds decides what is asked for. Nobody has read it: the common case is a
+    /// write at tier 2, the worst one tier 4, so it is tier 3 until somebody does.
+    fn manifest(&mut self, word: &Word<'_>) {
+        let index = self.file(InputKind::Manifest, Binding::FileOrDirectory, word);
+        self.sum.plan.needs.push(Need::Manifest(index));
+        let raw = self.sum.plan.inputs.get(index).map(|input| input.path.clone());
+        let facts = self.ambient.manifests.iter().find(|(path, _)| Some(path) == raw.as_ref());
+        let rule = rule(self.catalog, self.parsed, word);
+        match facts {
+            Some((_, facts)) => {
+                let (tier, class) = (facts.tier, facts.class);
+                self.sum.add(tier, class, &rule, &facts.reason, Some(word.word));
+                for (key, names) in facts.scopes.iter() {
+                    self.sum.scopes.add(key, names.clone());
+                }
+            }
+            None => {
+                let text = "a manifest that was not read decides what is asked for";
+                self.sum.add(Tier::Sensitive, Class::Unknown, &rule, text, Some(word.word));
+            }
+        }
+    }
+
+    /// A file that is written is harmless only as a plain name below the working directory.
+    fn output(&mut self, output: Output, word: &Word<'_>) {
+        let text = word.text.as_ref();
+        let elsewhere = output == Output::Remote && text.contains("://");
+        if elsewhere || matches!(text, "-" | "/dev/stdout" | "/dev/null" | "stdout") {
+            return;
+        }
+        let plain = !text.starts_with(['/', '~'])
+            && text.split('/').all(|part| part == "." || !part.starts_with('.'));
+        if !plain {
+            let rule = rule(self.catalog, self.parsed, word);
+            let why = "it writes outside the working directory or to a hidden file";
+            self.sum.add(Tier::Sensitive, Class::Unknown, &rule, why, Some(word.word));
+        }
+        let raw = self.argv.get(word.word).map_or(&b""[..], RawText::as_bytes);
+        let path = RawText::new(raw.get(word.start..).unwrap_or(raw));
+        self.sum.plan.outputs.push(OutputFile { word: word.word, path });
+    }
+
+    /// The directory the tool changes to first.
+    fn directory(&mut self) {
+        let given = self
+            .parsed
+            .flags
+            .iter()
+            .find(|given| given.flags.iter().any(|flag| flag.changes_directory));
+        let Some(value) = given.and_then(|given| given.value.as_ref()) else { return };
+        let raw = self.argv.get(value.word).map_or(&b""[..], RawText::as_bytes);
+        self.sum.plan.directory = raw.get(value.start..).map(RawText::new);
+    }
+
+    /// Values that mean a file or an address wherever they stand: `file://x`.
+    fn values(&mut self) {
+        let values = &self.catalog.tool.values;
+        if values.file_prefixes.is_empty() && values.url_prefixes.is_empty() {
+            return;
+        }
+        let files = matches!(self.parsed.resolution, Resolution::Family | Resolution::Known(_));
+        let mut option = String::new();
+        for (index, raw) in self.argv.iter().enumerate().skip(1) {
+            let text = String::from_utf8_lossy(raw.as_bytes());
+            let start = match text.strip_prefix("--").map(|rest| rest.split_once('=')) {
+                Some(Some((name, _))) => {
+                    option = name.to_owned();
+                    name.len() + 3
+                }
+                Some(None) => {
+                    option = text.trim_start_matches("--").to_owned();
+                    continue;
+                }
+                None => 0,
+            };
+            let value = text.get(start..).unwrap_or("");
+            let word = |skip: usize| Word {
+                text: Cow::Owned(value.get(skip..).unwrap_or("").to_owned()),
+                word: index,
+                start: start + skip,
+            };
+            let prefix = values.file_prefixes.iter().find(|prefix| value.starts_with(*prefix));
+            if let Some(prefix) = prefix.filter(|_| files) {
+                self.file(InputKind::Data, Binding::File, &word(prefix.len()));
+            } else if values.url_prefixes.iter().any(|prefix| value.starts_with(prefix))
+                && !values.url_plain.iter().any(|plain| *plain == option)
+            {
+                self.file(InputKind::Data, Binding::Unbound, &word(0));
+            }
+        }
+    }
+}
+
+fn after<'a>(word: &'a Word<'_>, start: usize) -> Word<'a> {
+    let text = word.text.get(start..).unwrap_or("");
+    Word { text: Cow::Borrowed(text), word: word.word, start: word.start + start }
+}

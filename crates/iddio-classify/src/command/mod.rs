@@ -1,0 +1,114 @@
+//! Command lines: what an argument vector does, and how it is run so that it does just that.
+//!
+//! [`judge`] is pure and total. What a tool reads besides its arguments comes in as [`Ambient`] or
+//! goes out as something the caller must do ([`RunPlan`]): the caller executes a plan without
+//! knowing any tool. A tier below 3 is a claim about a run with every neutralisation of the plan in
+//! place; [`Judged::raise`] is for the caller that cannot put one in place.
+//!
+//! It reads no shell: text for a shell is [`shell_line`], and a program that runs other programs is
+//! answered as unknown.
+
+mod hostile;
+mod inputs;
+mod judge;
+mod kube;
+mod lists;
+mod parse;
+mod plan;
+mod scopes;
+mod unknown;
+
+use iddio_core::{
+    operation::{Operation, Reason, Scopes},
+    text::RawText,
+    tier::{Class, Tier},
+};
+
+pub use judge::judge;
+pub use plan::{
+    Binding, CatalogIdentity, EnvironmentPlan, EnvironmentValue, FactSource, FactWanted, InputFile,
+    InputKind, InspectFormat, InspectedFile, Need, Neutralisation, OutputFile, Part, Pin, Program,
+    RunPlan, Staged, StdinRole, Terminal,
+};
+pub use unknown::shell_line;
+
+/// What the caller knows besides the arguments. Everything in it is a claim of the caller's own;
+/// nothing is taken from the one who asks.
+#[derive(Clone, Debug, Default)]
+pub struct Ambient {
+    /// Names that hold where the command line says nothing: the current workspace, namespace,
+    /// region. A key that is absent is not known.
+    pub scopes: Scopes,
+    /// Paths of iddio itself: its home, its sockets, its configuration. Each absolute.
+    pub own_paths: Vec<RawText>,
+    /// The working directory, to see through relative paths. Absolute.
+    pub working_directory: Option<RawText>,
+    /// The catalog program that the resolved program is trusted to be, where its file name does
+    /// not say: a trusted path of a version manager.
+    pub goes_by: Option<String>,
+    /// What is known of manifests, by the path that the command line names.
+    pub manifests: Vec<(RawText, ManifestFacts)>,
+}
+
+/// What somebody read in a manifest.
+#[derive(Clone, Debug)]
+pub struct ManifestFacts {
+    /// The greatest tier of the requests that writing its objects takes.
+    pub tier: Tier,
+    /// The class of that.
+    pub class: Class,
+    /// Why.
+    pub reason: String,
+    /// The namespaces and clusters of its objects.
+    pub scopes: Scopes,
+}
+
+/// What a command line comes to.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Judged {
+    /// What policy sees.
+    pub operation: Operation,
+    /// How it runs, if it may.
+    pub plan: RunPlan,
+}
+
+// === impl Judged ===
+
+impl Judged {
+    /// Raises the tier for something the caller found: a neutralisation it cannot put in place, a
+    /// file it could not bind, what a plan does. Never lowers.
+    pub fn raise(&mut self, reason: Reason, class: Class) {
+        let operation = &mut self.operation;
+        if reason.tier == Tier::BreakGlass {
+            let stands = operation.tier == Tier::BreakGlass;
+            operation.class = if stands { worse_class(operation.class, class) } else { class };
+        }
+        operation.tier = operation.tier.join(reason.tier);
+        operation.reasons.push(reason);
+    }
+
+    /// Returns the reason that decided: the first of the greatest tier.
+    pub fn decisive(&self) -> Option<&Reason> {
+        let greatest = self.operation.reasons.iter().map(|reason| reason.tier).max()?;
+        self.operation.reasons.iter().find(|reason| reason.tier == greatest)
+    }
+}
+
+/// Returns the class that policy is stricter on.
+pub(crate) fn worse_class(one: Class, other: Class) -> Class {
+    let rank = |class| match class {
+        Class::Session => 0,
+        Class::Destroy => 1,
+        Class::Identity => 2,
+        Class::Unknown => 3,
+        Class::Evasion => 4,
+    };
+    if rank(one) < rank(other) { other } else { one }
+}
+
+/// The most words a command line may have. The kernel takes more; no honest tool of ours needs it.
+pub const ARGV_WORDS_MAX: usize = 16 * 1024;
+
+/// The most bytes all words may have together: what the kernel takes at most, environment included.
+pub const ARGV_BYTES_MAX: usize = 2 * 1024 * 1024;

@@ -1,0 +1,178 @@
+//! Programs without a catalog entry, shells, and iddio itself.
+
+use iddio_core::{
+    operation::{Description, Operation, Pattern, Protocol, Reason, ScopeKey, Scopes},
+    text::RawText,
+    tier::{Class, Tier},
+};
+
+use super::{
+    Judged,
+    plan::{EnvironmentPlan, EnvironmentValue, Program, RunPlan, StdinRole, Terminal},
+};
+
+/// Judges a line for a shell. No shell is read yet, so nobody knows what it does.
+pub fn shell_line(text: &RawText) -> Judged {
+    let reason = Reason {
+        tier: Tier::UNKNOWN,
+        rule: "shell:unread".to_owned(),
+        text: "text for a shell, which is judged in a later version".to_owned(),
+        word: None,
+    };
+    let operation = Operation {
+        protocol: Protocol::Command,
+        tier: Tier::UNKNOWN,
+        class: Class::Unknown,
+        scopes: Scopes::default(),
+        overrides: Vec::new(),
+        pattern: Pattern::Unmatchable,
+        reasons: vec![reason],
+        description: Description {
+            command: Some("sh -c".to_owned()),
+            argv: vec![text.clone()],
+            ..Description::default()
+        },
+    };
+    Judged { operation, plan: RunPlan::nothing() }
+}
+
+/// Judges a program that has no catalog entry. Its name is fit to be shown.
+pub(super) fn program(argv: &[RawText], name: &str) -> (Scopes, RunPlan, Vec<(Class, Reason)>) {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let (tier, class, rule, text) = match file {
+        _ if file == OWN => own(argv),
+        _ if SHELLS.contains(&file) => (
+            Tier::UNKNOWN,
+            Class::Unknown,
+            "shell:unread",
+            "a shell, whose program is judged in a later version",
+        ),
+        _ if RUNNERS.contains(&file) => (
+            Tier::UNKNOWN,
+            Class::Unknown,
+            "runner:unread",
+            "it runs another program, which is judged in a later version",
+        ),
+        _ => (Tier::Sensitive, Class::Unknown, "program:unknown", "no catalog knows this program"),
+    };
+    let mut scopes = Scopes::default();
+    scopes.add_name(ScopeKey::Commands, name);
+    let reason = Reason { tier, rule: rule.to_owned(), text: text.to_owned(), word: Some(0) };
+    (scopes, plan(name, file), vec![(class, reason)])
+}
+
+/// iddio under iddio: what answers asks or changes who may is an agent approving itself.
+fn own(argv: &[RawText]) -> (Tier, Class, &'static str, &'static str) {
+    let word = |word: &RawText| word.as_str().is_none_or(|word| OWN_CONTROLS.contains(&word));
+    match argv.iter().skip(1).any(word) {
+        true => (
+            Tier::BreakGlass,
+            Class::Evasion,
+            "iddio:control",
+            "it answers asks or changes who may act, through iddio itself",
+        ),
+        false => (Tier::Sensitive, Class::Unknown, "iddio:itself", "iddio run by iddio"),
+    }
+}
+
+fn plan(name: &str, file: &str) -> RunPlan {
+    let keep = [
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "LANG",
+        "LANGUAGE",
+        "LC_*",
+        "TZ",
+        "TERM",
+        "COLORTERM",
+        "NO_COLOR",
+    ];
+    RunPlan {
+        program: Program::Path(RawText::from(name)),
+        environment: EnvironmentPlan {
+            keep: keep.map(str::to_owned).to_vec(),
+            set: vec![("PATH".to_owned(), EnvironmentValue::ToolPath)],
+            carry: Vec::new(),
+        },
+        stdin: match INTERPRETERS.iter().any(|prefix| file.starts_with(prefix)) {
+            true => StdinRole::Program,
+            false => StdinRole::Data,
+        },
+        terminal: Terminal::Prints,
+        timeout_seconds: TIMEOUT_SECONDS,
+        ..RunPlan::nothing()
+    }
+}
+
+const OWN: &str = "iddio";
+
+/// Words of iddio's own command line that must not come from within a run.
+const OWN_CONTROLS: [&str; 10] = [
+    "agent",
+    "approvals",
+    "approve",
+    "deny",
+    "grant",
+    "init",
+    "operator",
+    "refuse",
+    "tool",
+    "trust",
+];
+
+/// Programs whose input is a program.
+const SHELLS: [&str; 17] = [
+    "ash", "bash", "busybox", "csh", "dash", "elvish", "fish", "ksh", "lksh", "mksh", "nu", "pwsh",
+    "rbash", "sh", "tcsh", "yash", "zsh",
+];
+
+/// Programs that run the program their arguments name. What they run is not read yet, so it is
+/// unknown; taking them for mere unknown programs would lower what they run (invariant I2).
+const RUNNERS: [&str; 38] = [
+    "at",
+    "batch",
+    "chroot",
+    "chrt",
+    "command",
+    "docker",
+    "doas",
+    "env",
+    "eval",
+    "exec",
+    "find",
+    "flock",
+    "ionice",
+    "ltrace",
+    "machinectl",
+    "nerdctl",
+    "nice",
+    "nohup",
+    "nsenter",
+    "parallel",
+    "pkexec",
+    "podman",
+    "prlimit",
+    "runuser",
+    "script",
+    "setpriv",
+    "setsid",
+    "ssh",
+    "stdbuf",
+    "strace",
+    "su",
+    "sudo",
+    "systemd-run",
+    "taskset",
+    "time",
+    "timeout",
+    "unshare",
+    "xargs",
+];
+
+/// Programs that read a program from standard input when no argument names one; `python3.11` too.
+const INTERPRETERS: [&str; 12] =
+    ["awk", "deno", "ed", "gawk", "lua", "mysql", "node", "perl", "php", "psql", "python", "ruby"];
+
+/// As long as the longest known tool may take.
+const TIMEOUT_SECONDS: u64 = 4 * 60 * 60;

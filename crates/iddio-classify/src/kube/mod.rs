@@ -1,0 +1,313 @@
+//! Kubernetes requests: how dangerous a request line is (product contract, section 2).
+//!
+//! The rules are tried in the contract's order, 10, 1, 2, 3, 4, 5, 8, 6, 7, 9, and the first hit
+//! wins. A request line alone is judged here, without allocating; a body may raise what it gives
+//! ([`body`]), never lower it, but for the one case the contract names (a node made
+//! unschedulable), which its caller asks for by [`node_unschedulable`].
+
+pub mod body;
+pub mod resource;
+
+use iddio_core::tier::{Class, Tier};
+
+pub use resource::Resource;
+
+/// What a request line comes to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Verdict {
+    /// How dangerous it is.
+    pub tier: Tier,
+    /// What kind of break-glass it is. Meaningful at tier 4.
+    pub class: Class,
+    /// The number of the rule, as the contract counts them.
+    pub rule: u8,
+    /// Why, for people.
+    pub reason: &'static str,
+}
+
+/// A path of the API, taken apart.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Target<'a> {
+    /// Not a resource: health, version, discovery, metrics and what else a server may have.
+    NonResource(&'a str),
+    /// A resource.
+    Resource(Line<'a>),
+}
+
+/// The parts of a resource path. An empty part is not there.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Line<'a> {
+    /// The API group; empty for the core group.
+    pub group: &'a str,
+    /// The version.
+    pub version: &'a str,
+    /// The namespace.
+    pub namespace: &'a str,
+    /// The plural name of the resource.
+    pub resource: &'a str,
+    /// The object's name; empty for a collection.
+    pub name: &'a str,
+    /// The subresource.
+    pub subresource: &'a str,
+    /// What follows the subresource: the path a proxy forwards.
+    pub rest: &'a str,
+}
+
+/// Judges a request line; `path` is without its query.
+pub fn request(method: &str, path: &str) -> Verdict {
+    let Some(method) = Method::of(method) else {
+        return refused("unknown method");
+    };
+    match target(path) {
+        None => refused("a path that could be read in two ways"),
+        Some(Target::NonResource(path)) => non_resource(method, path),
+        Some(Target::Resource(line)) => resource_request(method, &line),
+    }
+}
+
+/// Takes a path apart, or returns `None` for one that two readers could take differently (rule
+/// 10): it is refused, never normalised and forwarded.
+pub fn target(path: &str) -> Option<Target<'_>> {
+    if !sound(path) {
+        return None;
+    }
+    let mut parts = path.get(1..)?.split('/');
+    let group = match parts.next()? {
+        "api" => "",
+        "apis" => match parts.next() {
+            Some(group) => group,
+            None => return Some(Target::NonResource(path)),
+        },
+        _ => return Some(Target::NonResource(path)),
+    };
+    let Some(version) = parts.next() else { return Some(Target::NonResource(path)) };
+    let Some(first) = parts.next() else { return Some(Target::NonResource(path)) };
+    // The old forms `/api/v1/watch/…` and `/api/v1/proxy/…` carry the verb in the path.
+    let (first, proxied) = match first {
+        "watch" => (parts.next().unwrap_or(""), false),
+        "proxy" => (parts.next().unwrap_or(""), true),
+        first => (first, false),
+    };
+    let mut line = Line { group, version, resource: first, ..Line::default() };
+    line.name = parts.next().unwrap_or("");
+    line.subresource = parts.next().unwrap_or("");
+    if first == "namespaces" && !matches!(line.subresource, "" | "status" | "finalize") {
+        line.namespace = line.name;
+        line.resource = line.subresource;
+        line.name = parts.next().unwrap_or("");
+        line.subresource = parts.next().unwrap_or("");
+    }
+    line.rest = parts.next().unwrap_or("");
+    if proxied {
+        line.subresource = "proxy";
+    }
+    let lower = |part: &str| !part.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'%');
+    let plain = [group, version, line.resource, line.namespace, line.subresource];
+    plain.into_iter().all(lower).then_some(Target::Resource(line))
+}
+
+/// Judges a request for a resource.
+pub fn resource_request(method: Method, line: &Line<'_>) -> Verdict {
+    let collection = line.name.is_empty();
+    let write = method.writes();
+    if let Some(verdict) = connect(method, line) {
+        return verdict;
+    }
+    let Some(resource) = resource::find(line.resource, line.group) else {
+        return unknown(write, "a resource that the catalog does not know");
+    };
+    let subresource = subresource(method, resource, line.subresource);
+    if let Subresource::Decided(verdict) = subresource {
+        return verdict;
+    }
+    if write && resource.control == resource::Control::ClusterControl {
+        return verdict(Tier::BreakGlass, Class::Identity, 4, resource.why);
+    }
+    if write && resource.control == resource::Control::ServiceAccount {
+        return verdict(Tier::Sensitive, Class::Identity, 4, "writes a service account");
+    }
+    if resource.control == resource::Control::Secret {
+        return match (method, collection) {
+            (Method::Delete, true) => {
+                verdict(Tier::BreakGlass, Class::Destroy, 5, "deletes a collection of Secrets")
+            }
+            (_, _) if write => verdict(Tier::Sensitive, Class::Identity, 5, "writes a Secret"),
+            _ => verdict(Tier::Sensitive, Class::Identity, 5, "reads a Secret"),
+        };
+    }
+    if method == Method::Post && resource.control == resource::Control::Review {
+        return verdict(Tier::Observe, Class::Unknown, 8, "asks what is permitted");
+    }
+    match (method, collection, subresource) {
+        (Method::Delete, true, _) => {
+            verdict(Tier::BreakGlass, Class::Destroy, 6, "deletes a collection")
+        }
+        (Method::Delete, false, _) => verdict(Tier::Sensitive, Class::Destroy, 6, "deletes"),
+        (_, _, Subresource::Unknown) => unknown(write, "a subresource that is not known"),
+        _ if write => verdict(Tier::Modify, Class::Unknown, 7, "creates or changes"),
+        _ => verdict(Tier::Observe, Class::Unknown, 9, "reads"),
+    }
+}
+
+/// Returns what a PATCH of a node comes to that touches nothing but `spec.unschedulable`.
+pub fn node_unschedulable() -> Verdict {
+    verdict(Tier::Modify, Class::Unknown, 4, "makes a node schedulable or not")
+}
+
+/// An HTTP method that a Kubernetes server knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Method {
+    /// `DELETE`
+    Delete,
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `OPTIONS`
+    Options,
+    /// `PATCH`
+    Patch,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+}
+
+// === impl Method ===
+
+impl Method {
+    /// Returns the method with this name, in upper case.
+    pub fn of(name: &str) -> Option<Self> {
+        Some(match name {
+            "DELETE" => Self::Delete,
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "OPTIONS" => Self::Options,
+            "PATCH" => Self::Patch,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            _ => return None,
+        })
+    }
+
+    /// Returns its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Delete => "DELETE",
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Options => "OPTIONS",
+            Self::Patch => "PATCH",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+        }
+    }
+
+    fn writes(self) -> bool {
+        matches!(self, Self::Delete | Self::Patch | Self::Post | Self::Put)
+    }
+}
+
+/// What a subresource decides.
+#[derive(Clone, Copy)]
+enum Subresource {
+    /// The verdict.
+    Decided(Verdict),
+    /// Nothing: the resource decides.
+    Open,
+    /// Nothing is known about it.
+    Unknown,
+}
+
+/// Rule 10: whether a path has one reading. `..`, `//`, an escaped slash or dot, a parameter, a
+/// trailing slash and control bytes have more than one.
+fn sound(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let escape = |window: &[u8]| {
+        matches!(
+            window,
+            [b'%', b'2', b'f' | b'F' | b'e' | b'E'] | [b'%', b'0' | b'1', _] | [b'%', b'2', b'5']
+        )
+    };
+    bytes.first() == Some(&b'/')
+        && bytes.len() <= PATH_BYTES_MAX
+        && !(bytes.len() > 1 && bytes.last() == Some(&b'/'))
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b';' | b'?' | b'#' | b'\\'))
+        && !bytes.windows(2).any(|pair| pair == b"//")
+        && !bytes.windows(3).any(escape)
+        && !path.split('/').any(|part| matches!(part, "." | ".."))
+}
+
+/// Rule 1.
+fn non_resource(method: Method, path: &str) -> Verdict {
+    let open =
+        ["/healthz", "/readyz", "/livez", "/version", "/api", "/apis", "/openapi", "/metrics"];
+    let listed = open.iter().any(|prefix| {
+        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    match method {
+        Method::Get | Method::Head if listed => {
+            verdict(Tier::Observe, Class::Unknown, 1, "health, version or discovery")
+        }
+        _ => verdict(Tier::BreakGlass, Class::Unknown, 1, "no resource, and no known path"),
+    }
+}
+
+/// Rule 2: streams into workloads, for every method, of every resource.
+fn connect(method: Method, line: &Line<'_>) -> Option<Verdict> {
+    let why = match line.subresource {
+        "exec" => "runs a program in a workload",
+        "attach" => "attaches to a workload",
+        "portforward" => "opens a tunnel into a workload",
+        "proxy" => "forwards requests past the API server",
+        "ephemeralcontainers" if method.writes() => "adds a container to a running pod",
+        _ => return None,
+    };
+    Some(verdict(Tier::BreakGlass, Class::Session, 2, why))
+}
+
+/// Rule 3.
+fn subresource(method: Method, resource: &Resource, name: &str) -> Subresource {
+    let break_glass =
+        |why| Subresource::Decided(verdict(Tier::BreakGlass, Class::Identity, 3, why));
+    match (resource.plural, name, method.writes()) {
+        ("bindings", _, true) | (_, "binding", true) => break_glass("binds a pod to a node"),
+        ("serviceaccounts", "token", true) => break_glass("issues a service account token"),
+        ("certificatesigningrequests", "approval" | "status", true) => {
+            break_glass("approves a certificate")
+        }
+        (_, "finalize", _) => break_glass("finalises a namespace"),
+        (_, "eviction", _) => {
+            Subresource::Decided(verdict(Tier::Sensitive, Class::Destroy, 3, "evicts a pod"))
+        }
+        ("pods", "log", false) | (_, "status", false) => {
+            Subresource::Decided(verdict(Tier::Observe, Class::Unknown, 3, "reads a log or status"))
+        }
+        (_, "scale", false) => {
+            Subresource::Decided(verdict(Tier::Observe, Class::Unknown, 3, "reads a scale"))
+        }
+        (_, "scale", true) => {
+            Subresource::Decided(verdict(Tier::Modify, Class::Unknown, 3, "scales"))
+        }
+        (_, "" | "status", _) | ("pods", "resize" | "ephemeralcontainers", _) => Subresource::Open,
+        _ => Subresource::Unknown,
+    }
+}
+
+fn unknown(write: bool, reason: &'static str) -> Verdict {
+    let tier = if write { Tier::Sensitive } else { Tier::Modify };
+    verdict(tier, Class::Unknown, 9, reason)
+}
+
+fn refused(reason: &'static str) -> Verdict {
+    verdict(Tier::BreakGlass, Class::Unknown, 10, reason)
+}
+
+fn verdict(tier: Tier, class: Class, rule: u8, reason: &'static str) -> Verdict {
+    Verdict { tier, class, rule, reason }
+}
+
+/// The longest path that is read. Names have at most 253 bytes, so an honest path is far shorter.
+pub const PATH_BYTES_MAX: usize = 4096;

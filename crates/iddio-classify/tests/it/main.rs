@@ -1,0 +1,4 @@
+//! Command lines and catalogs, from outside.
+
+mod catalogs;
+mod kit;
