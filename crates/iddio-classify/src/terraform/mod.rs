@@ -24,6 +24,5 @@ pub use self::{
     address::{Address, Key, Mode, ProviderAddress},
     archive::ArchiveError,
     msgpack::Planned,
-    types::Change as TypeChange,
     wire::WireError,
 };

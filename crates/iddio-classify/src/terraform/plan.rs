@@ -148,7 +148,7 @@ pub enum Standing {
     Applyable,
     /// Making the plan failed half-way.
     Errored,
-    /// There is nothing to do, or the plan says it is not for applying.
+    /// There is nothing to do, or the plan does not say: OpenTofu's never do.
     NotApplyable,
 }
 
@@ -306,7 +306,6 @@ fn mode(plan: &Message<'_>) -> Result<PlanMode, PlanError> {
 }
 
 fn standing(plan: &Message<'_>) -> Result<Standing, PlanError> {
-    // Field 25 is unknown to OpenTofu, which never writes it: there, what is not errored applies.
     match (plan.number(20), plan.number(25)) {
         (0, 1) => Ok(Standing::Applyable),
         (0, 0) => Ok(Standing::NotApplyable),
@@ -348,7 +347,7 @@ fn resource_change(message: &Message<'_>) -> Result<ResourceChange, PlanError> {
     Ok(ResourceChange {
         text: text.to_owned(),
         address,
-        previous: some(message.text(14)).filter(|previous| previous != text),
+        previous: some(message.text(14)),
         deposed: some(message.text(7)),
         provider,
         action,

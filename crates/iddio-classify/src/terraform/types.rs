@@ -12,7 +12,7 @@ use super::msgpack::{Truth, Value};
 
 /// What a catalog entry tells apart.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Change {
+pub(super) enum Change {
     /// The resource is made.
     Create,
     /// It is deleted.

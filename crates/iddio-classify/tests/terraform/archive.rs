@@ -88,6 +88,45 @@ fn an_encrypted_entry_and_an_unknown_compression_are_refused() {
 }
 
 #[test]
+fn extra_fields_in_which_other_sizes_or_names_hide_are_refused() {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, content) in unzip(&vector("create.tfplan")) {
+        let options = zip::write::SimpleFileOptions::default().large_file(true);
+        writer.start_file(name, options).unwrap();
+        writer.write_all(&content).unwrap();
+    }
+    let bytes = writer.finish().unwrap().into_inner();
+    assert_eq!(error(&bytes), ArchiveError::Ambiguous("an extra field").into());
+}
+
+#[test]
+fn a_descriptor_that_differs_from_the_directory_is_refused() {
+    // Terraform writes a descriptor behind each entry.
+    let plan = vector("create.tfplan");
+    let descriptor = plan.windows(4).position(|window| window == b"PK\x07\x08").unwrap();
+    for offset in 0..16 {
+        let mut changed = plan.clone();
+        changed[descriptor + offset] ^= 1;
+        let expected = ArchiveError::Ambiguous("an entry and the directory differ");
+        assert_eq!(error(&changed), expected.into(), "byte {offset}");
+    }
+}
+
+#[test]
+fn a_gap_before_the_directory_and_a_promised_comment_are_refused() {
+    let plan = vector("create.tfplan");
+    let directory = plan.windows(4).position(|window| window == b"PK\x01\x02").unwrap();
+    let mut gap = [&plan[..directory], b"gap", &plan[directory..]].concat();
+    let end = gap.len() - 22;
+    let offset = u32::try_from(directory + 3).unwrap().to_le_bytes();
+    gap[end + 16..end + 20].copy_from_slice(&offset);
+    assert_eq!(error(&gap), ArchiveError::Ambiguous("bytes that belong to no entry").into());
+    let mut comment = plan.clone();
+    *comment.last_mut().unwrap() = 1;
+    assert_eq!(error(&comment), ArchiveError::Ambiguous("its end record").into());
+}
+
+#[test]
 fn a_bomb_is_refused_before_it_goes_off() {
     let mut entries = unzip(&vector("create.tfplan"));
     entries.push(("tfconfig/m-/bomb.tf".to_owned(), vec![b' '; 129 << 20]));

@@ -222,7 +222,9 @@ fn what_cannot_be_read_is_said_and_unknown() {
     let deep = format!("a = {}1{}", "[".repeat(500), "]".repeat(500));
     let templates = format!("a = {}1{}", "\"${".repeat(500), "}\"".repeat(500));
     let blocks = format!("{}{}", "a {\n".repeat(500), "}\n".repeat(500));
+    let some_blocks = format!("{}{}", "a {\n".repeat(100), "}\n".repeat(100));
     let native = [
+        &some_blocks,
         "resource {",
         "a = \"x\n\"",
         "a = <<EOT\nx",
@@ -267,6 +269,16 @@ fn what_cannot_be_read_is_said_and_unknown() {
     assert!(huge.unreadable().is_some());
     let lock = scan(&[(".terraform.lock.hcl", "provider \"\" {}")]);
     assert!(lock.unreadable().is_some());
+}
+
+#[test]
+fn files_of_opentofu_and_override_files_are_read() {
+    let text = "resource \"a\" \"b\" {\n  provisioner \"local-exec\" { command = \"id\" }\n}\n";
+    for path in ["main.tofu", "x_override.tf", "m/override.tf", "../m/main.tf"] {
+        let found = scan(&[(path, text)]).findings;
+        assert_eq!(found.len(), 1, "{path}");
+        assert_eq!((found[0].path.as_str(), &found[0].fact), (path, &local_exec("id")));
+    }
 }
 
 #[test]

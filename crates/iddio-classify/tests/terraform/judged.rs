@@ -5,7 +5,7 @@ use iddio_classify::terraform::{
     plan,
 };
 
-use crate::kit::{Crafted, crafted, crafted_on, lines};
+use crate::kit::{Crafted, crafted, crafted_on, edit, lines};
 
 const AWS: &str = "registry.terraform.io/hashicorp/aws";
 const GOOGLE: &str = "registry.terraform.io/hashicorp/google";
@@ -172,6 +172,60 @@ fn a_backend_is_told_by_where_the_state_lies_and_never_by_its_secrets() {
             (*kind, "production")
         );
         assert!(!format!("{facts:?}").contains("hunter2"), "{kind}");
+    }
+}
+
+#[test]
+fn one_object_is_changed_once() {
+    let change = |action| Crafted { address: "aws_vpc.a", provider: AWS, action, after: &[] };
+    let error = plan::read(&crafted(&[change(0), change(5)])).unwrap_err();
+    assert!(error.to_string().contains("second change of one object"), "{error}");
+}
+
+#[test]
+fn a_value_that_does_not_decode_is_refused() {
+    let after = [("acl", "private")];
+    let change =
+        Crafted { address: "aws_s3_bucket_acl.a", provider: AWS, action: 1, after: &after };
+    let bytes = crafted(&[change]);
+    plan::read(&bytes).unwrap();
+    for (from, to) in [(0x81, 0x80), (0x81, 0x82), (0xd9, 0xc1)] {
+        let edited = edit(&bytes, "tfplan", |plan| {
+            let mut plan = plan.to_vec();
+            let name = plan.windows(3).position(|window| window == b"acl").unwrap();
+            let at = plan[..name].iter().rposition(|byte| *byte == from).unwrap();
+            plan[at] = to;
+            plan
+        });
+        let error = plan::read(&edited).unwrap_err();
+        assert!(error.to_string().contains("invalid value"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_left_alone_has_no_effect() {
+    let after = [("acl", "public-read")];
+    let change =
+        Crafted { address: "aws_s3_bucket_acl.a", provider: AWS, action: 0, after: &after };
+    let facts = plan::read(&crafted(&[change])).unwrap();
+    let rules: Vec<_> = judge::plan(&facts, &trust()).effects;
+    assert_eq!(rules, []);
+}
+
+#[test]
+fn a_provider_that_only_an_embedded_state_names_is_one_that_runs() {
+    for entry in ["tfstate", "tfstate-prev"] {
+        let bytes = edit(&crafted(&[]), entry, |_| {
+            let provider = "provider[\\\"evil.example/x/y\\\"]";
+            format!(
+                "{{\"version\":4,\"resources\":[{{\"mode\":\"managed\",\"type\":\"t\",\"name\":\"n\",\
+                 \"provider\":\"{provider}\",\"instances\":[{{\"attributes\":{{}}}}]}}]}}"
+            )
+            .into_bytes()
+        });
+        let facts = plan::read(&bytes).unwrap();
+        let judgement = judge::plan(&facts, &trust());
+        assert_eq!(lines(&judgement), ["3 ! evil.example/x/y untrusted-provider"], "{entry}");
     }
 }
 
