@@ -198,9 +198,12 @@ fn policies(files: &[File]) -> Vec<Finding> {
     for file in files.iter().filter(|file| file.path.starts_with("policies/")) {
         let Some(inside) = file.path.strip_prefix("policies/") else { continue };
         let directory = inside.rsplit_once('/').map_or(inside, |(directory, _)| directory);
+        // A path written whole, a directory written whole, or one joined to `…/policies`.
+        let whole = format!("policies/{directory}");
+        let part = format!("\"{directory}\"");
         let read = |source: &&File| {
-            source.text.contains(&file.path)
-                || source.text.contains(&format!("policies/{directory}"))
+            let joined = source.text.contains("policies\"") && source.text.contains(&part);
+            joined || source.text.contains(&file.path) || source.text.contains(&whole)
         };
         if !file.path.ends_with(".md") && !code.iter().any(read) {
             findings.push(file.finding(1, "is read by no code, so nothing compiles or tests it"));
