@@ -89,8 +89,17 @@ struct Batch {
 /// What was found of operations that nobody will end.
 #[derive(Default)]
 struct Lost {
+    found: Found,
     owed: HashMap<OperationId, Place>,
     dead: Vec<Dead>,
+}
+
+/// Whether records were found after the published end.
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+enum Found {
+    #[default]
+    Nothing,
+    Tail,
 }
 
 // === impl Chain ===
@@ -132,7 +141,8 @@ impl Chain {
         orphans: &[OperationId],
     ) -> Result<Vec<Receipt>, TurnError> {
         let (tail, lost) = self.arrive(locks)?;
-        let tail = self.roll(tail)?;
+        // A roll publishes, and what was just found unpublished is not dealt with yet.
+        let tail = if lost.found == Found::Tail { tail } else { self.roll(locks, tail)? };
         let mut batch = Batch { head: tail.head, bytes: Vec::new(), notes: Vec::new() };
         self.begin(&mut batch)?;
         self.record_torn(&mut batch)?;
@@ -269,27 +279,29 @@ impl Chain {
     /// never published and so was acknowledged to nobody.
     fn lost(&mut self, found: Option<Prefix>) -> Result<Lost, TurnError> {
         let dead = register::dead(&self.writers, Some(self.register.name()))?;
-        let (opened, ended) = match found {
-            Some(Prefix { opened, ended, .. }) => (opened, ended),
-            None => (HashMap::new(), Vec::new()),
+        let (found, opened, ended) = match found {
+            Some(Prefix { opened, ended, .. }) => (Found::Tail, opened, ended),
+            None => (Found::Nothing, HashMap::new(), Vec::new()),
         };
         let mut owed: HashMap<OperationId, Place> =
             dead.iter().flat_map(|writer| writer.owed.iter().copied()).collect();
         for (id, (writer, place)) in opened {
             let own = self.register.place(id).is_some();
-            if !own && !register::lives(&self.writers, &writer) {
+            // The lock of one found dead is held here, so asking again would find it alive.
+            let gone = dead.iter().any(|dead| dead.writer() == writer);
+            if !own && (gone || !register::lives(&self.writers, &writer)) {
                 owed.insert(id, place);
             }
         }
         let ended: HashSet<OperationId> = ended.into_iter().collect();
         owed.retain(|id, _| !ended.contains(id));
         self.reaped = Some(self.clock.now().boot.millis);
-        Ok(Lost { owed, dead })
+        Ok(Lost { found, owed, dead })
     }
 
     /// Goes on in the next segment, if this one is full. The old one is synced before the new one
     /// exists, so a sync of the new one covers both.
-    fn roll(&mut self, tail: Published) -> Result<Published, TurnError> {
+    fn roll(&mut self, locks: &Locks, tail: Published) -> Result<Published, TurnError> {
         if tail.end < self.options.segment_bytes {
             return Ok(tail);
         }
@@ -299,8 +311,10 @@ impl Chain {
         register::sync_all(&self.writers)?;
         let next = tail.segment + 1;
         self.create(next)?;
-        self.file(next)?;
-        Ok(Published { segment: next, end: 0, ..tail })
+        // Published while it is empty, so that whoever dies in its first append left a known end.
+        let tail = Published { segment: next, end: 0, ..tail };
+        self.publish(locks, tail)?;
+        Ok(tail)
     }
 
     /// Makes a segment, or takes up an empty one whose maker died.

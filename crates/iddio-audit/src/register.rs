@@ -169,6 +169,15 @@ impl Register {
     }
 }
 
+// === impl Dead ===
+
+impl Dead {
+    /// The writer's name, as records give it.
+    pub(crate) fn writer(&self) -> &str {
+        self.name.strip_suffix(SUFFIX).unwrap_or(&self.name)
+    }
+}
+
 /// Whether the writer with this name still lives.
 pub(crate) fn lives(dir: &Directory, writer: &str) -> bool {
     let file = dir.file(&format!("{writer}{SUFFIX}"), OFlags::RDONLY);

@@ -1,6 +1,8 @@
 //! The log on a real file system.
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod kit;
 #[cfg(test)]
 mod many;

@@ -16,6 +16,7 @@ use super::{
     AdminEvent, AskRecord, Body, ClosedRecord, DecisionRecord, Entry, Field, Outcome, Refusal,
     Subject,
     chain::Head,
+    checkpoint::encode,
     secret::{Commit, Commitment},
 };
 use crate::{
@@ -350,12 +351,7 @@ fn describe_one(
 
 /// Returns what the record says of a value, with the kind of each secret in its place, and commits to
 /// the secrets.
-fn keep(
-    shown: &Redacted,
-    field: &str,
-    commit: &dyn Commit,
-    commitments: &mut Vec<Value>,
-) -> Value {
+fn keep(shown: &Redacted, field: &str, commit: &dyn Commit, commitments: &mut Vec<Value>) -> Value {
     let text = shown.render(&mut |kind, secret| {
         let Commitment { key, mac } = commit.commit(field, secret);
         let members = [
@@ -435,26 +431,10 @@ fn raw_text(text: &RawText) -> Value {
     match text.as_str() {
         Some(text) => Value::text(text),
         None => {
-            let encoded = Value::Text(base64(text.as_bytes()));
+            let encoded = Value::Text(encode(text.as_bytes()));
             Value::Object(vec![("base64".to_owned(), encoded)])
         }
     }
-}
-
-/// Returns bytes in base64 with padding (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let byte = |place: usize| u32::from(group.get(place).copied().unwrap_or(0));
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let digit = DIGITS.get((word >> (18 - 6 * place) & 63) as usize).copied();
-            let padding = group.len() < place;
-            text.push(if padding { '=' } else { char::from(digit.unwrap_or(b'=')) });
-        }
-    }
-    text
 }
 
 // === impl LineError ===

@@ -9,8 +9,10 @@
 //! it knows the order.
 
 pub mod chain;
+pub mod checkpoint;
 pub mod line;
 pub mod secret;
+pub mod tree;
 pub mod verify;
 
 use std::{fmt, sync::Arc};
