@@ -1,1 +1,15 @@
-//! What every gateway needs and none writes twice: the home, identity, the assembled pipeline.
+//! What every gateway needs and none writes twice: the home, identity, the clock, the assembled
+//! pipeline.
+//!
+//! A gateway asks [`home`] where things live, [`identity`] who calls, and [`assemble`] for a
+//! `Pipeline`; it never opens the log, the queue or the policy by itself.
+
+pub mod agents;
+pub mod assemble;
+pub mod block_on;
+pub mod clock;
+pub mod home;
+pub mod identity;
+pub mod policy;
+pub mod store;
+pub mod tools;

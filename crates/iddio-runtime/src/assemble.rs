@@ -1,0 +1,175 @@
+//! Puts the parts of a home together: its log, its policy, its queue, one pipeline.
+
+use std::sync::Arc;
+
+use iddio_approve::{Cancel, Form, Notice, Prompt, Queue, QueueApprover, QueueError, Setting};
+use iddio_audit::{Log, OpenError, Options};
+use iddio_core::{
+    audit::{AdminEvent, AuditError, AuditSink, Body, Durability, Entry, Field, Receipt},
+    digest::Digest,
+    pipeline::Pipeline,
+    time::Clock,
+};
+use iddio_mint::checkpoint::{CheckpointKey, CheckpointKeyError};
+
+use crate::{
+    block_on::block_on,
+    clock::{SystemClock, draw_id},
+    home::Home,
+    policy::{HomePolicy, InForce},
+    store::{self, StoreError},
+};
+
+/// Everything a gateway works with, opened.
+pub struct Runtime {
+    home: Home,
+    clock: Arc<SystemClock>,
+    log: Arc<Log>,
+    policy: Arc<HomePolicy>,
+}
+
+/// Why a home cannot be worked with.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The checkpoint key could not be read.
+    #[error("checkpoint key: {0}")]
+    Key(#[from] CheckpointKeyError),
+    /// The log could not be opened.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// A record could not be stored.
+    #[error(transparent)]
+    Record(#[from] AuditError),
+    /// A small file of the home could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+// === impl Runtime ===
+
+impl Runtime {
+    /// Opens what a home holds. A policy that is not the one last recorded is recorded first.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be opened or written.
+    pub fn open(home: Home) -> Result<Self, AssembleError> {
+        let clock = Arc::new(SystemClock::new());
+        let public = public_key(&home)?;
+        let options = Options::of_home(clock.clone(), host(), public);
+        let log = Arc::new(Log::open(&home.log(), options)?);
+        let policy = Arc::new(HomePolicy::open(home.policy()));
+        let runtime = Self { home, clock, log, policy };
+        runtime.record_policy()?;
+        Ok(runtime)
+    }
+
+    /// The home.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> Arc<SystemClock> {
+        self.clock.clone()
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &HomePolicy {
+        &self.policy
+    }
+
+    /// Assembles the pipeline. What happens to an ask meanwhile is told to `notice`.
+    pub fn pipeline(
+        &self,
+        cancel: Cancel,
+        prompt: Prompt,
+        notice: Arc<dyn Fn(Notice) + Send + Sync>,
+    ) -> Pipeline {
+        let clock: Arc<dyn Clock> = self.clock.clone();
+        let approver =
+            QueueApprover::new(setting(&self.home), clock.clone(), cancel, prompt, notice);
+        Pipeline {
+            policy: self.policy.clone(),
+            approver: Arc::new(approver),
+            sink: self.log.clone(),
+            clock,
+        }
+    }
+
+    /// Records something that happened to iddio itself, durably.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored.
+    pub fn record(&self, event: AdminEvent) -> Result<Receipt, AuditError> {
+        let id = draw_id().map_err(|error| AuditError::not_stored(error.to_string()))?;
+        let entry = Entry { id, at: self.clock.now().wall, body: Body::Admin(event) };
+        block_on(self.log.append(&entry, Durability::Sync))
+    }
+
+    /// Makes everything written so far durable, before the process ends.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be synced.
+    pub fn finish(&self) -> Result<(), AuditError> {
+        self.log.finish()
+    }
+
+    /// Records which policy is in force, if it is not the one last recorded.
+    fn record_policy(&self) -> Result<(), AssembleError> {
+        let path = self.home.root().join("policy.version");
+        let in_force = self.policy.in_force();
+        let new = in_force.version();
+        let old = store::read_bytes(&path)?.and_then(|bytes| String::from_utf8(bytes).ok());
+        let old = old.and_then(|text| Digest::from_hex(text.trim_end()));
+        if old == Some(new) {
+            return Ok(());
+        }
+        let event = match &in_force {
+            InForce::Good(_) => "policy.loaded",
+            InForce::None { .. } => "policy.refused",
+        };
+        let mut fields = vec![("policy_version", Field::Digest(new))];
+        fields.extend(old.map(|old| ("policy_before", Field::Digest(old))));
+        if let InForce::None { reason, .. } = &in_force {
+            fields.push(("reason", Field::Text(reason.as_str().into())));
+        }
+        let _recorded = self.record(AdminEvent { event, principal: None, fields })?;
+        store::write_bytes(&path, format!("{new}\n").as_bytes())?;
+        Ok(())
+    }
+}
+
+/// Opens the queue of a home.
+///
+/// # Errors
+///
+/// When it cannot be opened.
+pub fn queue(home: &Home, clock: Arc<dyn Clock>) -> Result<Queue, QueueError> {
+    Queue::open(setting(home), clock)
+}
+
+/// Returns where the queue of a home is and what it may take for granted.
+pub fn setting(home: &Home) -> Setting {
+    Setting { dir: home.root().to_owned(), user: home.user().to_owned(), form: Form::Personal }
+}
+
+/// Reads the public half of the checkpoint key, and leaves it beside the key for the next time, so
+/// that the private half is opened only to sign.
+fn public_key(home: &Home) -> Result<[u8; 32], AssembleError> {
+    let path = home.checkpoint_key().with_extension("pub");
+    let stored = store::read_bytes(&path)?.and_then(|bytes| String::from_utf8(bytes).ok());
+    if let Some(public) = stored.and_then(|text| Digest::from_hex(text.trim_end())) {
+        return Ok(*public.as_bytes());
+    }
+    let public = CheckpointKey::open(&home.checkpoint_key())?.public();
+    store::write_bytes(&path, format!("{}\n", Digest::from_bytes(public)).as_bytes())?;
+    Ok(public)
+}
+
+fn host() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "localhost".to_owned() } else { name }
+}

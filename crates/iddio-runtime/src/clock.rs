@@ -1,0 +1,64 @@
+//! The machine's clocks and dice, behind the core's traits.
+
+use std::fs;
+
+use iddio_core::{
+    operation::OperationId,
+    time::{BootTime, Clock, Moment, Timestamp},
+};
+use rustix::time::{ClockId, Timespec, clock_gettime};
+
+/// Tells the time of this machine.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    boot_id: u128,
+}
+
+impl SystemClock {
+    /// Reads which boot this is.
+    ///
+    /// Where the kernel does not say, boot 0 stands for it: deadlines then hold within this
+    /// process and, at worst, outlive a reboot that nobody waiting would survive.
+    pub fn new() -> Self {
+        let text = fs::read_to_string(BOOT_ID_PATH).unwrap_or_default();
+        let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+        Self { boot_id: u128::from_str_radix(&digits, 16).unwrap_or(0) }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Moment {
+        let wall = clock_gettime(ClockId::Realtime);
+        let boot = clock_gettime(ClockId::Boottime);
+        Moment {
+            wall: Timestamp(count(wall, 1_000_000)),
+            boot: BootTime { boot_id: self.boot_id, millis: count(boot, 1_000) },
+        }
+    }
+}
+
+/// Draws the id of a new operation from the kernel's random numbers.
+///
+/// # Errors
+///
+/// When the kernel has none to give, which no supported kernel does after boot.
+pub fn draw_id() -> Result<OperationId, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(OperationId(u128::from_le_bytes(bytes)))
+}
+
+/// Returns `time` in units of which a second has `per_second`, never below zero.
+fn count(time: Timespec, per_second: u64) -> u64 {
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds.saturating_mul(per_second).saturating_add(nanos / (1_000_000_000 / per_second))
+}
+
+const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";

@@ -1,0 +1,95 @@
+//! Who calls, and how we know.
+//!
+//! Without a token the caller is its Unix user, `local:<name>`, as the kernel and the user database
+//! have it. A token that verifies makes it the agent the token belongs to. A name without a token
+//! that verifies is recorded as claimed, and policy treats it as unknown.
+
+use iddio_core::principal::{Identified, Principal, PrincipalId, PrincipalKind, Proof};
+use iddio_mint::token::Token;
+
+use crate::{
+    agents::{Agent, Agents},
+    home::Home,
+    store::StoreError,
+};
+
+/// What a caller shows of itself.
+#[derive(Debug, Default)]
+pub struct Credentials<'a> {
+    /// `--agent NAME`.
+    pub agent: Option<&'a str>,
+    /// `IDDIO_TOKEN`.
+    pub token: Option<&'a str>,
+}
+
+/// A caller could not be told from others.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The name has characters no principal has.
+    #[error("`{0}` cannot be a principal")]
+    Name(String),
+    /// The agents could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Returns who calls.
+///
+/// # Errors
+///
+/// When the stores cannot be read, or the name cannot be recorded.
+pub fn identify(home: &Home, shown: &Credentials<'_>) -> Result<Identified, IdentityError> {
+    let agents = Agents::of(home);
+    let token = match (shown.token, shown.agent) {
+        (Some(text), _) => Token::parse(text),
+        (None, Some(name)) => agents.token(name)?,
+        (None, None) => return local(home),
+    };
+    let bearer = match &token {
+        Some(token) => agents.bearer(token)?,
+        None => None,
+    };
+    let principal = match (bearer, shown.agent) {
+        // Both present must agree.
+        (Some(agent), Some(name)) if agent.name != name => claimed(name)?,
+        (Some(agent), _) => proven(agent)?,
+        (None, Some(name)) => claimed(name)?,
+        (None, None) => claimed(UNKNOWN_BEARER)?,
+    };
+    Ok(Identified::assertion(principal))
+}
+
+fn local(home: &Home) -> Result<Identified, IdentityError> {
+    let id = principal_id(&format!("local:{}", home.user()))?;
+    Ok(Identified::assertion(principal(id, PrincipalKind::Human, Proof::UnixUser)))
+}
+
+fn proven(agent: Agent) -> Result<Principal, IdentityError> {
+    let Agent { name, on_behalf_of, groups, .. } = agent;
+    let delegation = vec![principal_id(&on_behalf_of)?];
+    let agent = principal(principal_id(&name)?, PrincipalKind::Agent, Proof::Token);
+    Ok(Principal { delegation, groups, ..agent })
+}
+
+fn claimed(name: &str) -> Result<Principal, IdentityError> {
+    Ok(principal(principal_id(name)?, PrincipalKind::Agent, Proof::Claimed))
+}
+
+fn principal(id: PrincipalId, kind: PrincipalKind, proof: Proof) -> Principal {
+    Principal {
+        id,
+        kind,
+        delegation: Vec::new(),
+        proof,
+        groups: Vec::new(),
+        tenant: None,
+        task: None,
+    }
+}
+
+fn principal_id(name: &str) -> Result<PrincipalId, IdentityError> {
+    PrincipalId::new(name).ok_or_else(|| IdentityError::Name(name.to_owned()))
+}
+
+/// How a token nobody knows is recorded: the token itself must not be.
+const UNKNOWN_BEARER: &str = "unknown-bearer";
