@@ -55,7 +55,7 @@ pub struct Limits {
 /// A word that may be read as another one.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Confusable {
-    /// The word, as shown by [`line`].
+    /// The word, as shown by [`line()`].
     pub word: String,
     /// What is odd about it.
     pub kind: ConfusableKind,
@@ -113,7 +113,7 @@ pub fn words(words: &[RawText]) -> String {
     out
 }
 
-/// Whether [`line`] shows `bytes` as they are, each byte one column: printable ASCII without the
+/// Whether [`line()`] shows `bytes` as they are, each byte one column: printable ASCII without the
 /// backslash.
 pub fn is_plain(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && *byte != b'\\')
@@ -132,7 +132,7 @@ pub fn clip_text(bytes: &[u8], limits: Limits) -> Clipped {
 
 /// Returns the bytes that are shown as `shown`, or `None` if nothing is shown so.
 ///
-/// The inverse of [`line`] and [`text`]. It also accepts escapes they would not have chosen.
+/// The inverse of [`line()`] and [`text`]. It also accepts escapes they would not have chosen.
 pub fn unescape(shown: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(shown.len());
     let mut rest = shown.chars();
