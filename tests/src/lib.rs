@@ -274,17 +274,28 @@ impl Started {
     /// Waits for a line of standard error that holds `text`, and returns it.
     #[track_caller]
     pub fn until(&mut self, text: &str) -> String {
+        self.until_any(&[text])
+    }
+
+    /// Waits for a line of standard error that holds one of `texts`, and returns it.
+    #[track_caller]
+    pub fn until_any(&mut self, texts: &[&str]) -> String {
         loop {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) => {
                     self.seen.push(line.clone());
-                    if line.contains(text) {
+                    if texts.iter().any(|text| line.contains(text)) {
                         return line;
                     }
                 }
-                Err(error) => panic!("no `{text}` ({error}) after {:#?}", self.seen),
+                Err(error) => panic!("none of {texts:?} ({error}) after {:#?}", self.seen),
             }
         }
+    }
+
+    /// Ends its standard input.
+    pub fn close_stdin(&mut self) {
+        self.child.stdin = None;
     }
 
     /// Waits until an approval is asked for, and returns its id.
@@ -293,6 +304,12 @@ impl Started {
         let line = self.until("esc_");
         let rest = line.get(line.find("esc_").expect("an id")..).expect("an id");
         rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect()
+    }
+
+    /// Writes to its standard input, which the command was given as a pipe.
+    pub fn write(&mut self, bytes: &[u8]) {
+        let stdin = self.child.stdin.as_mut().expect("a pipe");
+        stdin.write_all(bytes).and_then(|()| stdin.flush()).expect("it reads");
     }
 
     /// The process, which execs into `iddio` itself.

@@ -133,7 +133,7 @@ pub struct Permit<A, C> {
 #[must_use]
 pub struct InFlight {
     recording: Box<dyn Recording>,
-    session: Session,
+    session: OpenSession,
     duty: Duty,
 }
 
@@ -247,6 +247,16 @@ impl<A: Action> Decided<A> {
     /// What policy said.
     pub fn decision(&self) -> &Decision {
         &self.judged.decision
+    }
+
+    /// What was described.
+    pub fn operations(&self) -> &Operations {
+        &self.facts.subject.operations
+    }
+
+    /// What a yes would do, worst first.
+    pub fn effects(&self) -> &[Effect] {
+        &self.facts.effects
     }
 }
 
@@ -362,11 +372,11 @@ impl<A, C> Permit<A, C> {
         let Self { action, credential, duty } = self;
         match recorder.open(duty.debt.id) {
             Ok(recording) => {
-                let session = Session {
+                let session = OpenSession(Session {
                     id: duty.debt.id,
                     principal: Arc::new(duty.record.subject.principal.clone()),
                     open: Arc::new(AtomicBool::new(true)),
-                };
+                });
                 Ok((action, credential, InFlight { recording, session, duty }))
             }
             Err(error) => {
@@ -391,7 +401,7 @@ impl InFlight {
 
     /// Returns a handle for the requests made within this operation.
     pub fn session(&self) -> Session {
-        self.session.clone()
+        self.session.0.clone()
     }
 
     /// What was recorded.
@@ -406,7 +416,7 @@ impl InFlight {
     /// When the end cannot be stored; the sink is then told that it is owed.
     pub async fn close(self, end: End) -> Result<Closed, AuditError> {
         let Self { recording, session, duty } = self;
-        session.open.store(false, Ordering::Release);
+        drop(session);
         let end = match recording.seal() {
             Ok(digest) => End { recording: digest.or(end.recording), ..end },
             Err(error) => {
@@ -491,6 +501,15 @@ struct Debt {
     id: OperationId,
     sink: Arc<dyn AuditSink>,
     owed: bool,
+}
+
+/// The one owner of a session. A session ends when this is dropped, however that comes about.
+struct OpenSession(Session);
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        self.0.open.store(false, Ordering::Release);
+    }
 }
 
 // === impl Facts ===

@@ -1,0 +1,196 @@
+//! Substitutes what the command line names by copies that cannot change any more.
+//!
+//! INVARIANT: after binding, no word of the arguments leads to a file that was hashed and can still
+//! be written: a file became a sealed memory file, a directory a private copy, standard input a
+//! sealed spool. What could not be bound is said, and raises the tier.
+
+use std::{
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::symlink,
+    },
+    path::{Path, PathBuf},
+};
+
+use iddio_classify::command::{Binding, InputFile, InputKind};
+use iddio_core::{digest::Digest, text::RawText};
+use iddio_spawn::{SPOOL_BYTES_MAX, SealedInput, SpoolError};
+
+use crate::{
+    operation::BoundInput,
+    run_dir::RunDir,
+    snapshot::{Apart, Snapshot, SnapshotError},
+};
+
+/// The words of a command line, and what they now read.
+#[derive(Debug)]
+pub struct Bound {
+    /// The words, inputs substituted.
+    pub words: Vec<OsString>,
+    /// What was sealed, by the word that names it.
+    pub inputs: Vec<BoundInput>,
+    /// Directories that were copied.
+    pub trees: Vec<Snapshot>,
+    /// What could not be bound.
+    pub unbound: Vec<RawText>,
+    /// What standard input gave, if it is read as a program or a manifest.
+    pub stdin: Option<SealedInput>,
+}
+
+/// Why an input could not be looked at at all.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// A private directory could not be made.
+    #[error("a private directory could not be made: {0}")]
+    Io(#[from] io::Error),
+    /// A directory could not be copied.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// It is too long, or memory could not be had.
+    #[error("`{name}`: {source}")]
+    Spool {
+        /// What the caller called it.
+        name: String,
+        /// Why.
+        source: SpoolError,
+    },
+}
+
+/// Binds every input of a command line. Paths are relative to `directory`.
+///
+/// # Errors
+///
+/// When an input is there and cannot be copied. One that is not there is left to the tool, and
+/// counts as unbound.
+pub fn bind(
+    words: Vec<OsString>,
+    wanted: &[InputFile],
+    directory: &Path,
+    run: &RunDir,
+) -> Result<Bound, BindError> {
+    let mut bound =
+        Bound { words, inputs: Vec::new(), trees: Vec::new(), unbound: Vec::new(), stdin: None };
+    // From the last to the first, so that offsets in a word that names several stay true.
+    for (place, input) in wanted.iter().enumerate().rev() {
+        bound.one(place, input, directory, run)?;
+    }
+    bound.inputs.reverse();
+    bound.unbound.reverse();
+    Ok(bound)
+}
+
+// === impl Bound ===
+
+impl Bound {
+    /// Returns what the input that `word` names was sealed as.
+    pub fn input(&self, word: usize) -> Option<&BoundInput> {
+        self.inputs.iter().find(|input| input.argument == Some(word))
+    }
+
+    fn one(
+        &mut self,
+        place: usize,
+        input: &InputFile,
+        directory: &Path,
+        run: &RunDir,
+    ) -> Result<(), BindError> {
+        let path = directory.join(OsString::from_vec(input.path.as_bytes().to_vec()));
+        match input.binding {
+            Binding::Unbound => self.unbound.push(input.path.clone()),
+            Binding::Stdin => self.stdin = Some(spool("standard input", &mut io::stdin().lock())?),
+            Binding::Directory => self.tree(place, input, &path, run)?,
+            Binding::FileOrDirectory if path.is_dir() => self.tree(place, input, &path, run)?,
+            Binding::File | Binding::FileOrDirectory => self.file(place, input, &path, run)?,
+        }
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        place: usize,
+        input: &InputFile,
+        path: &Path,
+        run: &RunDir,
+    ) -> Result<(), BindError> {
+        let opened = File::open(path).and_then(|file| match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(io::Error::other("not a regular file")),
+        });
+        let Ok(mut file) = opened else {
+            self.unbound.push(input.path.clone());
+            return Ok(());
+        };
+        let sealed = spool(&path.display().to_string(), &mut file)?;
+        let mut substitute = sealed.path();
+        if cares_for_name(input) {
+            substitute = named(&substitute, path, &run.directory(&format!("input-{place}"))?)?;
+        }
+        self.substitute(input, &substitute);
+        let argument = Some(input.word);
+        self.inputs.push(BoundInput { name: input.path.clone(), argument, sealed });
+        Ok(())
+    }
+
+    fn tree(
+        &mut self,
+        place: usize,
+        input: &InputFile,
+        path: &Path,
+        run: &RunDir,
+    ) -> Result<(), BindError> {
+        if !path.is_dir() {
+            self.unbound.push(input.path.clone());
+            return Ok(());
+        }
+        let parent = run.directory(&format!("input-{place}"))?;
+        let name = path.file_name().unwrap_or("tree".as_ref());
+        let apart = Apart { linked: Vec::new(), omitted: vec![".git".into()] };
+        let tree = Snapshot::take(path, &parent.join(name), &apart)?;
+        self.substitute(input, tree.root());
+        self.trees.push(tree);
+        Ok(())
+    }
+
+    /// Puts `path` where the word names the input.
+    fn substitute(&mut self, input: &InputFile, path: &Path) {
+        let Some(word) = self.words.get_mut(input.word) else { return };
+        let old = word.as_bytes();
+        let before = old.get(..input.start).unwrap_or_default();
+        let after = old.get(input.end..).unwrap_or_default();
+        let new = [before, path.as_os_str().as_bytes(), after].concat();
+        *word = OsString::from_vec(new);
+    }
+}
+
+fn spool(name: &str, source: &mut impl io::Read) -> Result<SealedInput, BindError> {
+    SealedInput::spool(source, SPOOL_BYTES_MAX)
+        .map_err(|source| BindError::Spool { name: name.to_owned(), source })
+}
+
+/// Whether the tool reads the file differently by the end of its name.
+fn cares_for_name(input: &InputFile) -> bool {
+    input.kind == InputKind::Variables && input.path.as_bytes().ends_with(b".json")
+}
+
+/// Gives a sealed input the name it had, as a link to its descriptor in a private directory.
+fn named(sealed: &Path, original: &Path, directory: &Path) -> io::Result<PathBuf> {
+    let link = directory.join(original.file_name().unwrap_or("input".as_ref()));
+    symlink(sealed, &link)?;
+    Ok(link)
+}
+
+/// Reads a sealed input back, for the reader that judges it.
+///
+/// # Errors
+///
+/// When it cannot be read, which a sealed memory file can.
+pub fn content(input: &SealedInput) -> io::Result<Vec<u8>> {
+    let bytes = fs::read(input.path())?;
+    match Digest::of_bytes(&bytes) == Digest::from_bytes(input.sha256()) {
+        true => Ok(bytes),
+        false => Err(io::Error::other("a sealed input is not what was sealed")),
+    }
+}

@@ -1,0 +1,87 @@
+//! Starts the child and stays with it to the end.
+
+use std::time::Duration;
+
+use iddio_core::audit::{End, Outcome};
+use iddio_spawn::{
+    Ended, Limits, Output, RunTime, Spawn, SpawnError, Status, Stdin, Supervisor, WaitError,
+};
+
+use crate::operation::{CommandAction, Material, StdinMaterial};
+
+/// Why there is no end to report.
+#[derive(Debug, thiserror::Error)]
+pub enum ForwardError {
+    /// Nothing was started.
+    #[error(transparent)]
+    NotStarted(#[from] SpawnError),
+    /// The child was started and then lost sight of.
+    #[error("the command was started and could not be waited for: {0}")]
+    Lost(#[from] WaitError),
+}
+
+/// Runs the action with its standard output going to `stdout`, for no longer than the action's own
+/// limit and `millis_max`.
+///
+/// # Errors
+///
+/// When nothing could be started, or the system lost the child.
+pub fn run(
+    supervisor: &mut Supervisor,
+    action: &CommandAction,
+    stdout: Output,
+    millis_max: Option<u64>,
+) -> Result<Ended, ForwardError> {
+    let Material { program, arguments, environment, directory, inputs, stdin, limits, .. } =
+        &action.material;
+    let inputs: Vec<_> = inputs.iter().map(|input| &input.sealed).collect();
+    let stdin = match stdin {
+        StdinMaterial::Inherit => Stdin::Inherit,
+        StdinMaterial::Nothing => Stdin::Null,
+        StdinMaterial::Sealed(sealed) => Stdin::Sealed(sealed),
+    };
+    let running = supervisor.start(Spawn {
+        program,
+        arguments,
+        environment,
+        directory,
+        inputs: &inputs,
+        stdin,
+        stdout,
+        stderr: Output::Inherit,
+        limits: shortened(*limits, millis_max),
+    })?;
+    Ok(running.wait()?)
+}
+
+/// Returns the shorter of the tool's own limit and what policy lets it have.
+fn shortened(limits: Limits, millis_max: Option<u64>) -> Limits {
+    let Some(policy) = millis_max.map(Duration::from_millis) else { return limits };
+    let run_time = match limits.run_time {
+        RunTime::AtMost(own) => RunTime::AtMost(own.min(policy)),
+        RunTime::Unlimited => RunTime::AtMost(policy),
+    };
+    Limits { run_time, ..limits }
+}
+
+/// Returns the end that the record states.
+pub fn end(ended: &Ended) -> End {
+    let outcome = match ended.status {
+        Status::TimedOut => Outcome::TimedOut,
+        Status::Cancelled
+        | Status::Exited(_)
+        | Status::Signalled(_)
+        | Status::TooMuchOutput => Outcome::Forwarded,
+    };
+    let stragglers = ended.stragglers;
+    let note = (0 < stragglers.outlived).then(|| {
+        let (outlived, remaining) = (stragglers.outlived, stragglers.remaining);
+        format!("{outlived} processes outlived the command and were ended; {remaining} remain")
+    });
+    End {
+        exit_code: Some(ended.status.exit_code()),
+        duration_ms: Some(u64::try_from(ended.duration.as_millis()).unwrap_or(u64::MAX)),
+        note,
+        ..End::of(outcome)
+    }
+}

@@ -1,0 +1,473 @@
+//! From words to an action: judged, bound, and ready to be admitted.
+//!
+//! The order matters. The program is opened first, so that everything after is about that file. The
+//! tree and the inputs are copied before they are read, so that what is judged is what runs. Every
+//! finding only raises the tier. Nothing here starts a program.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use iddio_classify::{
+    command::{Ambient, Judged, Need, Pin, RunPlan, StdinRole, judge},
+    terraform::{
+        config::ConfigFacts,
+        judge::{self, PlanJudgement, Trust, Use},
+        plan::{self, PlanFacts},
+    },
+};
+use iddio_core::{
+    operation::{Effect, Names, Operations, Reason, ScopeKey},
+    text::RawText,
+    tier::{Class, Tier},
+};
+use iddio_runtime::home::Home;
+use iddio_spawn::{
+    Arguments, Limits, Program, RequestError, RunTime, STRAGGLER_GRACE, TERM_GRACE, ToolPath,
+    WorkingDirectory,
+};
+
+use crate::{
+    bind::{self, BindError, Bound},
+    environment::{self, Built, EnvironmentError},
+    facts::{self, Surroundings},
+    neutral,
+    operation::{BoundInput, CommandAction, Material, StdinMaterial},
+    request::{Resolved, Standing},
+    run_dir::RunDir,
+    tree::{self, Tree},
+};
+
+/// What every command of one caller has in common.
+#[derive(Debug)]
+pub struct Setting {
+    /// Iddio's home.
+    pub home: Home,
+    /// The home directory that the user database names.
+    pub user_home: PathBuf,
+    /// Where programs are looked for.
+    pub tool_path: ToolPath,
+    /// The caller's environment.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Where the caller is.
+    pub directory: PathBuf,
+}
+
+/// A command that was looked at and not yet bound.
+#[derive(Debug)]
+pub struct Examined {
+    /// What was judged, and how it runs.
+    pub judged: Judged,
+    /// The words, as the caller gave them.
+    pub words: Vec<OsString>,
+    /// The directory the tool works in.
+    pub directory: PathBuf,
+}
+
+/// Why a command could not be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// An input could not be copied.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The environment could not be built.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// The working directory is gone, or private directories cannot be made.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A word cannot be handed to a program.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
+/// What a saved plan is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PlanUse {
+    /// It is carried out.
+    Carried,
+    /// It is only looked at.
+    Shown,
+}
+
+// === impl Setting ===
+
+impl Setting {
+    /// Judges words, with the names the tool would find out by itself. Starts nothing, copies
+    /// nothing.
+    pub fn examine(&self, words: Vec<OsString>, standing: &Standing) -> Examined {
+        let argv: Vec<RawText> = words.iter().map(|word| RawText::new(word.as_bytes())).collect();
+        let goes_by = match standing {
+            Standing::Tool { tool, .. } | Standing::Changed { tool } => Some(tool.clone()),
+            Standing::Unknown => None,
+        };
+        let mut ambient = Ambient {
+            own_paths: self.own_paths(),
+            working_directory: Some(RawText::new(self.directory.as_os_str().as_bytes())),
+            goes_by,
+            ..Ambient::default()
+        };
+        let wanted = judge(&argv, &ambient).plan;
+        let directory = self.tool_directory(&wanted);
+        ambient.scopes = facts::establish(&wanted.facts, &self.around(&directory));
+        let mut judged = judge(&argv, &ambient);
+        self.look_around(&mut judged, standing, &directory);
+        self.see_through_links(&mut judged, &argv);
+        Examined { judged, words, directory }
+    }
+
+    /// Binds everything an examined command reads.
+    ///
+    /// # Errors
+    ///
+    /// When something is there and cannot be copied, or a private directory cannot be made.
+    pub fn prepare(
+        &self,
+        examined: Examined,
+        resolved: Resolved,
+        explanation: Option<RawText>,
+        run: &RunDir,
+    ) -> Result<CommandAction, PrepareError> {
+        let mut examined = examined;
+        let directory = examined.directory.clone();
+        let tree = self.tree(&mut examined.judged, &directory, run);
+        self.prepare_in(examined, tree, resolved, explanation, run)
+    }
+
+    /// Binds everything an examined command reads, in a tree that was copied already.
+    ///
+    /// # Errors
+    ///
+    /// When something is there and cannot be copied, or a private directory cannot be made.
+    pub fn prepare_in(
+        &self,
+        examined: Examined,
+        tree: Option<Tree>,
+        resolved: Resolved,
+        explanation: Option<RawText>,
+        run: &RunDir,
+    ) -> Result<CommandAction, PrepareError> {
+        let Examined { mut judged, words, directory } = examined;
+        let bound = bind::bind(words, &judged.plan.inputs, &directory, run)?;
+        let effects = self.needs(&mut judged, &bound.inputs, tree.as_ref());
+        raise_for_unbound(&mut judged, &bound.unbound);
+        self.assemble(judged, bound, tree, effects, resolved, explanation, run)
+    }
+
+    /// Puts a command together of which everything is known.
+    ///
+    /// # Errors
+    ///
+    /// When the environment cannot be built or the working directory is gone.
+    #[expect(clippy::too_many_arguments, reason = "everything a run consists of comes together")]
+    pub fn assemble(
+        &self,
+        judged: Judged,
+        bound: Bound,
+        tree: Option<Tree>,
+        mut effects: Vec<Effect>,
+        resolved: Resolved,
+        explanation: Option<RawText>,
+        run: &RunDir,
+    ) -> Result<CommandAction, PrepareError> {
+        effects.sort_by_key(|effect| std::cmp::Reverse(effect.tier));
+        let module = tree.as_ref().map(|tree| tree.module.clone()).unwrap_or_default();
+        let material = self.material(&judged.plan, resolved, bound, tree, run)?;
+        let operations = Operations::one(judged.operation);
+        Ok(CommandAction { material, operations, effects, explanation, module })
+    }
+
+    /// Returns where to look for what a tool would find by itself.
+    pub fn around<'a>(&'a self, directory: &'a Path) -> Surroundings<'a> {
+        let (user_home, environment) = (&self.user_home, &self.environment);
+        Surroundings { directory, user_home, environment }
+    }
+
+    fn tool_directory(&self, plan: &RunPlan) -> PathBuf {
+        match &plan.directory {
+            Some(directory) => self.directory.join(OsStr::from_bytes(directory.as_bytes())),
+            None => self.directory.clone(),
+        }
+    }
+
+    /// Iddio's own paths, as named and as they really are.
+    fn own_paths(&self) -> Vec<RawText> {
+        let home = self.home.root();
+        let real = home.canonicalize().unwrap_or_else(|_| home.to_owned());
+        let mut paths = vec![home.to_owned(), real, PathBuf::from("/etc/iddio")];
+        paths.dedup();
+        paths.iter().map(|path| RawText::new(path.as_os_str().as_bytes())).collect()
+    }
+
+    /// Raises for what the surroundings hold.
+    fn look_around(&self, judged: &mut Judged, standing: &Standing, directory: &Path) {
+        if let Standing::Changed { tool } = standing {
+            let text = format!("`{tool}` changed since it was pinned: iddio tool trust PATH");
+            judged.raise(reason(Tier::Sensitive, "exec:changed", text), Class::Unknown);
+        }
+        for objection in neutral::objections(&judged.plan.neutralise, &self.around(directory)) {
+            judged.raise(objection, Class::Evasion);
+        }
+    }
+
+    /// Raises for words that lead into iddio's home through links or `..` (threat E07).
+    fn see_through_links(&self, judged: &mut Judged, argv: &[RawText]) {
+        let Ok(home) = self.home.root().canonicalize() else { return };
+        for (index, word) in argv.iter().enumerate().skip(1) {
+            let bytes = word.as_bytes();
+            let parts = bytes.split(|byte| matches!(byte, b'=' | b'@' | b','));
+            let leads = |part: &[u8]| {
+                let path = self.directory.join(OsStr::from_bytes(part));
+                !part.is_empty() && path.canonicalize().is_ok_and(|path| path.starts_with(&home))
+            };
+            if leads(bytes) || parts.into_iter().any(leads) {
+                let text = "leads into iddio's own home".to_owned();
+                let word = u32::try_from(index).ok();
+                let reason = Reason { word, ..reason(Tier::BreakGlass, "exec:own-home", text) };
+                judged.raise(reason, Class::Evasion);
+            }
+        }
+    }
+
+    /// Copies the tree, if the configuration in it matters. Where it cannot be copied the run
+    /// happens in place, and the tier says so.
+    pub fn tree(&self, judged: &mut Judged, directory: &Path, run: &RunDir) -> Option<Tree> {
+        if !judged.plan.needs.contains(&Need::Configuration) || !directory.is_dir() {
+            return None;
+        }
+        match tree::copy(directory, &self.user_home, &run.path().join("tree")) {
+            Ok(tree) => Some(tree),
+            Err(error) => {
+                let text = format!("the configuration could not be bound: {error}");
+                judged.raise(reason(Tier::Sensitive, "exec:unbound-tree", text), Class::Unknown);
+                None
+            }
+        }
+    }
+
+    /// Looks at what must be looked at before the tier is trusted, and returns its effects.
+    fn needs(
+        &self,
+        judged: &mut Judged,
+        inputs: &[BoundInput],
+        tree: Option<&Tree>,
+    ) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for need in judged.plan.needs.clone() {
+            match need {
+                Need::Configuration => {
+                    let facts = tree.map(Tree::facts).unwrap_or_default();
+                    effects.extend(raise_for_configuration(judged, &facts));
+                }
+                Need::SavedPlan(input) => {
+                    let word = judged.plan.inputs.get(input).map(|input| input.word);
+                    let sealed = inputs.iter().find(|bound| bound.argument == word);
+                    effects.extend(raise_for_plan(judged, sealed, plan_use(judged)));
+                }
+                Need::Fetch(tier) => {
+                    let text = "may fetch what is not there yet".to_owned();
+                    judged.raise(reason(tier, "exec:fetch", text), Class::Unknown);
+                }
+                Need::ConfigurationAt(_) => {
+                    let text = "configuration elsewhere is not looked into".to_owned();
+                    let reason = reason(Tier::Sensitive, "exec:other-configuration", text);
+                    judged.raise(reason, Class::Unknown);
+                }
+                // A bare apply is staged by the caller; a manifest nobody read has its tier from
+                // the catalog already.
+                Need::BareApply | Need::Manifest(_) => {}
+            }
+        }
+        effects
+    }
+
+    fn material(
+        &self,
+        plan: &RunPlan,
+        resolved: Resolved,
+        bound: Bound,
+        tree: Option<Tree>,
+        run: &RunDir,
+    ) -> Result<Material, PrepareError> {
+        let Bound { words, mut inputs, trees, unbound, stdin } = bound;
+        let Resolved { program, digest: program_digest, .. } = resolved;
+        let (caller, user_home) = (&self.environment, self.user_home.as_path());
+        let sources = environment::Sources { caller, user_home, tool_path: &self.tool_path, run };
+        let Built { environment, files } =
+            environment::build(&plan.environment, &plan.pins, &sources)?;
+        inputs.extend(files);
+        let words = match &tree {
+            Some(tree) => redirect(words, &tree.directory()),
+            None => words,
+        };
+        let mut words = put_pins(plan, words).into_iter();
+        let name = argument_zero(&program, words.next().unwrap_or_default());
+        let directory = WorkingDirectory::open(&self.directory)
+            .map_err(|source| PrepareError::Io { what: "the working directory", source })?;
+        let trees = tree.map(|tree| tree.snapshot).into_iter().chain(trees).collect();
+        Ok(Material {
+            arguments: Arguments::new(name, words)?,
+            program,
+            program_digest,
+            environment,
+            directory,
+            inputs,
+            unbound,
+            stdin: match (stdin, plan.stdin) {
+                (Some(sealed), _) => StdinMaterial::Sealed(sealed),
+                (None, StdinRole::Data) => StdinMaterial::Inherit,
+                (None, StdinRole::Input | StdinRole::Program) => StdinMaterial::Nothing,
+            },
+            trees,
+            target: plan.pins.iter().map(target).collect(),
+            limits: limits(plan),
+        })
+    }
+}
+
+/// Returns what the child finds as its own name: for a script, which its interpreter looks for by
+/// this name, the caller's word; it decides nothing, the descriptor does.
+fn argument_zero(program: &Program, name: OsString) -> OsString {
+    if name.is_empty() { program.path().as_os_str().to_owned() } else { name }
+}
+
+fn limits(plan: &RunPlan) -> Limits {
+    let run_time = match plan.timeout_seconds {
+        0 => RunTime::Unlimited,
+        seconds => RunTime::AtMost(Duration::from_secs(seconds)),
+    };
+    Limits { run_time, term_grace: TERM_GRACE, straggler_grace: STRAGGLER_GRACE }
+}
+
+fn target(pin: &Pin) -> (String, String) {
+    match pin {
+        Pin::Variable { scope, value, .. } => (scope.name().to_owned(), value.clone()),
+        Pin::Words { scope, words, .. } => (scope.name().to_owned(), words.join(" ")),
+    }
+}
+
+/// Puts the pins of words in. They stand before words of the original, so this comes last.
+fn put_pins(plan: &RunPlan, words: Vec<OsString>) -> Vec<OsString> {
+    let raw: Vec<RawText> = words.into_iter().map(|word| RawText::new(word.into_vec())).collect();
+    let pinned = plan.pinned_arguments(&raw);
+    pinned.into_iter().map(|word| OsString::from_vec(word.as_bytes().to_vec())).collect()
+}
+
+/// Leads Terraform to the copy: its `-chdir`, or one of ours.
+fn redirect(mut words: Vec<OsString>, directory: &Path) -> Vec<OsString> {
+    let mut chdir = OsString::from("-chdir=");
+    chdir.push(directory);
+    let is_chdir = |word: &&mut OsString| {
+        word.as_bytes().starts_with(b"-chdir=") || word.as_bytes().starts_with(b"--chdir=")
+    };
+    // Terraform takes it before the subcommand alone.
+    let global = |word: &&mut OsString| word.as_bytes().starts_with(b"-");
+    match words.iter_mut().skip(1).take_while(global).find(is_chdir) {
+        Some(word) => *word = chdir,
+        None => words.insert(1.min(words.len()), chdir),
+    }
+    words
+}
+
+/// Whether a saved plan would be carried out: the catalog's own tier for `show` is a read.
+fn plan_use(judged: &Judged) -> PlanUse {
+    match judged.operation.tier < Tier::Modify {
+        true => PlanUse::Shown,
+        false => PlanUse::Carried,
+    }
+}
+
+fn raise_for_configuration(judged: &mut Judged, facts: &ConfigFacts) -> Vec<Effect> {
+    let usage = match judged.operation.tier < Tier::Modify {
+        true => Use::Evaluate,
+        false => Use::Apply,
+    };
+    raise(judged, judge::config(facts, usage, &trust()), "terraform:configuration")
+}
+
+/// Raises for what a saved plan does, and returns the effects to show.
+pub fn raise_for_plan(
+    judged: &mut Judged,
+    sealed: Option<&BoundInput>,
+    usage: PlanUse,
+) -> Vec<Effect> {
+    let bytes = sealed.and_then(|input| bind::content(&input.sealed).ok());
+    let judgement = match bytes.map(|bytes| plan::read(&bytes)) {
+        Some(Ok(facts)) => {
+            scope_of_plan(judged, &facts);
+            match usage {
+                PlanUse::Carried => judge::plan(&facts, &trust()),
+                PlanUse::Shown => judge::config(&facts.config, Use::Evaluate, &trust()),
+            }
+        }
+        Some(Err(error)) => judge::unreadable(&error),
+        None => {
+            let text = "the plan could not be bound".to_owned();
+            judged.raise(reason(Tier::UNKNOWN, "exec:unbound-plan", text), Class::Unknown);
+            return Vec::new();
+        }
+    };
+    raise(judged, judgement, "terraform:plan")
+}
+
+/// The workspace is the plan's own, whatever the directory says now (threat E20).
+fn scope_of_plan(judged: &mut Judged, facts: &PlanFacts) {
+    let workspace = &facts.backend.workspace;
+    let scopes = &mut judged.operation.scopes;
+    let before = scopes.names(ScopeKey::Workspaces).cloned();
+    scopes.add(ScopeKey::Workspaces, Names::Known(vec![workspace.clone()]));
+    judged.operation.description.workspace = Some(workspace.clone());
+    // The pin must not lead the tool elsewhere than the plan.
+    if before.is_some_and(|names| names != Names::Known(vec![workspace.clone()])) {
+        let text = format!("the plan was made in workspace `{workspace}`, another is selected");
+        judged.raise(reason(Tier::Sensitive, "exec:other-workspace", text), Class::Evasion);
+    }
+}
+
+/// Raises for what a plan or a configuration does, and returns the effects to show.
+pub fn raise(judged: &mut Judged, judgement: PlanJudgement, rule: &str) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for effect in judgement.effects {
+        let text = match effect.address.is_empty() {
+            true => effect.what.clone(),
+            false => format!("{} {}", effect.address, effect.what),
+        };
+        if judged.operation.tier < effect.tier || effect.tier == Tier::BreakGlass {
+            let class = effect.class.unwrap_or(Class::Unknown);
+            let rule = format!("{rule}:{}", effect.rule);
+            judged.raise(reason(effect.tier, &rule, text.clone()), class);
+        }
+        effects.push(Effect { tier: effect.tier, sign: effect.symbol.to_owned(), text });
+    }
+    let text = "what it does, taken together".to_owned();
+    if judged.operation.tier < judgement.tier {
+        judged.raise(reason(judgement.tier, rule, text), Class::Unknown);
+    }
+    effects
+}
+
+fn raise_for_unbound(judged: &mut Judged, unbound: &[RawText]) {
+    if unbound.is_empty() || Tier::Sensitive <= judged.operation.tier {
+        return;
+    }
+    let text = "reads what cannot be bound".to_owned();
+    judged.raise(reason(Tier::Sensitive, "exec:unbound", text), Class::Unknown);
+}
+
+fn reason(tier: Tier, rule: &str, text: String) -> Reason {
+    Reason { tier, rule: rule.to_owned(), text, word: None }
+}
+
+/// No provider is trusted but the built-in one, until a policy can say so with hashes.
+fn trust() -> Trust {
+    Trust { providers: Vec::new() }
+}

@@ -1,0 +1,169 @@
+//! The one place that words a denial.
+//!
+//! A refusal is made from a `Rejection`, which exists only once the refusal is durable. It says what,
+//! why, which rule, where it is recorded and what would be allowed; every foreign text in it is
+//! sanitised.
+
+use iddio_core::{
+    audit::Refusal,
+    operation::Operation,
+    pipeline::Rejection,
+    policy::{Decision, Verdict},
+    sanitise,
+    tier::Tier,
+};
+use serde_json::{Value, json};
+
+/// What there is to say about a refusal.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// The tier it was judged at.
+    pub tier: Tier,
+    /// The command in a few words.
+    pub command: String,
+    /// Why it has that tier, in the words of the deciding reason.
+    pub because: String,
+    /// Why it was refused, where policy's rule alone does not say.
+    pub refusal: String,
+    /// The rule that decided.
+    pub rule: String,
+    /// The operation, whose records can be looked up.
+    pub record: String,
+    /// The ask, if a human was asked.
+    pub ask: Option<String>,
+    /// Whether asking again can help: nobody answered, or the ask was withdrawn.
+    pub retry: Retry,
+    /// What would be allowed instead.
+    pub instead: Vec<String>,
+}
+
+/// Whether asking again can help.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Retry {
+    /// The same answer would come.
+    Useless,
+    /// Another answer may come.
+    Useful,
+}
+
+impl Refused {
+    /// Puts a rejection in words. `said` is what the approver said, if anything.
+    pub fn from_rejection(
+        rejection: &Rejection,
+        ask: Option<String>,
+        said: Option<String>,
+        instead: Vec<String>,
+    ) -> Self {
+        let record = rejection.record();
+        let operation = record.subject.operations.worst();
+        let decision = &record.decision;
+        let refusal = match (rejection.reason(), said) {
+            (Refusal::Approver, Some(said)) => format!("an approver refused it: {said}"),
+            (Refusal::Policy, _) => decision.reason.as_deref().unwrap_or("policy denies it").to_owned(),
+            (reason, _) => reason.to_string(),
+        };
+        Self {
+            tier: decision.effective,
+            command: line(&command(operation)),
+            because: line(&because(operation)),
+            refusal: line(&refusal),
+            rule: line(&rule(decision)),
+            record: rejection.receipt().id().to_string(),
+            ask,
+            retry: retry(rejection.reason()),
+            instead: instead.iter().map(|text| line(text)).collect(),
+        }
+    }
+
+    /// Returns the lines for people. The first begins with `refused`.
+    pub fn lines(&self) -> Vec<String> {
+        let Self { tier, command, because, refusal, rule, record, ask: _, retry: _, instead } = self;
+        let record = record.get(..RECORD_SHOWN).unwrap_or(record);
+        let mut lines = vec![
+            format!("refused  {tier}  {command}: {because}"),
+            format!("  why    {refusal}"),
+            format!("  rule   {rule}  record {record}"),
+        ];
+        lines.extend(instead.iter().map(|instead| format!("  hint:  {instead}")));
+        lines
+    }
+
+    /// Returns the one line for programs.
+    pub fn json(&self) -> Value {
+        let Self { tier, command, because, refusal, rule, record, ask, retry, instead } = self;
+        json!({"refused": {
+            "tier": tier.number(),
+            "tier_label": tier.label(),
+            "command": command,
+            "because": because,
+            "refusal": refusal,
+            "rule": rule,
+            "record": record,
+            "ask": ask,
+            "retry": *retry == Retry::Useful,
+            "allowed_instead": instead,
+        }})
+    }
+}
+
+/// Returns the command of an operation in a few words.
+pub fn command(operation: &Operation) -> String {
+    operation.description.command.clone().unwrap_or_else(|| "a command".to_owned())
+}
+
+/// Returns the text of the reason that gave an operation its tier.
+pub fn because(operation: &Operation) -> String {
+    let greatest = operation.reasons.iter().map(|reason| reason.tier).max();
+    let decisive = operation.reasons.iter().find(|reason| Some(reason.tier) == greatest);
+    decisive.map_or_else(|| "unknown".to_owned(), |reason| reason.text.clone())
+}
+
+/// Says what the rule that refused an operation lets through: tiers that run, tiers that ask.
+pub fn instead(operation: &Operation, verdict: impl Fn(Tier) -> Verdict) -> Vec<String> {
+    let tiers = |wanted: Verdict| {
+        let these = Tier::ALL.into_iter().filter(|tier| *tier != Tier::BreakGlass);
+        let these = these.filter(|tier| verdict(*tier) == wanted);
+        these.map(|tier| format!("T{}", tier.number())).collect::<Vec<_>>().join(" ")
+    };
+    let (runs, asks) = (tiers(Verdict::Allow), tiers(Verdict::Escalate));
+    let protocol = operation.protocol.name();
+    let mut lines = hint(operation).into_iter().collect::<Vec<_>>();
+    lines.push(match (runs.is_empty(), asks.is_empty()) {
+        (true, true) => format!("nothing of {protocol} is allowed to this caller here"),
+        (false, true) => format!("{protocol}: {runs} runs"),
+        (true, false) => format!("{protocol}: {asks} asks a human"),
+        (false, false) => format!("{protocol}: {runs} runs, {asks} asks a human"),
+    });
+    lines
+}
+
+/// Returns the narrower command that could be approved, for commands that have one.
+fn hint(operation: &Operation) -> Option<String> {
+    let destroys = operation.reasons.iter().any(|reason| reason.rule.starts_with("terraform:destroy"));
+    destroys.then(|| {
+        "a saved plan that destroys one resource is T3 and can be approved: terraform plan -destroy -target=… -out=p".to_owned()
+    })
+}
+
+fn rule(decision: &Decision) -> String {
+    match &decision.runbook {
+        Some(runbook) => format!("{} (runbook {runbook})", decision.rule),
+        None => decision.rule.to_string(),
+    }
+}
+
+fn retry(reason: Refusal) -> Retry {
+    match reason {
+        Refusal::Lapse | Refusal::Withdrawn | Refusal::PolicyMoved | Refusal::Grant(_) => {
+            Retry::Useful
+        }
+        Refusal::Approver | Refusal::Misjudged | Refusal::Policy => Retry::Useless,
+    }
+}
+
+fn line(text: &str) -> String {
+    sanitise::line(text.as_bytes())
+}
+
+/// How many digits of a record's id people are shown: enough to paste, unique in any log.
+const RECORD_SHOWN: usize = 12;

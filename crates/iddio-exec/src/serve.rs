@@ -1,0 +1,522 @@
+//! Admits a command, then runs or refuses it.
+//!
+//! One command is one pass: find and open the program, judge it, bind what it reads, admit it, run
+//! it, record its end. A bare Terraform apply that a human is asked about is two passes, the plan
+//! and that plan's apply, each an operation of its own.
+
+use std::{
+    ffi::{OsStr, OsString},
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+};
+
+use iddio_approve::{Cancel, Notice, Prompt};
+use iddio_classify::{
+    catalog::Catalog,
+    command::{Need, Staged},
+};
+use iddio_core::{
+    audit::{AdminEvent, AuditError, End, Field, Outcome},
+    credential::{MintError, NoCredential},
+    operation::{Effect, Operations},
+    pipeline::{Committed, InFlight, Pipeline, Request, Warrant},
+    policy::{Evaluation, Query, Verdict},
+    principal::Identified,
+    recording::MetadataOnly,
+    text::RawText,
+    time::Clock,
+};
+use iddio_runtime::{
+    assemble::{self, Runtime},
+    clock::draw_id,
+    store::StoreError,
+    tools::{By, Tools},
+};
+use iddio_spawn::{Ended, OpenError, Output, Status, SuperviseError, Supervisor};
+use rustix::{
+    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
+    process::{Signal, kill_process},
+};
+
+use crate::{
+    forward::{self, ForwardError},
+    operation::CommandAction,
+    prepare::{Examined, PrepareError, Setting},
+    refuse::{self, Refused},
+    request::{self, First, ResolveError, Resolved, Standing},
+    run_dir::RunDir,
+    snapshot::Snapshot,
+    staged,
+    tree::Tree,
+};
+
+/// One caller's commands, on their way through.
+pub struct Gateway<'a> {
+    runtime: &'a Runtime,
+    setting: Setting,
+    caller: Identified,
+    pipeline: Pipeline,
+    cancel: Cancel,
+    supervisor: Supervisor,
+    asked: Arc<Mutex<Option<String>>>,
+    narrator: Arc<dyn Narrate>,
+}
+
+/// Tells the caller what is going on. Nothing is told when a command is allowed.
+pub trait Narrate: Send + Sync {
+    /// A human is about to be asked.
+    fn asking(&self, operations: &Operations, effects: &[Effect]);
+    /// Something happened to the ask.
+    fn notice(&self, notice: Notice);
+    /// Something the caller should know and nobody decided on.
+    fn remark(&self, text: &str);
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub enum Served {
+    /// It ran, and this is its exit code.
+    Ran(u8),
+    /// It was refused, and the refusal is recorded.
+    Refused(Box<Refused>),
+}
+
+/// Why a command neither ran nor was refused by a decision.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A record could not be stored: nothing was forwarded.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// It was decided and could not be started.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
+    /// The permission ran out before it was used.
+    #[error(transparent)]
+    Mint(#[from] MintError),
+    /// What it reads could not be bound.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// There is no such program, or it may not be executed.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The store of programs could not be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// This process could not become a supervisor.
+    #[error(transparent)]
+    Supervise(#[from] SuperviseError),
+    /// The system failed.
+    #[error("{what}: {source}")]
+    System {
+        /// At what.
+        what: &'static str,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+// === impl Gateway ===
+
+impl<'a> Gateway<'a> {
+    /// Makes the gateway of one caller.
+    ///
+    /// # Errors
+    ///
+    /// When this process cannot supervise a child or has no descriptor left.
+    pub fn new(
+        runtime: &'a Runtime,
+        setting: Setting,
+        caller: Identified,
+        prompt: Prompt,
+        narrator: Arc<dyn Narrate>,
+    ) -> Result<Self, ServeError> {
+        let supervisor = Supervisor::install()?;
+        let cancel = Cancel::new().map_err(system("a cancel handle"))?;
+        let asked = Arc::new(Mutex::new(None));
+        let (remembered, told) = (asked.clone(), narrator.clone());
+        let notice = Arc::new(move |notice: Notice| {
+            if let Notice::Waiting { id, .. } = &notice {
+                let mut asked = remembered.lock().unwrap_or_else(PoisonError::into_inner);
+                *asked = Some(id.as_str().to_owned());
+            }
+            told.notice(notice);
+        });
+        let pipeline = runtime.pipeline(cancel.clone(), prompt, notice);
+        Ok(Self { runtime, setting, caller, pipeline, cancel, supervisor, asked, narrator })
+    }
+
+    /// Takes a command through.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be decided on, or was decided and could not be run. Both are recorded
+    /// where anything can be.
+    pub fn serve(
+        &mut self,
+        words: Vec<OsString>,
+        explanation: Option<RawText>,
+    ) -> Result<Served, ServeError> {
+        let resolved = self.resolve(&words)?;
+        let examined = self.setting.examine(words, &resolved.standing);
+        let run = self.run_dir()?;
+        let staged = examined.judged.plan.staged.clone();
+        match staged.filter(|_| self.must_stage(&examined)) {
+            Some(staged) => self.serve_staged(examined, &staged, resolved, explanation, &run),
+            None => {
+                let action = self.setting.prepare(examined, resolved, explanation, &run)?;
+                self.pass(action, Output::Inherit).map(|(served, _)| served)
+            }
+        }
+    }
+
+    /// First the plan, then that plan's apply.
+    fn serve_staged(
+        &mut self,
+        examined: Examined,
+        staged: &Staged,
+        resolved: Resolved,
+        explanation: Option<RawText>,
+        run: &RunDir,
+    ) -> Result<Served, ServeError> {
+        let Examined { judged, words, .. } = examined;
+        let file = run.path().join(staged::PLAN_NAME);
+        let preview = staged::words(&staged.preview, &words, Path::new(staged::PLAN_NAME));
+        let again = self.resolve(&words)?;
+        let mut preview = self.setting.examine(preview, &again.standing);
+        let tree = self.setting.tree(&mut preview.judged, &preview.directory.clone(), run);
+        let mut action =
+            self.setting.prepare_in(preview, tree, again, explanation.clone(), run)?;
+        action.material.place_plan(&file).map_err(PrepareError::from)?;
+        let kept = Output::Keep { bytes_max: PREVIEW_BYTES_MAX };
+        let (served, ran) = self.pass(action, kept)?;
+        let Some((action, ended)) = ran else { return Ok(served) };
+        if !matches!(served, Served::Ran(0)) {
+            show(&ended.stdout);
+            return Ok(served);
+        }
+        let sealed = staged::seal(&file).map_err(|error| ServeError::System {
+            what: "the plan that was made",
+            source: io::Error::other(error.to_string()),
+        })?;
+        let tree = action.into_tree();
+        let (judged, bound, effects) = staged::by_plan(judged, staged, &words, sealed);
+        let action =
+            self.setting.assemble(judged, bound, tree, effects, resolved, explanation, run)?;
+        self.pass(action, Output::Inherit).map(|(served, _)| served)
+    }
+
+    /// One pass through the pipeline. Returns the action and its end where it ran.
+    fn pass(
+        &mut self,
+        action: CommandAction,
+        stdout: Output,
+    ) -> Result<(Served, Option<(CommandAction, Ended)>), ServeError> {
+        let id = draw_id().map_err(|error| ServeError::System {
+            what: "random numbers",
+            source: io::Error::other(error.to_string()),
+        })?;
+        let request = Request::new(&self.caller, id, self.runtime.clock().now(), action);
+        let committed = self.admit(request)?;
+        match committed {
+            Committed::Rejection(rejection) => {
+                let (ask, said) = self.answer();
+                let instead = self.instead(&rejection);
+                let refused = Refused::from_rejection(&rejection, ask, said, instead);
+                Ok((Served::Refused(Box::new(refused)), None))
+            }
+            Committed::Warrant(warrant) => self.forward(warrant, stdout),
+        }
+    }
+
+    fn admit(
+        &mut self,
+        request: Request<CommandAction>,
+    ) -> Result<Committed<CommandAction>, ServeError> {
+        let (pipeline, narrator) = (self.pipeline.clone(), self.narrator.clone());
+        let admitted = async move {
+            let decided = request.classify().decide(&pipeline).await;
+            if decided.decision().verdict == Verdict::Escalate {
+                narrator.asking(decided.operations(), decided.effects());
+            }
+            decided.approve(&pipeline).await?.commit(&pipeline).await
+        };
+        let admitted = drive(&mut self.supervisor, &self.cancel, admitted);
+        Ok(admitted.map_err(system("waiting"))??)
+    }
+
+    fn forward(
+        &mut self,
+        warrant: Warrant<CommandAction>,
+        stdout: Output,
+    ) -> Result<(Served, Option<(CommandAction, Ended)>), ServeError> {
+        let limit = warrant.record().decision.obligations.run_millis_max;
+        let flight = async {
+            let permit = warrant.mint(&NoCredential).await?;
+            permit.exercise(&MetadataOnly).await.map_err(system("the recording"))
+        };
+        let (action, (), flight) = iddio_runtime::block_on::block_on(flight)?;
+        let forwarded = forward::run(&mut self.supervisor, &action, stdout, limit);
+        let ended = match forwarded {
+            Ok(ended) => ended,
+            Err(error) => {
+                self.close(flight, not_run(&error));
+                return Err(error.into());
+            }
+        };
+        let note = self.give_back(&action);
+        let mut end = forward::end(&ended);
+        end.note = match (end.note, note) {
+            (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+            (one, other) => one.or(other),
+        };
+        self.close(flight, end);
+        if ended.status == Status::TimedOut {
+            self.narrator.remark("the command timed out and was ended");
+        }
+        Ok((Served::Ran(ended.status.exit_code()), Some((action, ended))))
+    }
+
+    /// Records the end. If that fails the command has run all the same: its code is the answer, the
+    /// log keeps the debt, and the caller hears of it.
+    fn close(&self, flight: InFlight, end: End) {
+        if let Err(error) = iddio_runtime::block_on::block_on(flight.close(end)) {
+            self.narrator.remark(&format!("the end of the command is not recorded yet: {error}"));
+        }
+    }
+
+    /// Copies back what the run made in its private tree.
+    fn give_back(&self, action: &CommandAction) -> Option<String> {
+        let tree = action.material.trees.first()?;
+        match tree.give_back(&[]) {
+            Ok(given) if given.conflicts.is_empty() => None,
+            Ok(given) => {
+                let names: Vec<_> =
+                    given.conflicts.iter().map(|path| path.display().to_string()).collect();
+                let text = format!("changed meanwhile, left alone: {}", names.join(", "));
+                self.narrator.remark(&text);
+                Some(text)
+            }
+            Err(error) => {
+                let text = format!("not everything could be copied back: {error}");
+                self.narrator.remark(&text);
+                Some(text)
+            }
+        }
+    }
+
+    /// Whether the apply must be seen as a plan first: policy would ask a human about it.
+    fn must_stage(&self, examined: &Examined) -> bool {
+        let operation = &examined.judged.operation;
+        let now = self.runtime.clock().now();
+        let query = Query { principal: self.caller.principal(), operation, now };
+        let escalates = match self.pipeline.policy.evaluate(&query) {
+            Evaluation::Now(decision) => decision.verdict == Verdict::Escalate,
+            Evaluation::Later(_) => true,
+        };
+        escalates && examined.judged.plan.needs.contains(&Need::BareApply)
+    }
+
+    fn resolve(&self, words: &[OsString]) -> Result<Resolved, ServeError> {
+        let name = words.first().map(OsString::as_os_str).unwrap_or_default();
+        let Setting { home, tool_path, directory, .. } = &self.setting;
+        let resolved = match request::resolve(home, tool_path, directory, name) {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                self.record_unresolved(name, &error)?;
+                return Err(error.into());
+            }
+        };
+        match &resolved.standing {
+            Standing::Tool { first: First::Yes, tool } if Catalog::for_program(tool).is_some() => {
+                self.pin(&resolved)?;
+            }
+            Standing::Tool { .. } | Standing::Changed { .. } | Standing::Unknown => {}
+        }
+        Ok(resolved)
+    }
+
+    /// Remembers a tool at its first use, and records that.
+    fn pin(&self, resolved: &Resolved) -> Result<(), ServeError> {
+        let now = self.runtime.clock().now().wall.to_string();
+        let path = resolved.program.path().as_os_str().as_bytes();
+        let _recorded = self.runtime.record(AdminEvent {
+            event: "tool.pinned",
+            principal: Some(self.caller.principal().clone()),
+            fields: vec![
+                ("path", Field::Text(RawText::new(path))),
+                ("sha256", Field::Digest(resolved.digest)),
+            ],
+        })?;
+        Tools::of(&self.setting.home).learn(request::known(resolved, By::Pin, now))?;
+        Ok(())
+    }
+
+    fn record_unresolved(&self, name: &OsStr, error: &ResolveError) -> Result<(), AuditError> {
+        let _recorded = self.runtime.record(AdminEvent {
+            event: "exec.unresolved",
+            principal: Some(self.caller.principal().clone()),
+            fields: vec![
+                ("program", Field::Text(RawText::new(name.as_bytes()))),
+                ("reason", Field::Text(error.to_string().into())),
+            ],
+        })?;
+        Ok(())
+    }
+
+    fn run_dir(&self) -> Result<RunDir, ServeError> {
+        let id = draw_id().map_err(|error| ServeError::System {
+            what: "random numbers",
+            source: io::Error::other(error.to_string()),
+        })?;
+        RunDir::make(&self.setting.home.runs(), id).map_err(system("a private directory"))
+    }
+
+    /// Returns the ask that was made, and what was said to it.
+    fn answer(&self) -> (Option<String>, Option<String>) {
+        let ask = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let said = ask.as_deref().and_then(|ask| {
+            let mut queue =
+                assemble::queue(&self.setting.home, self.runtime.clock()).ok()?;
+            queue.show(ask).ok()?.ended?.reason
+        });
+        (ask, said)
+    }
+
+    /// Says what the same rule lets through.
+    fn instead(&self, rejection: &iddio_core::pipeline::Rejection) -> Vec<String> {
+        let operation = rejection.record().subject.operations.worst();
+        refuse::instead(operation, |tier| {
+            let operation = iddio_core::operation::Operation {
+                tier,
+                overrides: Vec::new(),
+                ..operation.clone()
+            };
+            let now = self.runtime.clock().now();
+            let query =
+                Query { principal: self.caller.principal(), operation: &operation, now };
+            match self.pipeline.policy.evaluate(&query) {
+                Evaluation::Now(decision) => decision.verdict,
+                Evaluation::Later(_) => Verdict::Deny,
+            }
+        })
+    }
+}
+
+// === impl ServeError ===
+
+impl ServeError {
+    /// Returns the exit code: 126 and 127 as `env` has them, 69 for everything that is not there.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Resolve(ResolveError::Open(error)) => OpenError::exit_code(error),
+            Self::Forward(ForwardError::NotStarted(error)) => error.exit_code(),
+            Self::Audit(_)
+            | Self::Forward(ForwardError::Lost(_))
+            | Self::Mint(_)
+            | Self::Prepare(_)
+            | Self::Resolve(_)
+            | Self::Store(_)
+            | Self::Supervise(_)
+            | Self::System { .. } => UNAVAILABLE,
+        }
+    }
+}
+
+// === impl CommandAction ===
+
+impl CommandAction {
+    /// Takes the private tree back from an action that ran.
+    fn into_tree(self) -> Option<Tree> {
+        let snapshot: Snapshot = self.material.trees.into_iter().next()?;
+        Some(Tree { snapshot, module: self.module })
+    }
+}
+
+fn not_run(error: &ForwardError) -> End {
+    let outcome = match error {
+        ForwardError::NotStarted(_) => Outcome::NotForwarded,
+        ForwardError::Lost(_) => Outcome::Abandoned,
+    };
+    End { note: Some(error.to_string()), ..End::of(outcome) }
+}
+
+fn show(bytes: &[u8]) {
+    use std::io::Write;
+    // A closed stdout changes nothing about what happened.
+    let _ = io::stdout().write_all(bytes);
+}
+
+fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
+    move |source| ServeError::System { what, source }
+}
+
+/// Polls `future` to its end on this thread, and withdraws what waits when this process is asked to
+/// end.
+fn drive<T>(
+    supervisor: &mut Supervisor,
+    cancel: &Cancel,
+    future: impl Future<Output = T>,
+) -> io::Result<T> {
+    let bell = Arc::new(Bell(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?));
+    let waker = Waker::from(bell.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return Ok(value);
+        }
+        let signalled = {
+            let mut waiting = [
+                PollFd::new(&bell.0, PollFlags::IN),
+                PollFd::from_borrowed_fd(supervisor.as_fd(), PollFlags::IN),
+            ];
+            match poll(&mut waiting, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            waiting.get(1).is_some_and(|supervisor| !supervisor.revents().is_empty())
+        };
+        let mut number = [0; 8];
+        // Empty or not, the future is polled again.
+        let _ = rustix::io::read(&bell.0, &mut number);
+        if signalled {
+            heed(supervisor, cancel);
+        }
+    }
+}
+
+/// Withdraws on a signal that asks to end; stops on one that asks to stop.
+fn heed(supervisor: &mut Supervisor, cancel: &Cancel) {
+    for arrived in supervisor.arrived() {
+        let is = |signal: Signal| arrived.signal == signal.as_raw();
+        if [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM].into_iter().any(is) {
+            cancel.cancel();
+        } else if is(Signal::TSTP) {
+            // It cannot fail for oneself.
+            let _ = kill_process(rustix::process::getpid(), Signal::STOP);
+        }
+    }
+}
+
+/// Wakes the loop of [`drive`].
+struct Bell(OwnedFd);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        // It is full only if it is readable already, which is all that is wanted.
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+/// The most a preview may print: it is shown only if it failed.
+const PREVIEW_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// `EX_UNAVAILABLE`.
+const UNAVAILABLE: u8 = 69;

@@ -1,0 +1,81 @@
+//! A bare apply that a human is asked about: first the plan, as an operation of its own, then that
+//! plan and nothing else (product contract, section 2).
+//!
+//! INVARIANT: the plan that is shown is the plan that runs. It is read once into sealed memory; the
+//! approver's digest and the child's argument are both that memory. Preview and run work in one
+//! private copy of the tree.
+
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use iddio_classify::command::{Judged, Part, Staged};
+use iddio_core::{operation::Effect, text::RawText};
+use iddio_spawn::{SPOOL_BYTES_MAX, SealedInput, SpoolError};
+
+use crate::{
+    bind::Bound,
+    operation::BoundInput,
+    prepare::{self, PlanUse},
+};
+
+/// The file that the preview writes, by the name under which it is judged. Where it really lies is
+/// private, and says nothing about what the command does.
+pub const PLAN_NAME: &str = "iddio.tfplan";
+
+/// Returns the words of one stage, with `file` where the plan stands.
+pub fn words(parts: &[Part], original: &[OsString], file: &Path) -> Vec<OsString> {
+    let word = |part: &Part| match part {
+        Part::File => Some(file.as_os_str().to_owned()),
+        Part::FileBehind(text) => {
+            let mut word = OsString::from(text);
+            word.push(file);
+            Some(word)
+        }
+        Part::Original(index) => original.get(*index).cloned(),
+        Part::Text(text) => Some(text.into()),
+    };
+    parts.iter().filter_map(word).collect()
+}
+
+/// Reads the plan that a preview wrote, once and for all.
+///
+/// # Errors
+///
+/// When there is none, or it is too long.
+pub fn seal(path: &Path) -> Result<SealedInput, SpoolError> {
+    SealedInput::spool(fs::File::open(path)?, SPOOL_BYTES_MAX)
+}
+
+/// Judges an apply by the plan that will be carried out, and binds it to that plan.
+pub fn by_plan(
+    mut judged: Judged,
+    staged: &Staged,
+    original: &[OsString],
+    sealed: SealedInput,
+) -> (Judged, Bound, Vec<Effect>) {
+    let path: PathBuf = sealed.path();
+    let name = RawText::from("the plan that was shown");
+    let input = BoundInput { name, argument: None, sealed };
+    let effects = prepare::raise_for_plan(&mut judged, Some(&input), PlanUse::Carried);
+    let words = words(&staged.run, original, &path);
+    let bound =
+        Bound { words, inputs: vec![input], trees: Vec::new(), unbound: Vec::new(), stdin: None };
+    (judged, bound, effects)
+}
+
+/// Replaces the name under which a stage was judged by the place where the file really lies.
+pub fn place(words: Vec<OsString>, file: &Path) -> Vec<OsString> {
+    let placed = |word: OsString| match word.as_bytes().strip_suffix(PLAN_NAME.as_bytes()) {
+        Some(before) => {
+            let mut placed = OsString::from(std::ffi::OsStr::from_bytes(before));
+            placed.push(file);
+            placed
+        }
+        None => word,
+    };
+    words.into_iter().map(placed).collect()
+}

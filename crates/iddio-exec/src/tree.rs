@@ -1,0 +1,245 @@
+//! The tree a Terraform run works in: copied first, judged from the copy, run in the copy.
+//!
+//! The copy reaches as far up as the configuration does (`../modules`), so that relative paths mean
+//! what they mean in the original. State is linked, never copied: it must be written where it lies.
+
+use std::{
+    collections::BTreeSet,
+    ffi::{OsStr, OsString},
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Component, Path, PathBuf},
+};
+
+use iddio_classify::terraform::config::{self, ConfigFacts, Fact, Source, Text};
+use serde_json::Value;
+
+use crate::snapshot::{Apart, Snapshot, SnapshotError};
+
+/// A copied tree, and where in it the root module lies.
+#[derive(Debug)]
+pub struct Tree {
+    /// The copy.
+    pub snapshot: Snapshot,
+    /// The root module, relative to the copy.
+    pub module: PathBuf,
+}
+
+/// Why a tree was not copied.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    /// The configuration reaches up to where everything is.
+    #[error("the configuration reaches above its tree")]
+    Above,
+    /// It could not be copied.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+}
+
+/// Copies the tree that the root module at `module` needs to `to`.
+///
+/// # Errors
+///
+/// When the tree is too large or reaches too far up.
+pub fn copy(module: &Path, user_home: &Path, to: &Path) -> Result<Tree, TreeError> {
+    let module = module.canonicalize().map_err(|source| SnapshotError::Io {
+        path: module.to_owned(),
+        source,
+    })?;
+    let levels = reach(&module);
+    let root = module.ancestors().nth(levels).ok_or(TreeError::Above)?;
+    // Neither the file system nor a whole home directory is a tree of configuration.
+    let too_much = root.parent().is_none() || (0 < levels && user_home.starts_with(root));
+    if REACH_MAX < levels || too_much {
+        return Err(TreeError::Above);
+    }
+    let below = module.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
+    let snapshot = Snapshot::take(root, to, &apart(root, &below)?)?;
+    Ok(Tree { snapshot, module: below })
+}
+
+// === impl Tree ===
+
+impl Tree {
+    /// Where the copy of the root module is.
+    pub fn directory(&self) -> PathBuf {
+        self.snapshot.root().join(&self.module)
+    }
+
+    /// Reads what the configuration of the copy does: the root module, every module it calls, and
+    /// the templates they render.
+    pub fn facts(&self) -> ConfigFacts {
+        let mut directories = BTreeSet::from([self.module.clone()]);
+        directories.extend(self.fetched());
+        let mut templates = BTreeSet::new();
+        loop {
+            let facts = self.scan(&directories, &templates);
+            let (count, seen) = (directories.len(), templates.len());
+            for finding in &facts.findings {
+                let directory = Path::new(&finding.path).parent().unwrap_or(Path::new(""));
+                match &finding.fact {
+                    Fact::Module(Text::Literal(source)) if source.starts_with('.') => {
+                        directories.extend(resolve(directory, source));
+                    }
+                    Fact::UnseenTemplate(path) => {
+                        templates.insert(PathBuf::from(path));
+                    }
+                    _ => {}
+                }
+            }
+            if directories.len() == count && templates.len() == seen {
+                return facts;
+            }
+        }
+    }
+
+    /// The directories of modules that `init` fetched, from its own list of them.
+    fn fetched(&self) -> Vec<PathBuf> {
+        let list = self.module.join(".terraform/modules/modules.json");
+        let Ok(bytes) = self.snapshot.read(&list) else { return Vec::new() };
+        let Ok(list) = serde_json::from_slice::<Value>(&bytes) else { return Vec::new() };
+        let modules = list.get("Modules").and_then(Value::as_array).cloned().unwrap_or_default();
+        let directory = |module: &Value| module.get("Dir").and_then(Value::as_str).map(str::to_owned);
+        let directories = modules.iter().filter_map(directory);
+        directories.filter_map(|directory| resolve(&self.module, &directory)).collect()
+    }
+
+    fn scan(&self, directories: &BTreeSet<PathBuf>, templates: &BTreeSet<PathBuf>) -> ConfigFacts {
+        let wanted = |path: &&Path| {
+            let here = path.parent().is_some_and(|parent| directories.contains(parent));
+            (here && is_configuration(path)) || templates.contains(*path)
+        };
+        let files: Vec<(String, Vec<u8>)> = self
+            .snapshot
+            .files()
+            .filter(wanted)
+            .map(|path| {
+                // What cannot be read is handed over as what cannot be parsed.
+                let bytes = self.snapshot.read(path).unwrap_or_else(|_| vec![0]);
+                (path.to_string_lossy().into_owned(), bytes)
+            })
+            .collect();
+        let sources: Vec<Source<'_>> =
+            files.iter().map(|(path, bytes)| Source { path, bytes }).collect();
+        config::scan_within(&self.module.to_string_lossy(), &sources, None)
+    }
+}
+
+/// Returns how many levels above the module the configuration reaches: the longest run of `../` in
+/// any file of the module, taken as text. More than needed costs a larger copy, never less safety.
+fn reach(module: &Path) -> usize {
+    let Ok(entries) = fs::read_dir(module) else { return 0 };
+    let names = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let levels = names.filter(|path| is_configuration(path)).map(|path| {
+        let bytes = fs::read(&path).unwrap_or_default();
+        longest_ascent(&bytes)
+    });
+    levels.max().unwrap_or(0)
+}
+
+fn longest_ascent(bytes: &[u8]) -> usize {
+    let (mut longest, mut run, mut rest) = (0, 0, bytes);
+    while let [_, tail @ ..] = rest {
+        match rest.strip_prefix(b"../") {
+            Some(after) => {
+                run += 1;
+                longest = longest.max(run);
+                rest = after;
+            }
+            None => {
+                run = 0;
+                rest = tail;
+            }
+        }
+    }
+    longest
+}
+
+fn is_configuration(path: &Path) -> bool {
+    let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+    let ends = [".tf", ".tf.json", ".tofu", ".tofu.json", ".tfvars", ".tfvars.json", ".hcl"];
+    ends.iter().any(|end| name.ends_with(end.as_bytes()))
+}
+
+/// Says what is state and what is fetched, by name.
+fn apart(root: &Path, module: &Path) -> Result<Apart, SnapshotError> {
+    let fixed = ["terraform.tfstate", "terraform.tfstate.backup", "terraform.tfstate.d"];
+    let mut linked: Vec<PathBuf> = fixed.iter().map(|name| module.join(name)).collect();
+    let providers = module.join(".terraform/providers");
+    if root.join(&providers).exists() {
+        linked.push(providers);
+    }
+    // A state under another name lies beside the module or where a backend's path says.
+    let entries = fs::read_dir(root.join(module))
+        .map_err(|source| SnapshotError::Io { path: root.join(module), source })?;
+    for entry in entries.filter_map(Result::ok) {
+        let name: OsString = entry.file_name();
+        let is_state = name.as_bytes().windows(8).any(|part| part == b".tfstate");
+        let path = module.join(&name);
+        if is_state && !linked.contains(&path) && name != OsStr::new(LOCK_INFO) {
+            linked.push(path);
+        }
+    }
+    Ok(Apart { linked, omitted: vec![".git".into()] })
+}
+
+/// Returns where a relative path from `directory` leads inside the tree, if it stays there.
+fn resolve(directory: &Path, path: &str) -> Option<PathBuf> {
+    let mut parts: Vec<&OsStr> = directory.iter().collect();
+    for component in Path::new(path).components() {
+        match component {
+            Component::CurDir => {}
+            Component::Normal(part) => parts.push(part),
+            Component::ParentDir => {
+                parts.pop()?;
+            }
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(parts.iter().collect())
+}
+
+/// How far up a configuration may reach and still be copied.
+const REACH_MAX: usize = 4;
+
+/// What Terraform writes and removes beside a state while it is locked; it stays in the copy.
+const LOCK_INFO: &str = ".terraform.tfstate.lock.info";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_ascent_is_counted_in_text() {
+        let cases: [(&[u8], usize); 4] = [
+            (b"source = \"./a\"", 0),
+            (b"source = \"../a\"", 1),
+            (b"\"../../a\" \"../b\"", 2),
+            (b"...././", 0),
+        ];
+        for (text, levels) in cases {
+            assert_eq!(longest_ascent(text), levels, "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn a_module_beside_the_root_is_copied_and_read() {
+        let home = tempfile::tempdir().unwrap();
+        let work = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = work.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("envs/prod/main.tf", "module \"m\" { source = \"../../modules/m\" }\n");
+        write("modules/m/main.tf", "data \"external\" \"x\" { program = [\"id\"] }\n");
+        write("envs/other/main.tf", "data \"http\" \"x\" { url = \"http://x\" }\n");
+        let to = home.path().join("tree");
+        let tree = copy(&work.path().join("envs/prod"), Path::new("/nonexistent"), &to).unwrap();
+        assert_eq!(tree.module, Path::new("envs/prod"));
+        let facts = tree.facts();
+        let has = |wanted: fn(&Fact) -> bool| facts.findings.iter().any(|f| wanted(&f.fact));
+        assert!(has(|fact| matches!(fact, Fact::External(_))), "{facts:?}");
+        assert!(!has(|fact| matches!(fact, Fact::Http(_))), "an unrelated module is not read");
+    }
+}

@@ -1,0 +1,19 @@
+//! Whole-gateway tests: the binary, real tools, real attacks.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails"
+)]
+
+mod attacks;
+mod bad_input;
+mod faults;
+mod first_minutes;
+mod kit;
+mod secrets;
+mod streams;
+mod terminals;
+mod tools;
