@@ -117,10 +117,23 @@ struct Ready {
     cancel: bool,
 }
 
+/// What reaping found.
+struct Reaped {
+    children: Children,
+    news: News,
+}
+
 /// Whether this process has children.
 enum Children {
     None,
     Some,
+}
+
+/// Whether the main child changed.
+#[derive(PartialEq, Eq)]
+enum News {
+    None,
+    OfMain,
 }
 
 // === impl Running ===
@@ -140,14 +153,6 @@ impl<'s> Running<'s> {
         };
         if let RunTime::AtMost(duration) = running.start.limits.run_time {
             running.ring(duration)?;
-        }
-        // What the terminal sent while the child was being started may have missed it.
-        for arrived in running.signals.take() {
-            if arrived.sender == Sender::Kernel && arrived.signal != Signal::CHILD.as_raw() {
-                running.pass_on(arrived.signal)?;
-            } else {
-                running.heed(arrived)?;
-            }
         }
         Ok(running)
     }
@@ -215,13 +220,12 @@ impl<'s> Running<'s> {
             }
         }
         if ready.signals {
-            let before = self.main;
             let arrived = self.signals.take();
-            self.reap()?;
+            let reaped = self.reap()?;
             for arrived in arrived {
-                let resumed = arrived.signal == Signal::CONT.as_raw() && before == Main::Stopped;
-                if resumed && self.main == Main::Runs {
-                    // Whoever continued this process continued the child as well.
+                if arrived.signal == Signal::CONT.as_raw() && reaped.news == News::OfMain {
+                    // Whoever continued this process continued the child as well. Continuing it again would undo a
+                    // stop that came in the meantime.
                     continue;
                 }
                 self.heed(arrived)?;
@@ -301,14 +305,16 @@ impl<'s> Running<'s> {
     }
 
     /// Takes note of every child that changed.
-    fn reap(&mut self) -> io::Result<Children> {
+    fn reap(&mut self) -> io::Result<Reaped> {
         let changes = WaitOptions::NOHANG | WaitOptions::UNTRACED | WaitOptions::CONTINUED;
+        let mut news = News::None;
         let mut stopped = false;
         let children = loop {
             match wait(changes) {
                 Ok(Some((pid, status))) if pid == self.start.main => {
                     self.main = Main::after(status, self.main);
                     stopped = self.main == Main::Stopped;
+                    news = News::OfMain;
                 }
                 Ok(Some(_)) | Err(Errno::INTR) => {}
                 Ok(None) => break Children::Some,
@@ -319,7 +325,7 @@ impl<'s> Running<'s> {
         if stopped {
             self.stop_along()?;
         }
-        Ok(children)
+        Ok(Reaped { children, news })
     }
 
     /// Stops this process because its child stopped, if there is someone to continue it.
@@ -343,7 +349,7 @@ impl<'s> Running<'s> {
         let kill_until = ask_until.saturating_add(KILL_TIME_MAX);
         let mut seen = HashSet::new();
         loop {
-            if matches!(self.reap()?, Children::None) {
+            if matches!(self.reap()?.children, Children::None) {
                 break;
             }
             let alive = tree::descendants(&self.start.strangers)?;

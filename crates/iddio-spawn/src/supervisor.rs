@@ -126,9 +126,6 @@ impl Supervisor {
     /// The calling thread gives up gaining privileges, for good.
     pub fn start(&mut self, spawn: Spawn<'_>) -> Result<Running<'_>, SpawnError> {
         let strangers = strangers()?;
-        if let Some(signal) = self.signals.take().iter().find_map(interrupt) {
-            return Err(SpawnError::Interrupted { signal });
-        }
         if !spawn.program.is_unchanged().map_err(SpawnError::Unreadable)? {
             return Err(SpawnError::Changed(spawn.program.path().to_owned()));
         }
@@ -162,6 +159,10 @@ impl Supervisor {
         let script = program.interpreter().map(|_| program.as_fd());
         let given: Vec<_> = inputs.iter().map(|input| input.as_fd()).chain(script).collect();
         let open = Given::open(&given)?;
+        // As late as can be: what the terminal sends from here on, it sends to the child too.
+        if let Some(signal) = self.signals.take().iter().find_map(interrupt) {
+            return Err(SpawnError::Interrupted { signal });
+        }
         let started = (SystemTime::now(), since_boot());
         let child = command.spawn().map_err(|error| SpawnError::from_exec(program, error))?;
         drop(open);

@@ -188,4 +188,4 @@ impl Pty {
 /// What the shell on a terminal says when it is ready.
 pub(crate) const PROMPT: &str = "ready> ";
 /// Long enough for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);

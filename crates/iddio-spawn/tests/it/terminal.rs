@@ -1,5 +1,10 @@
 //! Runs on a terminal: it stays one, and what is typed acts as without a wrapper.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use crate::kit::{PROMPT, Pty, number_in, run_path, send, state, until};
@@ -49,22 +54,20 @@ fn ctrl_c_and_ctrl_backslash_end_a_child_that_does_not_mind() {
 
 #[test]
 fn ctrl_z_stops_both_and_the_shell_continues_both() {
-    let run = run_path();
     let (mut pty, mut shell) = Pty::shell();
-    pty.press(&format!(
-        "{} -- sh -c 'echo u''p; read line; echo got-$line; exit 4'\n",
-        run.display()
-    ));
+    let script = "echo u''p; while read line; do echo got-$line; done; exit 4";
+    pty.press(&format!("{} -- sh -c \"{}\"\n", run_path().display(), script.replace('$', "\\$")));
     pty.expect("up\r\n");
-    for _ in 0..3 {
+    for round in 0..3 {
         pty.press("\x1a");
         pty.expect("Stopped");
         pty.expect(PROMPT);
         pty.press("fg\n");
-        pty.expect("run -- sh");
+        // Answered by the child, so it runs and has the terminal.
+        pty.press(&format!("{round}\n"));
+        pty.expect(&format!("got-{round}"));
     }
-    pty.press("hello\n");
-    pty.expect("got-hello");
+    pty.press("\x04");
     pty.expect(PROMPT);
     pty.press("echo code $?\n");
     pty.expect("code 4");
@@ -75,12 +78,9 @@ fn ctrl_z_stops_both_and_the_shell_continues_both() {
 #[test]
 fn a_stopped_run_continues_in_the_background() {
     let home = tempfile::tempdir().unwrap();
-    let (flag, pid) = (home.path().join("flag"), home.path().join("pid"));
+    let (gate, pid) = (gate(home.path()), home.path().join("pid"));
     let (mut pty, mut shell) = Pty::shell();
-    let script = format!(
-        "echo u''p; while ! test -e {}; do sleep 0.02; done; echo flag''ged",
-        flag.display()
-    );
+    let script = format!("echo u''p; read x <{}; echo flag''ged", gate.display());
     pty.press(&format!(
         "{} --pid-file {} -- sh -c \"{script}\"\n",
         run_path().display(),
@@ -94,7 +94,8 @@ fn a_stopped_run_continues_in_the_background() {
     pty.expect(PROMPT);
     pty.press("bg\n");
     pty.expect(PROMPT);
-    std::fs::write(&flag, "").unwrap();
+    let mut opened = OpenOptions::new().read(true).write(true).open(&gate).unwrap();
+    opened.write_all(b"\n").unwrap();
     pty.expect("flagged");
     pty.press("wait; exit\n");
     shell.wait().unwrap();
@@ -103,10 +104,9 @@ fn a_stopped_run_continues_in_the_background() {
 #[test]
 fn continuing_the_wrapper_alone_continues_the_child() {
     let home = tempfile::tempdir().unwrap();
-    let (flag, pid) = (home.path().join("flag"), home.path().join("pid"));
+    let (gate, pid) = (gate(home.path()), home.path().join("pid"));
     let (mut pty, mut shell) = Pty::shell();
-    let script =
-        format!("echo u''p; while ! test -e {}; do :; done; echo flag''ged", flag.display());
+    let script = format!("echo u''p; read x <{}; echo flag''ged", gate.display());
     pty.press(&format!(
         "{} --pid-file {} -- sh -c \"{script}\"\n",
         run_path().display(),
@@ -122,7 +122,8 @@ fn continuing_the_wrapper_alone_continues_the_child() {
     pty.expect("wrapper ");
     let wrapper: u32 = pty.expect(" end").trim_end_matches(" end").parse().unwrap();
     assert_eq!((state(main), state(wrapper)), (Some('T'), Some('T')));
-    std::fs::write(&flag, "").unwrap();
+    let mut opened = OpenOptions::new().read(true).write(true).open(&gate).unwrap();
+    opened.write_all(b"\n").unwrap();
     send(wrapper, Signal::CONT);
     pty.expect("flagged");
     pty.press("wait; exit\n");
@@ -153,4 +154,13 @@ fn a_closed_terminal_hangs_the_child_up() {
     drop(pty);
     child.wait().unwrap();
     assert_eq!(std::fs::read_to_string(&report).unwrap(), "Signalled(1) 0 0");
+}
+
+/// Makes a pipe for a child to wait at.
+///
+/// A child that waits by starting programs may be stopped while it starts one, and then never stops itself.
+fn gate(home: &Path) -> PathBuf {
+    let path = home.join("gate");
+    mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    path
 }
