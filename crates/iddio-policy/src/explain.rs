@@ -190,15 +190,15 @@ impl Watcher<'_> {
     }
 
     fn why(&self, place: usize, found: Match) -> String {
+        let namespaces = self.scope(place, ScopeKey::Namespaces);
+        let every = namespaces.is_none_or(Globs::covers_everything);
         let patterns = |key| self.scope(place, key).map(Globs::to_string).unwrap_or_default();
         match found {
             Match::Covers => self.scopes(place),
             Match::Might(key) => {
                 format!("{} {} might be meant", key.name(), patterns(key))
             }
-            Match::Misses(ScopeKey::Namespaces)
-                if self.scope(place, ScopeKey::Namespaces).is_none() =>
-            {
+            Match::Misses(ScopeKey::Namespaces) if every => {
                 "writes to objects without a namespace need `cluster_scoped: true`".to_owned()
             }
             Match::Misses(key) => format!("{} {} does not cover it", key.name(), patterns(key)),

@@ -31,9 +31,10 @@ pub(crate) struct Said {
 /// Reads the root of a policy file.
 pub(crate) fn read(reader: &mut Reader, source: &Source<'_>, root: &Node) -> Option<Said> {
     let table = reader.table(root, KEYS)?;
-    if KEYS.iter().all(|key| table.node(key).is_none()) {
+    let silent = KEYS.iter().all(|key| table.node(key).is_none());
+    if silent && reader.faults.is_empty() {
         let hint = "write `agents: {}` for a policy that denies everything";
-        reader.fault(&(0..0), "the policy says nothing", hint);
+        reader.fault(&crate::reader::first_of(root), "the policy says nothing", hint);
         return None;
     }
     let mut places = Places::default();

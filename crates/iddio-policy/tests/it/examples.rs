@@ -14,7 +14,8 @@ fn every_example_loads_and_its_table_tests_pass() {
         }
         let format = Format::of_name(&name);
         let loaded = load(&text, format, &name).unwrap_or_else(|error| panic!("{error}"));
-        let table = path.with_file_name(format!("{}_test.yaml", path.file_stem().unwrap().to_str().unwrap()));
+        let table = path
+            .with_file_name(format!("{}_test.yaml", path.file_stem().unwrap().to_str().unwrap()));
         let Ok(source) = fs::read(&table) else { continue };
         let report = test(&loaded, &source, Format::Yaml, "table", &|_| None);
         let report = report.unwrap_or_else(|error| panic!("{error}"));
@@ -54,7 +55,11 @@ fn the_default_policy_allows_reads_asks_for_changes_and_refuses_break_glass() {
             for names in [vec![(key, known(&["x"]))], vec![]] {
                 let mut asked = operation(protocol, tier, names);
                 asked.class = Class::Destroy;
-                assert_eq!(decide(&loaded, "local:ada", &asked).verdict, verdict, "{protocol:?} {tier}");
+                assert_eq!(
+                    decide(&loaded, "local:ada", &asked).verdict,
+                    verdict,
+                    "{protocol:?} {tier}"
+                );
                 assert_eq!(decide(&loaded, "local:eve", &asked).verdict, Verdict::Deny);
             }
         }
