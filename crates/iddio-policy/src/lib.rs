@@ -1,6 +1,6 @@
 //! Policy files.
 //!
-//! [`load`] reads a policy from YAML or TOML, strictly: an unknown key, protocol, verdict, tier or
+//! [`load()`] reads a policy from YAML or TOML, strictly: an unknown key, protocol, verdict, tier or
 //! class, a scope of another protocol, a bad glob or a duplicate name refuses the whole file, with
 //! line, column and what was expected ([`Diagnostic`]). Both formats become one tree that one reader
 //! reads, so a policy means the same in either.

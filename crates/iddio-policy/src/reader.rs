@@ -1,7 +1,7 @@
 //! Reading typed values out of a tree, and collecting what is wrong with it.
 //!
 //! Every reader returns `None` after it has said what is wrong, so one look at a file finds all its
-//! mistakes. INVARIANT: a file with any fault is refused whole; see [`crate::load`].
+//! mistakes. INVARIANT: a file with any fault is refused whole; see [`crate::load()`].
 
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! Command lines: what an argument vector does, and how it is run so that it does just that.
 //!
-//! [`judge`] is pure and total. What a tool reads besides its arguments comes in as [`Ambient`] or
+//! [`judge()`] is pure and total. What a tool reads besides its arguments comes in as [`Ambient`] or
 //! goes out as something the caller must do ([`RunPlan`]): the caller executes a plan without
 //! knowing any tool. A tier below 3 is a claim about a run with every neutralisation of the plan in
 //! place; [`Judged::raise`] is for the caller that cannot put one in place.
