@@ -73,10 +73,12 @@ impl BootTime {
 
 // === impl Timestamp ===
 
-/// Writes RFC 3339 in UTC with microseconds, for example `2026-11-20T14:03:07.000001Z`.
+/// Writes RFC 3339 in UTC with microseconds, for example `2026-11-20T14:03:07.000001Z`. A clock
+/// that is set beyond the year 9999 is shown as its last moment, because RFC 3339 has no later one.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, micros) = (self.0 / 1_000_000, self.0 % 1_000_000);
+        let shown = self.0.min(SHOWN_MAX);
+        let (seconds, micros) = (shown / 1_000_000, shown % 1_000_000);
         let (days, second) = (seconds / 86_400, seconds % 86_400);
         let (year, month, day) = civil(days);
         let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
@@ -100,6 +102,9 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day)
 }
 
+/// The last moment of the year 9999, the last that RFC 3339 can write.
+const SHOWN_MAX: u64 = 253_402_300_799_999_999;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +116,8 @@ mod tests {
             (951_782_400_000_000, "2000-02-29T00:00:00.000000Z"),
             (1_795_186_987_000_001, "2026-11-20T15:03:07.000001Z"),
             (4_107_542_400_000_000, "2100-03-01T00:00:00.000000Z"),
+            (253_402_300_799_999_999, "9999-12-31T23:59:59.999999Z"),
+            (u64::MAX, "9999-12-31T23:59:59.999999Z"),
         ];
         for (micros, text) in cases {
             assert_eq!(Timestamp(micros).to_string(), text);
