@@ -1,0 +1,1 @@
+//! Two values with one digest are one value.
