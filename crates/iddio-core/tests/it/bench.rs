@@ -20,7 +20,6 @@ use iddio_testkit::{
 pub(crate) const ID: u128 = 1;
 
 pub(crate) struct Bench {
-    pub(crate) policy: Arc<ScriptedPolicy>,
     pub(crate) approver: Arc<ScriptedApprover>,
     pub(crate) sink: Arc<MemorySink>,
     pub(crate) clock: Arc<TestClock>,
@@ -36,17 +35,16 @@ impl Bench {
         policy: ScriptedPolicy,
         replies: impl IntoIterator<Item = Reply>,
     ) -> Self {
-        let policy = Arc::new(policy);
         let approver = Arc::new(ScriptedApprover::new(replies));
         let sink = Arc::new(MemorySink::default());
         let clock = Arc::new(TestClock::new());
         let pipeline = Pipeline {
-            policy: policy.clone(),
+            policy: Arc::new(policy),
             approver: approver.clone(),
             sink: sink.clone(),
             clock: clock.clone(),
         };
-        Self { policy, approver, sink, clock, pipeline }
+        Self { approver, sink, clock, pipeline }
     }
 
     pub(crate) fn now(&self) -> Moment {
