@@ -21,6 +21,8 @@ struct Plan {
     input: Option<SealedInput>,
     keep: Option<usize>,
     limits: Limits,
+    /// Whether it waits for its standard input to end once it supervises nothing any more.
+    linger: bool,
     /// Runs between opening the program and starting it.
     meanwhile: Option<OsString>,
     /// What becomes of the run once it has started.
@@ -49,6 +51,7 @@ fn main() -> anyhow::Result<ExitCode> {
         keep: None,
         // A test that fails leaves nothing behind for long.
         limits: Limits::at_most(Duration::from_secs(120)),
+        linger: false,
         meanwhile: None,
         then: Then::Wait,
         times: 1,
@@ -85,6 +88,7 @@ impl Plan {
             Some("--limit-ms") => {
                 self.limits.run_time = RunTime::AtMost(Duration::from_millis(text.parse()?))
             }
+            Some("--linger") => self.linger = text == "yes",
             Some("--meanwhile") => self.meanwhile = Some(value),
             Some("--pid-file") => self.pid_file = Some(PathBuf::from(value)),
             Some("--report") => self.report = Some(PathBuf::from(value)),
@@ -123,7 +127,13 @@ impl Plan {
                 return Ok(ExitCode::from(code));
             }
         }
-        self.once(&mut supervisor, &program, &arguments).map(ExitCode::from)
+        let code = self.once(&mut supervisor, &program, &arguments)?;
+        if self.linger {
+            drop(supervisor);
+            writeln!(std::io::stdout(), "idle")?;
+            std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
+        }
+        Ok(ExitCode::from(code))
     }
 
     fn once(

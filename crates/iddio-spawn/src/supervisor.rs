@@ -16,6 +16,12 @@
 //!   whether a signal was meant for one or for all, and one too many ends a program sooner, one too few never.
 //!   `SIGSTOP` and `SIGKILL` cannot be caught, so sent to this process alone they do not reach the child.
 //!
+//! - A wrapper that is stopped keeps no time: a limit that passed meanwhile strikes when it continues.
+//!
+//! Between runs a supervisor goes on catching: what arrives waits in [`Supervisor::arrived`], and Ctrl-C neither ends
+//! nor Ctrl-Z stops this process. Who waits long between two runs reads it, or drops the supervisor, upon which
+//! signals act as they do by default.
+//!
 //! # Descendants
 //! This process is the subreaper: a descendant whose parent dies becomes its child, however it was forked. Children it
 //! had before the run are left alone; starting others during the run, by other means, is not supported.

@@ -1,6 +1,8 @@
 //! Signals without a terminal.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
 
 use rustix::process::Signal;
 
@@ -41,7 +43,7 @@ fn a_child_that_signals_its_group_is_not_told_again() {
     // A group of its own, lest the signal reach the tests.
     let mut command = std::process::Command::new("setsid");
     command.arg("--wait").arg(crate::kit::run_path()).args(["--", "sh", "-c", script]);
-    let output = command.stdin(std::process::Stdio::null()).output().unwrap();
+    let output = command.stdin(Stdio::null()).output().unwrap();
     assert_eq!(
         (output.status.code(), output.stdout.as_slice()),
         (Some(7), b"heard\nend\n".as_slice())
@@ -61,6 +63,17 @@ fn an_untrapped_signal_ends_the_child_and_is_told_as_such() {
 }
 
 #[test]
+fn signals_act_by_default_once_nothing_is_supervised() {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1] {
+        let mut child =
+            run().args(["--linger", "yes", "--", "true"]).stdin(Stdio::piped()).spawn().unwrap();
+        read_until(&mut child, "idle");
+        send(child.id(), signal);
+        assert_eq!(child.wait().unwrap().signal(), Some(signal.as_raw()), "{signal:?}");
+    }
+}
+
+#[test]
 fn without_a_terminal_the_wrapper_stays_awake_and_continues_a_stopped_child() {
     let home = tempfile::tempdir().unwrap();
     let (pid, flag) = (home.path().join("pid"), home.path().join("flag"));
@@ -70,11 +83,7 @@ fn without_a_terminal_the_wrapper_stays_awake_and_continues_a_stopped_child() {
     let mut command = std::process::Command::new("setsid");
     command.arg("--wait").arg(crate::kit::run_path());
     command.args(["--pid-file", pid.to_str().unwrap(), "--", "sh", "-c", &script]);
-    let mut child = command
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     read_until(&mut child, "up");
     let main = number_in(&pid);
     let wrapper = parent(main);
