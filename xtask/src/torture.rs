@@ -117,7 +117,7 @@ fn fuzz(workspace: &Workspace, time: Duration) -> Result<Vec<String>> {
 fn mutate(workspace: &Workspace, time: Duration) -> Result<Vec<String>> {
     let tool = tool(workspace, "cargo-mutants")?;
     let share = time / u32::try_from(MUTATED.len())?;
-    let mut lines = Vec::new();
+    let mut lines = vec!["A random sample, as large as the time allowed.".to_owned()];
     for package in MUTATED {
         let out = workspace.target().join("torture").join(package);
         fs::create_dir_all(&out)?;
@@ -128,13 +128,16 @@ fn mutate(workspace: &Workspace, time: Duration) -> Result<Vec<String>> {
         command.arg(&tool).args(["mutants", "--package", package, "--shuffle", "--no-times"]);
         command.args(["--minimum-test-timeout", "60", "--output"]).arg(&out);
         process::tee(&mut command)?;
-        lines.extend(outcomes(package, &out.join("mutants.out/outcomes.json"))?);
+        let mut list = workspace.command(&tool);
+        let listed = process::output(list.args(["mutants", "--list", "--package", package]))?;
+        let there_are = listed.lines().count();
+        lines.extend(outcomes(package, there_are, &out.join("mutants.out/outcomes.json"))?);
     }
     Ok(lines)
 }
 
 /// Reads what came of the mutants of one package.
-fn outcomes(package: &str, path: &Path) -> Result<Vec<String>> {
+fn outcomes(package: &str, there_are: usize, path: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(path).with_context(|| format!("no {}", path.display()))?;
     let json: Value = serde_json::from_str(&text)?;
     let number = |name: &str| json.get(name).and_then(Value::as_u64).unwrap_or_default();
@@ -145,7 +148,8 @@ fn outcomes(package: &str, path: &Path) -> Result<Vec<String>> {
     };
     let unviable = number("unviable");
     let mut lines = vec![format!(
-        "`{package}`: {caught} caught, {missed} missed, {unviable} did not compile; {score}."
+        "`{package}`: {caught} caught, {missed} missed, {unviable} did not compile, \
+         of {there_are} there are; {score}."
     )];
     let list = json.get("outcomes").and_then(Value::as_array).into_iter().flatten();
     for outcome in list.filter(|outcome| outcome["summary"] == "MissedMutant") {
@@ -195,11 +199,11 @@ mod tests {
             {"summary": "MissedMutant", "scenario": {"Mutant": {"name": "replace a with b"}}}
         ]}"#;
         fs::write(&path, json).unwrap();
-        let lines = outcomes("iddio-core", &path).unwrap();
+        let lines = outcomes("iddio-core", 100, &path).unwrap();
         assert_eq!(
             lines,
             [
-                "`iddio-core`: 19 caught, 1 missed, 4 did not compile; 95.0 %.",
+                "`iddio-core`: 19 caught, 1 missed, 4 did not compile, of 100 there are; 95.0 %.",
                 "- missed: `replace a with b`",
             ]
         );
