@@ -466,11 +466,6 @@ impl Chain {
         Ok(())
     }
 
-    /// Where the records that this process appended end, if they are not known to be synced.
-    pub(crate) fn unsynced(&self) -> Option<(u64, u64)> {
-        self.unsynced
-    }
-
     /// Waits until everything this process appended is synced. Takes the sync lock, never the append
     /// lock.
     pub(crate) fn sync(&mut self, locks: &Locks) -> Result<(), TurnError> {
@@ -506,6 +501,13 @@ impl Chain {
         marked?;
         self.unsynced = None;
         Ok(())
+    }
+
+    /// Syncs what this process appended and returns where what is synced ends, whoever appended it.
+    pub(crate) fn synced_end(&mut self, locks: &Locks) -> Result<(u64, u64), TurnError> {
+        self.sync(locks)?;
+        let page = Synced::read(&locks.sync).map_err(|errno| io_error(SYNC_LOCK, errno))?;
+        Ok(page.map_or((0, 0), |page| (page.segment, page.end)))
     }
 
     /// Ends this writer: what it still owes is closed by the next appender; if nothing is owed, its

@@ -23,6 +23,16 @@ use crate::disk::Disk;
 pub(crate) struct Directory {
     fd: OwnedFd,
     disk: Disk,
+    whose: Whose,
+}
+
+/// Whose files are opened.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Whose {
+    /// Anybody's: a copy that is only read (L08).
+    Any,
+    /// This user's, and nobody else's to read.
+    Own,
 }
 
 /// A file or directory of the log cannot be used.
@@ -61,13 +71,22 @@ impl Directory {
 
     /// Opens the directory, which must be there.
     pub(crate) fn open_existing(path: &Path, disk: &Disk) -> Result<Self, FileError> {
+        Self::open_as(path, disk, Whose::Own)
+    }
+
+    /// Opens the directory of a log to read, be it a copy of somebody else's.
+    pub(crate) fn open_to_read(path: &Path) -> Result<Self, FileError> {
+        Self::open_as(path, &Disk::default(), Whose::Any)
+    }
+
+    fn open_as(path: &Path, disk: &Disk, whose: Whose) -> Result<Self, FileError> {
         let name = path.to_string_lossy();
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
         let opened = fs::open(path, flags, Mode::empty()).and_then(|fd| Ok((fs::fstat(&fd)?, fd)));
         let (stat, fd) =
             opened.map_err(|errno| FileError::Io { name: name.clone().into_owned(), errno })?;
-        own(&name, &stat)?;
-        Ok(Self { fd, disk: disk.clone() })
+        own(&name, &stat, whose)?;
+        Ok(Self { fd, disk: disk.clone(), whose })
     }
 
     pub(crate) fn disk(&self) -> &Disk {
@@ -78,14 +97,14 @@ impl Directory {
     pub(crate) fn file(&self, name: &str, flags: OFlags) -> Result<OwnedFd, FileError> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = fs::openat(&self.fd, name, flags, Mode::empty());
-        checked(name, opened)
+        checked(name, opened, self.whose)
     }
 
     /// Opens a file, and makes it if it is not there.
     pub(crate) fn file_or_new(&self, name: &str, flags: OFlags) -> Result<OwnedFd, FileError> {
         match self.file(name, flags) {
             Err(FileError::Io { errno: Errno::NOENT, .. }) => {
-                checked(name, self.disk.create(&self.fd, name, flags))
+                checked(name, self.disk.create(&self.fd, name, flags), self.whose)
             }
             opened => opened,
         }
@@ -93,7 +112,7 @@ impl Directory {
 
     /// Makes a file that is not there.
     pub(crate) fn new_file(&self, name: &str, flags: OFlags) -> Result<OwnedFd, FileError> {
-        checked(name, self.disk.create(&self.fd, name, flags | OFlags::EXCL))
+        checked(name, self.disk.create(&self.fd, name, flags | OFlags::EXCL), self.whose)
     }
 
     /// Makes the directory's names durable.
@@ -168,22 +187,31 @@ fn sync_parent(path: &Path, disk: &Disk) -> rustix::io::Result<()> {
     disk.sync_directory(parent)
 }
 
-fn checked(name: &str, opened: rustix::io::Result<OwnedFd>) -> Result<OwnedFd, FileError> {
+fn checked(
+    name: &str,
+    opened: rustix::io::Result<OwnedFd>,
+    whose: Whose,
+) -> Result<OwnedFd, FileError> {
     let fd = match opened {
         Ok(fd) => fd,
         Err(Errno::LOOP) => return Err(foreign(name, "it is a symbolic link")),
         Err(errno) => return Err(io_error(name, errno)),
     };
     let stat = fs::fstat(&fd).map_err(|errno| io_error(name, errno))?;
-    own(name, &stat)?;
-    match (FileType::from_raw_mode(stat.st_mode), stat.st_nlink) {
-        (FileType::RegularFile, 1) => Ok(fd),
-        (FileType::RegularFile, _) => Err(foreign(name, "it has several names, or none")),
+    own(name, &stat, whose)?;
+    match (FileType::from_raw_mode(stat.st_mode), stat.st_nlink, whose) {
+        (FileType::RegularFile, 1, _) | (FileType::RegularFile, _, Whose::Any) => Ok(fd),
+        (FileType::RegularFile, _, Whose::Own) => {
+            Err(foreign(name, "it has several names, or none"))
+        }
         _ => Err(foreign(name, "it is not a regular file")),
     }
 }
 
-fn own(name: &str, stat: &Stat) -> Result<(), FileError> {
+fn own(name: &str, stat: &Stat, whose: Whose) -> Result<(), FileError> {
+    if whose == Whose::Any {
+        return Ok(());
+    }
     if stat.st_uid != geteuid().as_raw() {
         return Err(foreign(name, "it belongs to another user"));
     }

@@ -9,6 +9,7 @@
 //! signer.
 
 mod chain;
+pub mod checkpoint;
 mod commitments;
 mod directory;
 mod disk;

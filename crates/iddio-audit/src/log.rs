@@ -21,7 +21,10 @@ use std::{
 
 use iddio_core::{
     BoxFuture,
-    audit::{AuditError, AuditSink, Durability, Entry, Receipt, line::Fragment, secret::Commit},
+    audit::{
+        AuditError, AuditSink, Durability, Entry, Receipt, checkpoint::CheckpointSigner,
+        line::Fragment, secret::Commit,
+    },
     operation::OperationId,
     time::Clock,
 };
@@ -29,6 +32,7 @@ use rustix::fs::OFlags;
 
 use crate::{
     chain::{Chain, Locks, SYNC_LOCK, TurnError, WRITE_LOCK, busy},
+    checkpoint::{self, CheckpointError},
     commitments::Commitments,
     directory::{Directory, FileError},
     disk::Disk,
@@ -63,6 +67,7 @@ pub struct Options {
 
 struct Inner {
     path: PathBuf,
+    disk: Disk,
     locks: Locks,
     writer: String,
     commit: Arc<dyn Commit>,
@@ -150,6 +155,7 @@ impl Log {
         let chain = Chain::new(home, writers, options, commit.clone())?;
         let inner = Inner {
             path: dir.to_owned(),
+            disk,
             locks,
             writer: chain.writer().to_owned(),
             commit,
@@ -183,6 +189,19 @@ impl Log {
             appended.map_err(not_stored)?;
         }
         chain.sync(&self.inner.locks).map_err(not_stored)
+    }
+
+    /// Signs what is synced, and returns the checkpoint's text.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read or synced, or is not the one that was signed before.
+    pub fn checkpoint(&self, signer: &dyn CheckpointSigner) -> Result<String, CheckpointError> {
+        let inner = &*self.inner;
+        let sync = |error: AuditError| CheckpointError::Sync(error.to_string());
+        let until = inner.chain().map_err(sync)?.synced_end(&inner.locks);
+        let until = until.map_err(|error| sync(not_stored(error)))?;
+        checkpoint::make(&inner.path, &inner.disk, until, signer)
     }
 
     /// Makes sure that what is written and not synced will be, soon.

@@ -20,7 +20,6 @@ use rustix::{
 
 use crate::{
     directory::{Directory, FileError, io_error},
-    disk::Disk,
     segment,
 };
 
@@ -76,7 +75,7 @@ pub fn query(
     filter: &Filter,
     mut each: impl FnMut(Record) -> ControlFlow<()>,
 ) -> Result<(), FileError> {
-    let dir = Directory::open_existing(dir, &Disk::default())?;
+    let dir = Directory::open_to_read(dir)?;
     let mut lines = Lines::new(&dir, 0, 0)?;
     while let Some((_, line)) = lines.next_line()? {
         // What is not canonical JSON is no record; the verifier says so.
@@ -185,7 +184,7 @@ impl Tail {
         let watch = watch.map_err(fail)?;
         let wanted = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE;
         inotify::add_watch(&watch, dir, wanted).map_err(fail)?;
-        let dir = Directory::open_existing(dir, &Disk::default())?;
+        let dir = Directory::open_to_read(dir)?;
         let number = segment::numbers(&dir)?.first().copied().unwrap_or(1);
         let (bytes, ready) = (Vec::new(), VecDeque::new());
         Ok(Self { dir, watch, number, file: None, at: 0, bytes, ready })

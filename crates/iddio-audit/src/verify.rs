@@ -7,13 +7,18 @@
 use std::{os::fd::OwnedFd, path::Path, thread};
 
 use iddio_core::{
-    audit::verify::{Broken, Scanned, Story, Verifier, scan},
+    audit::{
+        checkpoint::Note,
+        tree::{self, Frontier},
+        verify::{Broken, Scanned, Story, Verifier, scan},
+    },
+    digest::Digest,
     json::Value,
 };
 
 use crate::{
+    checkpoint::{Signed, signed_by},
     directory::{Directory, FileError, io_error},
-    disk::Disk,
     segment,
 };
 
@@ -29,7 +34,9 @@ pub struct Report {
     /// The log's id, from its first record.
     pub log_id: Option<String>,
     /// The last record's hash, if there is one: what to note elsewhere.
-    pub head: Option<iddio_core::digest::Digest>,
+    pub head: Option<Digest>,
+    /// What it is to the checkpoint it was verified against, if there was one.
+    pub checkpoint: Option<Standing>,
 }
 
 /// The first bad record.
@@ -45,19 +52,61 @@ pub struct Bad {
     pub why: Broken,
 }
 
+/// What a log is to an older checkpoint of it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It has fewer records than were signed for.
+    Cut,
+    /// It contains exactly what was signed for.
+    Holds,
+    /// Its chain breaks before the end of what was signed for.
+    Broken,
+    /// The checkpoint is of another log.
+    OtherLog,
+    /// What was signed for was rewritten.
+    Rewritten,
+    /// The checkpoint was not signed with the log's key, or the key that was given.
+    Unsigned,
+}
+
 /// Verifies the log in `dir` on `threads` threads.
 ///
 /// # Errors
 ///
 /// When a segment cannot be read.
 pub fn verify(dir: &Path, threads: usize) -> Result<Report, FileError> {
-    let dir = Directory::open_existing(dir, &Disk::default())?;
+    run(dir, threads, None)
+}
+
+/// Verifies the log in `dir`, and against a checkpoint that was kept elsewhere. `key` is the public
+/// key that its holder trusts; without one the log's own word is taken for it.
+///
+/// # Errors
+///
+/// When a segment cannot be read.
+pub fn verify_against(
+    dir: &Path,
+    threads: usize,
+    note: &Note,
+    key: Option<[u8; 32]>,
+) -> Result<Report, FileError> {
+    run(dir, threads, Some((note, key)))
+}
+
+fn run(
+    dir: &Path,
+    threads: usize,
+    against: Option<(&Note, Option<[u8; 32]>)>,
+) -> Result<Report, FileError> {
+    let dir = Directory::open_to_read(dir)?;
     let mut run = Run {
         verifier: Verifier::new(),
         bad: None,
         unfinished: 0,
         whole: 0,
-        log_id: None,
+        first: None,
+        tree: against
+            .map(|(note, _)| Growing { wanted: note.checkpoint.size, tree: Frontier::default() }),
         threads: threads.clamp(1, THREADS_MAX),
     };
     for number in segment::numbers(&dir)? {
@@ -68,8 +117,10 @@ pub fn verify(dir: &Path, threads: usize) -> Result<Report, FileError> {
         }
     }
     let head = run.verifier.head().prev();
-    let Run { verifier, bad, unfinished, log_id, .. } = run;
-    Ok(Report { story: verifier.finish(), bad, unfinished, log_id, head })
+    let checkpoint = against.map(|(note, key)| run.standing(note, key));
+    let Run { verifier, bad, unfinished, first, .. } = run;
+    let log_id = first.map(|first| first.log_id);
+    Ok(Report { story: verifier.finish(), bad, unfinished, log_id, head, checkpoint })
 }
 
 struct Run {
@@ -78,8 +129,21 @@ struct Run {
     unfinished: u64,
     /// Where the last segment's complete lines end.
     whole: u64,
-    log_id: Option<String>,
+    first: Option<First>,
+    tree: Option<Growing>,
     threads: usize,
+}
+
+/// What the first record says of the log.
+struct First {
+    log_id: String,
+    key: Option<[u8; 32]>,
+}
+
+/// The tree over the records that a checkpoint was signed for.
+struct Growing {
+    wanted: u64,
+    tree: Frontier,
 }
 
 impl Run {
@@ -109,16 +173,42 @@ impl Run {
         Ok(())
     }
 
+    fn grow(&mut self, scanned: &Scanned) {
+        if let Some(Growing { wanted, tree }) = &mut self.tree
+            && tree.size() < *wanted
+        {
+            tree.push(tree::leaf(&scanned.hash));
+        }
+    }
+
+    fn standing(&self, note: &Note, key: Option<[u8; 32]>) -> Standing {
+        let checkpoint = &note.checkpoint;
+        let Some(First { log_id, key: stated }) = &self.first else { return Standing::Cut };
+        let Some(Growing { wanted, tree }) = &self.tree else { return Standing::Broken };
+        let key = key.or(*stated);
+        if checkpoint.log_id != *log_id {
+            Standing::OtherLog
+        } else if key.is_none_or(|key| signed_by(note, &key) == Signed::Not) {
+            Standing::Unsigned
+        } else if self.verifier.head().seq() < *wanted {
+            if self.bad.is_some() { Standing::Broken } else { Standing::Cut }
+        } else if tree.root() == checkpoint.root {
+            Standing::Holds
+        } else {
+            Standing::Rewritten
+        }
+    }
+
     fn break_at(&mut self, segment: u64, offset: u64, why: Broken) {
         self.bad = Some(Bad { segment, offset, seq: self.verifier.head().seq(), why });
     }
 
     /// Verifies complete lines that begin at `at`.
     fn chunk(&mut self, bytes: &[u8], segment: u64, at: u64) {
-        if self.log_id.is_none() && !bytes.is_empty() {
-            self.log_id = log_id(bytes);
+        if self.first.is_none() && !bytes.is_empty() {
+            self.first = first(bytes);
         }
-        if self.log_id.is_none() && !bytes.is_empty() {
+        if self.first.is_none() && !bytes.is_empty() {
             return self.break_at(segment, at, Broken::Shape("log_id"));
         }
         let parts = cut(bytes, self.threads);
@@ -135,7 +225,10 @@ impl Run {
         let mut offset = at;
         for line in scanned.into_iter().flatten() {
             let linked = match line.scanned {
-                Ok(scanned) => self.verifier.link(&scanned),
+                Ok(scanned) => {
+                    self.grow(&scanned);
+                    self.verifier.link(&scanned)
+                }
                 Err(why) => Err(why),
             };
             if let Err(why) = linked {
@@ -146,12 +239,14 @@ impl Run {
     }
 }
 
-/// Returns the id that the first record gives the log.
-fn log_id(bytes: &[u8]) -> Option<String> {
+/// Returns what the first record says of the log.
+fn first(bytes: &[u8]) -> Option<First> {
     let first = bytes.split(|byte| *byte == b'\n').next()?;
     let record = Value::read(first).ok()?;
     let created = record.member("event")?.as_text()? == "log.created";
-    record.member("log_id")?.as_text().filter(|_| created).map(str::to_owned)
+    let log_id = record.member("log_id")?.as_text().filter(|_| created)?.to_owned();
+    let key = record.member("checkpoint_key").and_then(Value::as_text).and_then(Digest::from_hex);
+    Some(First { log_id, key: key.map(|key| *key.as_bytes()) })
 }
 
 struct Line {

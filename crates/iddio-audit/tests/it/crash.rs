@@ -17,7 +17,7 @@ use iddio_audit::{
     verify::verify,
 };
 
-use crate::kit::{open, run};
+use crate::kit::{factor, open, run};
 
 /// What was acknowledged: seq to id and hash.
 type Acks = BTreeMap<u64, (String, String)>;
@@ -122,9 +122,4 @@ fn writer() -> PathBuf {
     let path = own.parent().unwrap().parent().unwrap().join("examples/writer");
     assert!(path.exists(), "build it first: cargo build -p iddio-audit --examples");
     path
-}
-
-/// How much more than usual to try: `cargo xtask torture` sets it.
-fn factor() -> u64 {
-    env::var("IDDIO_TORTURE").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
 }

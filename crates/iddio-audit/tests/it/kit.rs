@@ -195,3 +195,8 @@ pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
         }
     }
 }
+
+/// How much more than usual to try: `cargo xtask torture` sets it.
+pub(crate) fn factor() -> u64 {
+    std::env::var("IDDIO_TORTURE").ok().and_then(|factor| factor.parse().ok()).unwrap_or(1)
+}

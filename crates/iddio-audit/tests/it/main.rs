@@ -6,3 +6,5 @@ mod crash;
 mod kit;
 #[cfg(test)]
 mod many;
+#[cfg(test)]
+mod tamper;
