@@ -118,6 +118,9 @@ pub(crate) struct Command {
     /// Whether what it does depends on no scope: `version`.
     #[serde(default)]
     pub(crate) scoped: Scoped,
+    /// Scopes all of which it touches.
+    #[serde(default, deserialize_with = "scope_keys")]
+    pub(crate) every: Vec<ScopeKey>,
     /// Scopes that are not pinned for it, because pinning would break it.
     #[serde(default)]
     pub(crate) unpinned: Vec<String>,
@@ -497,16 +500,26 @@ fn protocol<'de, D: Deserializer<'de>>(from: D) -> Result<Protocol, D::Error> {
 }
 
 fn scope_key_required<'de, D: Deserializer<'de>>(from: D) -> Result<ScopeKey, D::Error> {
-    word(from, "scope", |name| {
-        Protocol::ALL
-            .into_iter()
-            .flat_map(|protocol| protocol.scope_keys().iter().copied())
-            .find(|key| key.name() == name)
-    })
+    word(from, "scope", find_scope)
 }
 
 fn scope_key<'de, D: Deserializer<'de>>(from: D) -> Result<Option<ScopeKey>, D::Error> {
     scope_key_required(from).map(Some)
+}
+
+fn scope_keys<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<ScopeKey>, D::Error> {
+    let names = Vec::<String>::deserialize(from)?;
+    let key = |name: String| {
+        find_scope(&name).ok_or_else(|| D::Error::custom(format!("unknown scope `{name}`")))
+    };
+    names.into_iter().map(key).collect()
+}
+
+fn find_scope(name: &str) -> Option<ScopeKey> {
+    Protocol::ALL
+        .into_iter()
+        .flat_map(|protocol| protocol.scope_keys().iter().copied())
+        .find(|key| key.name() == name)
 }
 
 fn override_kind<'de, D: Deserializer<'de>>(from: D) -> Result<Option<OverrideKind>, D::Error> {

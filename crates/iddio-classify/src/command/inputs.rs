@@ -79,7 +79,7 @@ impl Reader<'_, '_> {
                 let path = after(word, word.text.find('=').map_or(0, |place| place + 1));
                 self.file(Kind::Data, Binding::FileOrDirectory, &path);
             }
-            Input::Manifest => self.manifest(word),
+            Input::Manifest => self.each(word, Self::manifest),
             Input::Plan => {
                 let index = self.file(Kind::SavedPlan, Binding::File, word);
                 self.sum.plan.needs.push(Need::SavedPlan(index));
@@ -91,9 +91,9 @@ impl Reader<'_, '_> {
             Input::State => {
                 self.file(Kind::State, Binding::File, word);
             }
-            Input::Values => {
-                self.file(Kind::Values, Binding::File, word);
-            }
+            Input::Values => self.each(word, |reader, word| {
+                reader.file(Kind::Values, Binding::File, word);
+            }),
             Input::Variables => {
                 self.file(Kind::Variables, Binding::File, word);
             }
@@ -148,6 +148,16 @@ impl Reader<'_, '_> {
             let why = "a chart by reference: what it holds cannot be bound";
             self.sum.add(Tier::Sensitive, Class::Unknown, &rule, why, Some(word.word));
             self.push(InputKind::Chart, Binding::Unbound, word, word.start + word.text.len());
+        }
+    }
+
+    /// Several paths parted by commas, as pflag's slices take them.
+    fn each(&mut self, word: &Word<'_>, add: impl Fn(&mut Self, &Word<'_>)) {
+        let mut place = 0;
+        for part in word.text.split(',') {
+            let text = Cow::Borrowed(part);
+            add(self, &Word { text, word: word.word, start: word.start + place });
+            place += part.len() + 1;
         }
     }
 

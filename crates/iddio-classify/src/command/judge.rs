@@ -86,12 +86,14 @@ fn known(
         let rule = format!("{}:help", catalog.name());
         sum.add(Tier::Observe, Class::Unknown, &rule, "shows help", None);
     } else {
-        base(catalog, &parsed, &mut sum);
+        let families = base(catalog, &parsed, &mut sum);
         doubts(catalog, &parsed, &mut sum);
         for given in &parsed.flags {
-            flag(catalog, &parsed, given, &mut sum);
+            flag(catalog, &parsed, given, families, &mut sum);
         }
-        arguments(catalog, &parsed, command, &mut sum);
+        if families == Families::None {
+            arguments(catalog, &parsed, command, &mut sum);
+        }
         inputs::collect(catalog, &parsed, command, argv, ambient, &mut sum);
         pattern = command
             .and_then(|command| command.kube.as_ref())
@@ -214,8 +216,12 @@ fn asks_for_help(catalog: &Catalog, parsed: &Parsed<'_>, argv: &[RawText]) -> bo
 }
 
 /// What the command itself means.
-fn base(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) {
+fn base(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families {
     let name = catalog.name();
+    let families = match parsed.resolution {
+        Resolution::Family | Resolution::Known(_) => family(catalog, parsed, sum),
+        _ => Families::None,
+    };
     let word = parsed.path_words.last().copied();
     let rule = format!("{name}:{}", parsed.path);
     match parsed.resolution {
@@ -227,35 +233,45 @@ fn base(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) {
         Resolution::Known(command) => {
             let class = command.class.unwrap_or(Class::Unknown);
             sum.add(command.tier, class, &rule, &command.why, word);
-            family(catalog, parsed, sum);
         }
-        Resolution::Family => {
-            if family(catalog, parsed, sum) == 0 {
-                sum.add_rule(&catalog.tool.unknown_command, &rule, word);
-            }
+        Resolution::Family if families != Families::None => {}
+        Resolution::Family | Resolution::Unknown => {
+            sum.add_rule(&catalog.tool.unknown_command, &rule, word);
         }
-        Resolution::Unknown => sum.add_rule(&catalog.tool.unknown_command, &rule, word),
     }
+    families
 }
 
-/// Adds every family that covers the command, and returns how many do.
-fn family(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> usize {
+/// Whether families cover a command: then its own options are parameters of an API.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Families {
+    /// None does.
+    None,
+    /// Some do, and this is the greatest of their tiers.
+    Some(Tier),
+}
+
+/// Adds every family that covers the command.
+fn family(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families {
     let words: Vec<_> = parsed.path.split(' ').collect();
     let sets = &catalog.tool.sets;
     let covers = |patterns: &[String]| {
         patterns.iter().any(|pattern| pattern::covers_words(pattern, &words, sets))
     };
-    let mut count = 0;
+    let mut families = Families::None;
     for family in &catalog.tool.family {
         let family = family.get_ref();
         if covers(&family.commands) && !covers(&family.except) {
-            count += 1;
+            families = match families {
+                Families::None => Families::Some(family.tier),
+                Families::Some(tier) => Families::Some(tier.join(family.tier)),
+            };
             let rule = format!("{}:{}", catalog.name(), parsed.path);
             let class = family.class.unwrap_or(Class::Unknown);
             sum.add(family.tier, class, &rule, &family.why, parsed.path_words.last().copied());
         }
     }
-    count
+    families
 }
 
 fn doubts(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) {
@@ -266,11 +282,23 @@ fn doubts(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) {
 }
 
 /// What one option means.
-fn flag(catalog: &Catalog, parsed: &Parsed<'_>, given: &Given<'_>, sum: &mut Sum) {
+fn flag(
+    catalog: &Catalog,
+    parsed: &Parsed<'_>,
+    given: &Given<'_>,
+    families: Families,
+    sum: &mut Sum,
+) {
     let path = if parsed.path.is_empty() { "" } else { parsed.path.as_str() };
     let rule = format!("{}:{path} {}", catalog.name(), given.name);
     if given.flags.is_empty() {
-        if !is_parameter(catalog, parsed, given) {
+        let known = match families {
+            Families::Some(tier) => {
+                tier >= catalog.tool.unknown_flag.tier || is_parameter(catalog, given)
+            }
+            Families::None => false,
+        };
+        if !known {
             sum.add_rule(&catalog.tool.unknown_flag, &rule, Some(given.word));
         }
         return;
@@ -318,11 +346,8 @@ fn raise(flag: &Flag, given: &Given<'_>, rule: &str, sum: &mut Sum) {
 
 /// Whether an option is a parameter of an API operation. A reading operation knows its own; a
 /// write has tier 2 whatever its parameters are.
-fn is_parameter(catalog: &Catalog, parsed: &Parsed<'_>, given: &Given<'_>) -> bool {
+fn is_parameter(catalog: &Catalog, given: &Given<'_>) -> bool {
     let Some(list) = &catalog.tool.values.read_parameters else { return false };
-    if catalog.style() != Style::Argparse || !matches!(parsed.resolution, Resolution::Family) {
-        return false;
-    }
     let name = given.name.trim_start_matches("--");
     let positive = name.strip_prefix("no-").unwrap_or(name);
     !name.is_empty()
@@ -367,6 +392,7 @@ fn modes(parsed: &Parsed<'_>, command: &Command, sum: &mut Sum) {
     if command.stdin == Stdin::Program {
         sum.plan.stdin = StdinRole::Program;
     }
+    sum.every.extend(&command.every);
     if command.interactive {
         sum.plan.terminal = Terminal::Interactive;
     }

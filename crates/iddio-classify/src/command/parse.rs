@@ -120,7 +120,7 @@ impl<'c, 'w> Reader<'c, 'w> {
                 break;
             }
             if is_option(word) {
-                index += self.skip_option(index);
+                index += self.skip_option(&path, index);
                 continue;
             }
             let longer = if path.is_empty() { word.to_string() } else { format!("{path} {word}") };
@@ -135,7 +135,8 @@ impl<'c, 'w> Reader<'c, 'w> {
             path = longer;
             places.push(index);
             index += 1;
-            if self.leaf(&path) || !listed && !family {
+            let whole = places.len() == self.catalog.tool.syntax.family_words;
+            if self.leaf(&path) || whole && !self.catalog.is_group(&path) || !listed && !family {
                 break;
             }
         }
@@ -147,9 +148,9 @@ impl<'c, 'w> Reader<'c, 'w> {
     }
 
     /// Returns how many words the option at `index` takes before the command is known.
-    fn skip_option(&mut self, index: usize) -> usize {
+    fn skip_option(&mut self, path: &str, index: usize) -> usize {
         let mut found = Vec::new();
-        let next = self.option("", index, &mut found);
+        let next = self.option(path, index, &mut found);
         let unknown = found.iter().any(|option| option.flags.is_empty());
         let attached = self.words.get(index).is_some_and(|word| word.contains('='));
         if unknown && !attached {

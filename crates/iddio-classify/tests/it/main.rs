@@ -1,4 +1,5 @@
 //! Command lines and catalogs, from outside.
 
 mod catalogs;
+mod corpus;
 mod kit;
