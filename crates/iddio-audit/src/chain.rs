@@ -30,6 +30,7 @@ use rustix::{fs::OFlags, io::Errno};
 use thiserror::Error;
 
 use crate::{
+    budget::{Charge, Counted, Ledger, Verdict},
     commitments::random,
     directory::{Directory, FileError, io_error},
     lock::{self, LockError},
@@ -60,6 +61,15 @@ pub(crate) struct Chain {
     reaped: Option<u64>,
     torn: Vec<String>,
     unsynced: Option<(u64, u64)>,
+    ledger: Ledger,
+    reserve: Option<OwnedFd>,
+}
+
+/// A record on its way, and what it costs whom.
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) fragment: Fragment,
+    pub(crate) charge: Charge,
 }
 
 /// Why a turn at the end of the chain failed.
@@ -75,6 +85,8 @@ pub(crate) enum TurnError {
     Poisoned,
     #[error("no space is left for records")]
     Full,
+    #[error("the principal has used up its append budget")]
+    Budget,
     #[error(transparent)]
     Line(#[from] LineError),
 }
@@ -113,6 +125,7 @@ impl Chain {
     ) -> Result<Self, FileError> {
         let register = Register::new(&writers, &writer_stem(&options))?;
         let clock = options.clock.clone();
+        let ledger = Ledger::new(options.budget);
         Ok(Self {
             dir,
             writers,
@@ -125,6 +138,8 @@ impl Chain {
             reaped: None,
             torn: Vec::new(),
             unsynced: None,
+            ledger,
+            reserve: None,
         })
     }
 
@@ -132,31 +147,132 @@ impl Chain {
         self.register.writer()
     }
 
-    /// Appends `fragments`, after whatever else is due, and publishes the new end. Returns a receipt
-    /// for each. Under the append lock.
+    /// Appends `items`, after whatever else is due, and publishes the new end. Returns a receipt for
+    /// each, or why it was not stored. Under the append lock.
     pub(crate) fn turn<'a>(
         &mut self,
         locks: &Locks,
-        fragments: impl Iterator<Item = &'a Fragment>,
+        items: impl Iterator<Item = &'a Item>,
         orphans: &[OperationId],
-    ) -> Result<Vec<Receipt>, TurnError> {
+    ) -> Result<Vec<Result<Receipt, TurnError>>, TurnError> {
         let (tail, lost) = self.arrive(locks)?;
         // A roll publishes, and what was just found unpublished is not dealt with yet.
-        let tail = if lost.found == Found::Tail { tail } else { self.roll(locks, tail)? };
+        let mut tail = if lost.found == Found::Tail { tail } else { self.roll(locks, tail)? };
         let mut batch = Batch { head: tail.head, bytes: Vec::new(), notes: Vec::new() };
         self.begin(&mut batch)?;
+        self.check_space(&mut tail, &mut batch)?;
         self.record_torn(&mut batch)?;
         self.close_lost(&mut batch, &lost)?;
         self.close_orphans(&mut batch, orphans)?;
-        let receipts = fragments
-            .map(|fragment| {
+        if tail.coalescing != 0 {
+            self.record_counted(&mut tail, &mut batch)?;
+        }
+        let receipts = items.map(|item| self.place(&mut tail, &mut batch, item)).collect();
+        match self.write(locks, tail, batch, lost) {
+            Ok(()) => Ok(receipts),
+            Err(error) => {
+                self.ledger.forget();
+                if matches!(error, TurnError::Full) && tail.space == Space::Plenty {
+                    self.declare_full(locks, tail)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Seals one record, if there is room and its principal may.
+    fn place(
+        &mut self,
+        tail: &mut Published,
+        batch: &mut Batch,
+        item: &Item,
+    ) -> Result<Receipt, TurnError> {
+        let Item { fragment, charge } = item;
+        if tail.space == Space::Full && *charge != Charge::Free {
+            return Err(TurnError::Full);
+        }
+        let (seq, hash) = match self.ledger.charge(&self.dir, charge, self.clock.now())? {
+            Verdict::Store => (batch.head.seq(), batch.seal(fragment)),
+            Verdict::Count(seq, hash) => (seq, hash),
+            Verdict::Refuse => return Err(TurnError::Budget),
+            Verdict::Begin => {
+                let (Charge::Record(who) | Charge::Refusal(who)) = charge else {
+                    return Err(TurnError::Budget);
+                };
                 let seq = batch.head.seq();
-                let hash = batch.seal(fragment);
-                Receipt::assertion(fragment.id(), seq, hash)
-            })
-            .collect();
-        self.write(locks, tail, batch, lost)?;
-        Ok(receipts)
+                let agent = Field::Text(RawText::from(who.as_str()));
+                let hash = self.admin(batch, "refusals.counting", vec![("agent", agent)])?;
+                self.ledger.told(who, seq, hash);
+                tail.coalescing += 1;
+                (seq, hash)
+            }
+        };
+        Ok(Receipt::assertion(fragment.id(), seq, hash))
+    }
+
+    /// Records how many refusals were counted.
+    fn record_counted(&mut self, tail: &mut Published, batch: &mut Batch) -> Result<(), TurnError> {
+        for Counted { principal, count, since } in
+            self.ledger.take_counted(&self.dir, self.clock.now())?
+        {
+            let fields = vec![
+                ("agent", Field::Text(RawText::from(principal))),
+                ("count", Field::Int(count)),
+                ("since", Field::Text(RawText::from(since.to_string()))),
+            ];
+            self.admin(batch, "refusals.coalesced", fields)?;
+            tail.coalescing = tail.coalescing.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    /// Keeps the reserve, and goes on after the disk was full once it can be kept again.
+    fn check_space(&mut self, tail: &mut Published, batch: &mut Batch) -> Result<(), TurnError> {
+        if tail.space == Space::Plenty && self.reserve.is_some() {
+            return Ok(());
+        }
+        let room = self.keep_reserve().is_ok() && self.under_cap(tail)?;
+        match (tail.space, room) {
+            (Space::Full, true) => {
+                tail.space = Space::Plenty;
+                self.admin(batch, "log.resumed", Vec::new())?;
+            }
+            (Space::Plenty, true) | (Space::Full, false) => {}
+            // Without a reserve the record that says so could not be written later.
+            (Space::Plenty, false) => self.reserve = None,
+        }
+        Ok(())
+    }
+
+    /// Sets the reserve aside.
+    fn keep_reserve(&mut self) -> Result<(), FileError> {
+        let fail = |errno| io_error(RESERVE, errno);
+        let file = self.dir.file_or_new(RESERVE, OFlags::RDWR)?;
+        if segment::size(&file).map_err(fail)? < RESERVE_BYTES {
+            self.dir.disk().allocate(&file, RESERVE_BYTES).map_err(fail)?;
+        }
+        self.reserve = Some(file);
+        Ok(())
+    }
+
+    /// Whether the log is below the size that was configured, if one was.
+    fn under_cap(&self, tail: &Published) -> Result<bool, FileError> {
+        let Some(cap) = self.options.bytes_max else { return Ok(true) };
+        let older = tail.segment.saturating_sub(1).saturating_mul(self.options.segment_bytes);
+        Ok(older.saturating_add(tail.end) < cap)
+    }
+
+    /// Says in the log that it is full, in the space that was reserved for that.
+    fn declare_full(&mut self, locks: &Locks, tail: Published) -> Result<(), TurnError> {
+        if let Some(reserve) = self.reserve.take() {
+            let freed = self.dir.disk().truncate(&reserve, 0);
+            freed.map_err(|errno| io_error(RESERVE, errno))?;
+        }
+        let mut batch = Batch { head: tail.head, bytes: Vec::new(), notes: Vec::new() };
+        self.begin(&mut batch)?;
+        self.admin(&mut batch, "log.full", Vec::new())?;
+        let tail = Published { space: Space::Full, ..tail };
+        self.write(locks, tail, batch, Lost::default())
     }
 
     /// Returns the end of the chain, after mending what a crash left, and what was lost with it.
@@ -189,6 +305,9 @@ impl Chain {
         synced: Option<Synced>,
     ) -> Result<(Published, Option<Prefix>), TurnError> {
         let known = self.seen == Some(page);
+        if !known {
+            self.ledger.forget();
+        }
         let name = segment::name(page.segment);
         let file = self.file(page.segment)?;
         let size = segment::size(&*file).map_err(|errno| io_error(&name, errno))?;
@@ -246,9 +365,10 @@ impl Chain {
         self.dir.disk().sync(&*file).map_err(|errno| io_error(&segment::name(number), errno))?;
         done.write(&locks.sync, self.dir.disk()).map_err(fail)?;
         drop(held);
-        let (end, head) = (found.valid, found.head);
-        let tail =
-            Published { boot, segment: number, end, head, space: Space::Plenty, coalescing: 0 };
+        self.ledger.forget();
+        let coalescing = self.ledger.counting(&self.dir)?;
+        let (end, head, space) = (found.valid, found.head, Space::Plenty);
+        let tail = Published { boot, segment: number, end, head, space, coalescing };
         Ok((tail, Some(found)))
     }
 
@@ -340,7 +460,7 @@ impl Chain {
             ("host", Field::Text(RawText::from(self.options.host.as_str()))),
             ("log_id", Field::Text(RawText::from(log_id.to_string()))),
         ];
-        self.admin(batch, "log.created", fields)
+        self.admin(batch, "log.created", fields).map(drop)
     }
 
     /// Puts on record what was set aside.
@@ -367,12 +487,11 @@ impl Chain {
         batch: &mut Batch,
         event: &'static str,
         fields: Vec<(&'static str, Field)>,
-    ) -> Result<(), TurnError> {
+    ) -> Result<Digest, TurnError> {
         let body = Body::Admin(AdminEvent { event, principal: None, fields });
         let id = OperationId(u128::from_le_bytes(random()));
         let entry = Entry { id, at: self.clock.now().wall, body };
-        batch.seal(&Fragment::new(&entry, self.writer(), &*self.commit)?);
-        Ok(())
+        Ok(batch.seal(&Fragment::new(&entry, self.writer(), &*self.commit)?))
     }
 
     fn close_lost(&self, batch: &mut Batch, lost: &Lost) -> Result<(), TurnError> {
@@ -415,16 +534,21 @@ impl Chain {
         lost: Lost,
     ) -> Result<(), TurnError> {
         if batch.bytes.is_empty() {
+            self.ledger.write(&self.dir)?;
             self.forget(&lost)?;
             return Ok(self.publish(locks, tail)?);
         }
         self.seen = None;
+        if tail.space == Space::Plenty && !self.under_cap(&tail)? {
+            return Err(TurnError::Full);
+        }
         self.append(&tail, &batch)?;
         for (kind, id, at) in &batch.notes {
             let place = Place { segment: tail.segment, offset: tail.end + *at as u64 };
             self.register.note(*kind, *id, place);
         }
         self.register.write(self.dir.disk())?;
+        self.ledger.write(&self.dir)?;
         self.forget(&lost)?;
         let end = tail.end + batch.bytes.len() as u64;
         self.publish(locks, Published { end, head: batch.head, ..tail })?;
@@ -469,6 +593,7 @@ impl Chain {
     /// Waits until everything this process appended is synced. Takes the sync lock, never the append
     /// lock.
     pub(crate) fn sync(&mut self, locks: &Locks) -> Result<(), TurnError> {
+        self.ledger.sync(&self.dir)?;
         let Some((number, end)) = self.unsynced else { return Ok(()) };
         let boot = self.boot();
         let fail = |errno| io_error(SYNC_LOCK, errno);
@@ -583,6 +708,10 @@ fn writer_stem(options: &Options) -> String {
 
 pub(crate) const WRITE_LOCK: &str = "write.lock";
 pub(crate) const SYNC_LOCK: &str = "sync.lock";
+const RESERVE: &str = "reserve";
+
+/// What is set aside so that a full log can say that it is full, and operations in flight can end.
+const RESERVE_BYTES: u64 = 1 << 20;
 
 /// The version of the format, in the first record.
 const FORMAT: u64 = 1;

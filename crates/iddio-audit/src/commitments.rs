@@ -3,7 +3,10 @@
 //! Erasing `commitments/<day>.key` makes every commitment of that day meaningless for good and
 //! changes nothing in the log, which still verifies (L06, E28).
 
-use std::sync::Mutex;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use hmac::{Hmac, KeyInit, Mac};
 use iddio_core::{
@@ -12,11 +15,11 @@ use iddio_core::{
 };
 use rustix::{fs::OFlags, io::Errno};
 use sha2::Sha256;
-use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::{
     directory::{Directory, FileError, io_error},
+    disk::Disk,
     segment,
 };
 
@@ -44,7 +47,7 @@ impl Commit for Commitments {
         let mut day = self.clock.now().wall.to_string();
         day.truncate(DAY_CHARS);
         // A poisoned key is only a copy of a file: reading it again mends it.
-        let mut key = self.key.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
         let current = key.take().filter(|key| key.day == day);
         let key = key.insert(current.unwrap_or_else(|| key_of(&self.dir, day)));
         Commitment { key: key.name.clone(), mac: mac(&key.bytes, field, bytes) }
@@ -60,20 +63,49 @@ fn mac(key: &[u8; KEY_BYTES], field: &str, bytes: &[u8]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Whether `commitment`, read from a record, is to `bytes` as `field`; `None` if its key was erased.
-pub(crate) fn matches(
-    dir: &Directory,
+/// Whether `commitment`, read from a record of the log in `dir`, is to `bytes` as `field`; `None` if its
+/// key was erased.
+///
+/// # Errors
+///
+/// When the key is there and cannot be read.
+pub fn matches(
+    dir: &Path,
     commitment: &Commitment,
     field: &str,
     bytes: &[u8],
 ) -> Result<Option<Matches>, FileError> {
-    let key = match read_key(dir, &commitment.key) {
+    let keys = Directory::open_to_read(&dir.join(COMMITMENTS))?;
+    let key = match read_key(&keys, &commitment.key) {
         Ok(key) => key,
         Err(FileError::Io { errno: Errno::NOENT, .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     let same = mac(&key, field, bytes) == commitment.mac;
     Ok(Some(if same { Matches::Yes } else { Matches::No }))
+}
+
+/// Erases the key of `day`: nobody can check that day's commitments from then on, and nobody can
+/// guess what they were to. Returns whether there was one.
+///
+/// # Errors
+///
+/// When it cannot be erased.
+pub fn erase(dir: &Path, day: &str) -> Result<Erased, FileError> {
+    let disk = Disk::default();
+    let keys = Directory::open_existing(&dir.join(COMMITMENTS), &disk)?;
+    let name = format!("{day}.key");
+    let fail = |errno| io_error(&name, errno);
+    let file = match keys.file(&name, OFlags::RDWR) {
+        Ok(file) => file,
+        Err(FileError::Io { errno: Errno::NOENT, .. }) => return Ok(Erased::Absent),
+        Err(error) => return Err(error),
+    };
+    disk.overwrite(&file, &[0; KEY_BYTES], 0).map_err(fail)?;
+    disk.sync(&file).map_err(fail)?;
+    keys.unlink(&name)?;
+    keys.sync()?;
+    Ok(Erased::Now)
 }
 
 /// Whether a commitment is to a value.
@@ -83,6 +115,15 @@ pub enum Matches {
     No,
     /// It is.
     Yes,
+}
+
+/// Whether a key was erased.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Erased {
+    /// There was none.
+    Absent,
+    /// It was there, and is no longer.
+    Now,
 }
 
 /// Returns the key of `day`, and makes it if it is not there. If it cannot be stored, a key that
@@ -147,6 +188,9 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 
 /// One block of SHA-256: the longest key that HMAC uses as it is.
 const KEY_BYTES: usize = 64;
+
+/// Where the keys lie, beside the segments.
+pub(crate) const COMMITMENTS: &str = "commitments";
 
 /// The characters of a date: `2026-11-20`.
 const DAY_CHARS: usize = 10;

@@ -8,9 +8,10 @@
 //! What this crate does not do: hold a private key. Checkpoints are signed by whoever is lent as a
 //! signer.
 
+mod budget;
 mod chain;
 pub mod checkpoint;
-mod commitments;
+pub mod commitments;
 mod directory;
 mod disk;
 mod lock;
@@ -20,10 +21,13 @@ pub mod query;
 mod recover;
 mod register;
 mod segment;
+mod status;
 pub mod verify;
 
+pub use budget::{Allowance, Budget};
 pub use directory::FileError;
 pub use disk::{Disk, Fault, Faults, Op};
 pub use lock::LOCK_WAIT;
 pub use log::{Log, OpenError, Options};
 pub use segment::SEGMENT_BYTES;
+pub use status::{Health, Room, Status, status};

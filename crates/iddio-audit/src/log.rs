@@ -31,9 +31,10 @@ use iddio_core::{
 use rustix::fs::OFlags;
 
 use crate::{
-    chain::{Chain, Locks, SYNC_LOCK, TurnError, WRITE_LOCK, busy},
+    budget::{Budget, Charge},
+    chain::{Chain, Item, Locks, SYNC_LOCK, TurnError, WRITE_LOCK, busy},
     checkpoint::{self, CheckpointError},
-    commitments::Commitments,
+    commitments::{COMMITMENTS, Commitments},
     directory::{Directory, FileError},
     disk::Disk,
     lock::{self, LOCK_WAIT},
@@ -63,6 +64,10 @@ pub struct Options {
     pub lock_wait: Duration,
     /// When a segment is full.
     pub segment_bytes: u64,
+    /// How large the log may become, if there is a limit besides the disk's.
+    pub bytes_max: Option<u64>,
+    /// How many records each principal may cause. `None`: any number.
+    pub budget: Option<Budget>,
 }
 
 struct Inner {
@@ -102,7 +107,7 @@ enum Flush {
 
 /// A record on its way.
 struct Ticket {
-    fragment: Fragment,
+    item: Item,
     durability: Durability,
     state: Mutex<TicketState>,
 }
@@ -128,6 +133,8 @@ impl Options {
             disk: Disk::default(),
             lock_wait: LOCK_WAIT,
             segment_bytes: SEGMENT_BYTES,
+            bytes_max: None,
+            budget: Some(Budget::HOME),
         }
     }
 }
@@ -182,7 +189,7 @@ impl Log {
         let orphans = std::mem::take(&mut self.inner.queue().orphans);
         let mut chain = self.inner.chain()?;
         if !orphans.is_empty() {
-            let appended = self.inner.append_turn(&mut chain, &[], &orphans);
+            let appended = self.inner.end_orphans(&mut chain, &orphans);
             if appended.is_err() {
                 self.inner.queue().orphans.extend(orphans);
             }
@@ -231,7 +238,8 @@ impl AuditSink for Log {
         let Inner { writer, commit, .. } = &*self.inner;
         match Fragment::new(entry, writer, &**commit) {
             Ok(fragment) => {
-                let ticket = Ticket { fragment, durability, state: Mutex::default() };
+                let item = Item { fragment, charge: Charge::of(entry) };
+                let ticket = Ticket { item, durability, state: Mutex::default() };
                 Box::pin(Append { log: self, ticket: Arc::new(ticket), stage: Stage::New })
             }
             Err(error) => Box::pin(std::future::ready(Err(not_stored(error.into())))),
@@ -373,8 +381,8 @@ impl Inner {
         // Drained only now: whoever came while the lock was waited for is in this batch.
         let tickets = self.drain();
         let orphans = std::mem::take(&mut self.queue().orphans);
-        let fragments = tickets.iter().map(|ticket| &ticket.fragment);
-        let turn = chain.turn(&self.locks, fragments, &orphans);
+        let items = tickets.iter().map(|ticket| &ticket.item);
+        let turn = chain.turn(&self.locks, items, &orphans);
         drop(held);
         let receipts = match turn {
             Ok(receipts) => receipts,
@@ -383,7 +391,13 @@ impl Inner {
                 return self.refuse(&tickets, &not_stored(error));
             }
         };
-        let acks: Vec<(Arc<Ticket>, Receipt)> = tickets.into_iter().zip(receipts).collect();
+        let mut acks = Vec::with_capacity(tickets.len());
+        for (ticket, receipt) in tickets.into_iter().zip(receipts) {
+            match receipt {
+                Ok(receipt) => acks.push((ticket, receipt)),
+                Err(error) => ticket.finish(Err(not_stored(error))),
+            }
+        }
         let (sync, write): (Vec<_>, Vec<_>) =
             acks.into_iter().partition(|(ticket, _)| ticket.durability == Durability::Sync);
         write.into_iter().for_each(|(ticket, receipt)| ticket.finish(Ok(receipt)));
@@ -397,16 +411,11 @@ impl Inner {
         }
     }
 
-    /// Appends without a queue, for what the log itself has to say.
-    fn append_turn(
-        &self,
-        chain: &mut Chain,
-        fragments: &[Fragment],
-        orphans: &[OperationId],
-    ) -> Result<Vec<Receipt>, TurnError> {
+    /// Appends without a queue what the pipeline lost track of.
+    fn end_orphans(&self, chain: &mut Chain, orphans: &[OperationId]) -> Result<(), TurnError> {
         let _held = lock::hold(&self.locks.write, self.lock_wait)
             .map_err(|error| busy(WRITE_LOCK, error))?;
-        chain.turn(&self.locks, fragments.iter(), orphans)
+        chain.turn(&self.locks, std::iter::empty(), orphans).map(drop)
     }
 
     /// Takes records out of the queue, up to the limit of a batch.
@@ -416,7 +425,7 @@ impl Inner {
         let mut bytes = 0;
         while bytes < BATCH_BYTES_MAX && tickets.len() < BATCH_RECORDS_MAX {
             let Some(ticket) = queue.waiting.pop_front() else { break };
-            bytes += ticket.fragment.bytes_max();
+            bytes += ticket.item.fragment.bytes_max();
             tickets.push(ticket);
         }
         tickets
@@ -478,7 +487,6 @@ fn not_stored(error: TurnError) -> AuditError {
 }
 
 const WRITERS: &str = "writers";
-const COMMITMENTS: &str = "commitments";
 
 /// The most records in one write: what a thousand callers may have waiting, several times over.
 const BATCH_RECORDS_MAX: usize = 4_096;
