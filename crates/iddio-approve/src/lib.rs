@@ -20,6 +20,8 @@ pub mod operators;
 pub mod prompt;
 pub mod queue;
 pub mod render;
+#[cfg(test)]
+mod sample;
 pub mod statement;
 mod stored;
 mod terminal;
@@ -32,8 +34,8 @@ pub use id::AskId;
 pub use operators::{Custody, Operator, Profile, Registry, RegistryError};
 pub use prompt::Prompt;
 pub use queue::{
-    Approval, ApproveError, Approved, Denial, Entry, Filter, Form, Queue, QueueError, Reviewed,
-    Setting, Signer, State,
+    Approval, ApproveError, Approved, Denial, Entry, Filter, Form, Hold, Ignored, Listed, Queue,
+    QueueError, Reviewed, Setting, Signer, State,
 };
-pub use statement::Statement;
-pub use terminal::{PassphraseSource, read_passphrase};
+pub use statement::{Statement, Word};
+pub use terminal::{PassphraseSource, ReadPassphraseError, Typing, read_passphrase};

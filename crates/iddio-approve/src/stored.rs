@@ -4,6 +4,9 @@
 //! digest or none at all. A text that differs from what its own ask would be written as is refused,
 //! so there is no byte in it that an approver's signature does not cover.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use base64ct::{Base64, Encoding};

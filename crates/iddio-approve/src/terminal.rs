@@ -129,6 +129,13 @@ impl<'a, Fd: AsFd> Changed<'a, Fd> {
         Self::with(tty, |settings| settings.local_modes -= LocalModes::ECHO | LocalModes::ICANON)
     }
 
+    /// Gives single keys without echo, also those that would raise signals.
+    pub(crate) fn raw(tty: &'a Fd) -> io::Result<Self> {
+        Self::with(tty, |settings| {
+            settings.local_modes -= LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG;
+        })
+    }
+
     fn with(tty: &'a Fd, change: impl FnOnce(&mut Termios)) -> io::Result<Self> {
         let before = tcgetattr(tty)?;
         let mut settings = before.clone();

@@ -19,6 +19,8 @@ mod answer;
 mod db;
 mod liveness;
 mod put;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt,

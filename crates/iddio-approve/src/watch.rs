@@ -1,1 +1,0 @@
-//! A full-screen view of the queue.
