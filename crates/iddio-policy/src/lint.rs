@@ -296,13 +296,10 @@ fn key(at: &RulePlaces, key: &str) -> Position {
 
 /// Whether `earlier` covers all that `later` covers, so that `later` is never reached.
 fn shadows(earlier: &RuleSpec, later: &RuleSpec) -> bool {
-    let scope = |rule: &RuleSpec, key: ScopeKey| {
-        rule.scopes.iter().find(|(own, _)| *own == key).map(|(_, globs)| globs.clone())
-    };
     let within = |key: &ScopeKey| match (scope(earlier, *key), scope(later, *key)) {
         (None, _) => true,
         (Some(wide), None) => wide.covers_everything(),
-        (Some(wide), Some(narrow)) => narrow.iter().all(|glob| covered(&wide, glob)),
+        (Some(wide), Some(narrow)) => narrow.iter().all(|glob| covered(wide, glob)),
     };
     let cluster = earlier.protocol != Protocol::Kubernetes
         || earlier.cluster_scoped == ClusterScoped::Covered
@@ -310,6 +307,10 @@ fn shadows(earlier: &RuleSpec, later: &RuleSpec) -> bool {
     earlier.protocol == later.protocol
         && cluster
         && earlier.protocol.scope_keys().iter().all(within)
+}
+
+fn scope(rule: &RuleSpec, key: ScopeKey) -> Option<&Globs> {
+    rule.scopes.iter().find(|(own, _)| *own == key).map(|(_, globs)| globs)
 }
 
 fn covered(wide: &Globs, narrow: &Glob) -> bool {

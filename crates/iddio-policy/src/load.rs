@@ -63,7 +63,7 @@ pub enum Reload {
 /// Loads a policy. `name` is what the file is called in messages.
 pub fn load(source: &[u8], format: Format, name: &str) -> Result<Loaded, PolicyError> {
     let text = text(source, name)?;
-    let source = Source { name, text };
+    let source = Source::new(name, text);
     let refuse = |faults: Vec<Fault>| refusal(&source, faults);
     let root = tree(&source, format)?;
     let mut reader = Reader::default();
@@ -103,7 +103,7 @@ pub(crate) fn refusal(source: &Source<'_>, mut faults: Vec<Fault>) -> PolicyErro
 /// Returns the text, if it is text that can be a policy.
 pub(crate) fn text<'a>(source: &'a [u8], name: &str) -> Result<&'a str, PolicyError> {
     let refuse = |text: &str, fault: Fault| {
-        let diagnostics = vec![Source { name, text }.diagnose(fault)];
+        let diagnostics = vec![Source::new(name, text).diagnose(fault)];
         PolicyError { diagnostics }
     };
     if FILE_BYTES_MAX < source.len() {

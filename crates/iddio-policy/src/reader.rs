@@ -45,6 +45,9 @@ impl Reader {
     pub(crate) fn table<'n>(&mut self, node: &'n Node, known: &[&str]) -> Option<Table<'n>> {
         let entries = self.entries(node)?;
         for Entry { key, span, .. } in entries {
+            if self.faults.len() == DIAGNOSTICS_MAX {
+                break;
+            }
             if !known.contains(&key.as_str()) {
                 self.fault(span, format!("unknown key `{}`", shown(key)), suggestion(key, known));
             }

@@ -16,10 +16,15 @@ use std::{fmt, ops::Range};
 use serde::Serialize;
 
 /// The text of a policy file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Source<'a> {
-    pub(crate) name: &'a str,
+    name: &'a str,
     pub(crate) text: &'a str,
+    /// Where each line begins.
+    lines: Vec<usize>,
+    /// How many characters precede each block of [`BLOCK_BYTES`]. Every rule asks where it stands,
+    /// so asking must not cost a walk through the file, nor through a very long line.
+    blocks: Vec<usize>,
 }
 
 /// A place in a file. Both numbers count from 1; a column is a character.
@@ -62,12 +67,34 @@ pub(crate) struct Fault {
 // === impl Source ===
 
 impl<'a> Source<'a> {
+    /// Takes a text and notes where its lines are.
+    pub(crate) fn new(name: &'a str, text: &'a str) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        let lines = std::iter::once(0).chain(ends.map(|(end, _)| end + 1)).collect();
+        let mut before = 0;
+        let count = |block: &[u8]| {
+            let start = before;
+            before += characters(block);
+            start
+        };
+        let blocks = text.as_bytes().chunks(BLOCK_BYTES).map(count).collect();
+        Self { name, text, lines, blocks }
+    }
+
     /// Returns the place of the byte at `offset`.
     pub(crate) fn position(&self, offset: usize) -> Position {
-        let before = self.before(offset);
-        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let offset = offset.min(self.text.len());
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let column = self.characters_before(offset) - self.characters_before(start) + 1;
         Position { line: saturated(line), column: saturated(column) }
+    }
+
+    fn characters_before(&self, offset: usize) -> usize {
+        let block = offset / BLOCK_BYTES;
+        let rest = self.text.as_bytes().get(block * BLOCK_BYTES..offset).unwrap_or_default();
+        let last = || characters(self.text.as_bytes());
+        self.blocks.get(block).map_or_else(last, |before| before + characters(rest))
     }
 
     /// Returns the byte at which the character at `position` begins.
@@ -112,6 +139,7 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Returns what precedes `offset`, or the nearest character before it.
     fn before(&self, offset: usize) -> &'a str {
         let end =
             (0..=offset.min(self.text.len())).rev().find(|end| self.text.is_char_boundary(*end));
@@ -122,6 +150,11 @@ impl<'a> Source<'a> {
         let start = self.before(offset).rfind('\n').map_or(0, |newline| newline + 1);
         self.text.get(start..).unwrap_or_default().lines().next().unwrap_or_default()
     }
+}
+
+/// Counts the characters that begin in `bytes`.
+fn characters(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
 /// Cuts a long line to a window around `column`. Returns the window and where the column is in it.
@@ -170,3 +203,27 @@ impl fmt::Display for Position {
 
 /// How much of a long line is shown: about the width of a terminal.
 const EXCERPT_CHARS: usize = 100;
+
+/// How far apart the counts of characters lie.
+const BLOCK_BYTES: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_those_of_a_walk_through_the_text() {
+        let text = format!("a\né{}\n\n{}x\n", "ü".repeat(300), "b".repeat(511));
+        let source = Source::new("p", &text);
+        let mut expected = Position { line: 1, column: 1 };
+        for (offset, character) in text.char_indices() {
+            assert_eq!(source.position(offset), expected, "{offset}");
+            match character {
+                '\n' => expected = Position { line: expected.line + 1, column: 1 },
+                _ => expected.column += 1,
+            }
+        }
+        assert_eq!(source.position(text.len()), expected);
+        assert_eq!(source.position(text.len() + 9), expected);
+    }
+}

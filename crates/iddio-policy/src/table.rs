@@ -89,7 +89,7 @@ pub fn test(
     name: &str,
     classify: &Classify<'_>,
 ) -> Result<Report, PolicyError> {
-    let source = Source { name, text: text(source, name)? };
+    let source = Source::new(name, text(source, name)?);
     let root = tree(&source, format)?;
     let mut reader = Reader::default();
     let cases = read_cases(&mut reader, &source, &root);

