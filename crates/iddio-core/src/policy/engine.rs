@@ -552,10 +552,15 @@ impl Agent {
     ) -> Result<Self, CompileError> {
         let AgentSpec { id, rules: specs } = spec;
         let mut rules: [Vec<Rule>; PROTOCOL_SLOTS] = Default::default();
+        let mut alike = [0_usize; PROTOCOL_SLOTS];
+        for spec in &specs {
+            if let Some(count) = alike.get_mut(spec.protocol as usize) {
+                *count += 1;
+            }
+        }
         for (place, spec) in specs.iter().enumerate() {
-            let alike = specs.iter().filter(|other| other.protocol == spec.protocol).count();
-            let title = match alike {
-                1 => format!("{id} / {}", spec.protocol.name()),
+            let title = match alike.get(spec.protocol as usize) {
+                Some(1) => format!("{id} / {}", spec.protocol.name()),
                 _ => format!("{id} / {} (rule {})", spec.protocol.name(), place + 1),
             };
             let rule = Rule::compile(spec, &id, place + 1, &title, fallback, runbooks)?;
