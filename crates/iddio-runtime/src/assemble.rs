@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use iddio_approve::{Cancel, Form, Notice, Prompt, Queue, QueueApprover, QueueError, Setting};
-use iddio_audit::{Log, OpenError, Options};
+use iddio_audit::{Log, OpenError, Options, checkpoint::CheckpointError};
 use iddio_core::{
-    audit::{AdminEvent, AuditError, AuditSink, Body, Durability, Entry, Field, Receipt},
+    audit::{
+        AdminEvent, AuditError, AuditSink, Body, Durability, Entry, Field, Receipt,
+        checkpoint::CheckpointSigner,
+    },
     digest::Digest,
     pipeline::Pipeline,
     time::Clock,
@@ -108,6 +111,15 @@ impl Runtime {
         block_on(self.log.append(&entry, Durability::Sync))
     }
 
+    /// Signs the head of the log.
+    ///
+    /// # Errors
+    ///
+    /// When the log is not what was signed before, or cannot be read.
+    pub fn checkpoint(&self, key: &CheckpointKey) -> Result<String, CheckpointError> {
+        self.log.checkpoint(&Lent(key))
+    }
+
     /// Makes everything written so far durable, before the process ends.
     ///
     /// # Errors
@@ -139,6 +151,19 @@ impl Runtime {
         let _recorded = self.record(AdminEvent { event, principal: None, fields })?;
         store::write_bytes(&path, format!("{new}\n").as_bytes())?;
         Ok(())
+    }
+}
+
+/// The checkpoint key, lent to the log for one signature.
+struct Lent<'a>(&'a CheckpointKey);
+
+impl CheckpointSigner for Lent<'_> {
+    fn sign(&self, bytes: &[u8]) -> [u8; 64] {
+        self.0.sign(bytes)
+    }
+
+    fn public(&self) -> [u8; 32] {
+        self.0.public()
     }
 }
 

@@ -232,6 +232,17 @@ impl HomeError {
     }
 }
 
+/// Returns the home directory that the user database names for the effective user.
+///
+/// # Errors
+///
+/// When the user database does not know the user.
+pub fn user_directory() -> Result<PathBuf, HomeError> {
+    let uid = Uid::effective();
+    let user = User::from_uid(uid).ok().flatten();
+    user.map(|user| user.dir).ok_or(HomeError::NoUser { uid: uid.as_raw() })
+}
+
 /// `config.toml` of a home.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,3 +1,50 @@
 //! The command line.
+//!
+//! It parses, calls, and words the result; every verb is one file under `commands`.
 
-fn main() {}
+mod cli;
+mod commands;
+mod exit;
+mod output;
+mod version;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::{
+    cli::Cli,
+    exit::{Failure, USAGE},
+    output::{Quiet, Voice},
+};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A closed stream is no reason to end otherwise.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let quiet = if cli.quiet { Quiet::Yes } else { Quiet::No };
+    let voice = Voice::new(quiet, cli.color);
+    match commands::run(cli.verb, voice) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            complain(&failure, voice);
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn complain(failure: &Failure, voice: Voice) {
+    let (what, hint) = match failure {
+        Failure::No => return,
+        Failure::Usage(what, hint) | Failure::Unavailable(what, hint) => (what, hint),
+    };
+    voice.tell(output::foreign(what));
+    if let Some(hint) = hint {
+        voice.more(format!("hint:  {}", output::foreign(hint)));
+    }
+}

@@ -1,0 +1,434 @@
+//! The command line as a type: every verb, flag and word of help.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Puts every action on infrastructure through one pipeline: identify, classify, decide, approve,
+/// record, run, record
+#[derive(Debug, Parser)]
+#[command(name = "iddio", version = crate::version::CALVER, propagate_version = true)]
+#[command(after_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+    /// Print nothing but results and refusals
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// When to use colour; colour never carries meaning alone
+    #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
+    pub(crate) color: When,
+}
+
+/// When to use colour.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum When {
+    /// On every stream.
+    Always,
+    /// On terminals, unless NO_COLOR is set.
+    Auto,
+    /// On none.
+    Never,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Register, list, rotate and revoke agents
+    #[command(subcommand)]
+    Agent(AgentVerb),
+    /// Answer what waits for a human
+    #[command(subcommand)]
+    Approvals(ApprovalsVerb),
+    /// Read, check and anchor the audit log
+    #[command(subcommand)]
+    Audit(AuditVerb),
+    /// Say how dangerous a command is, and why, without running it
+    Classify(ClassifyArgs),
+    /// Check this installation and say what mends it
+    Doctor(Json),
+    /// Run a command through the pipeline
+    #[command(after_help = EXEC_HELP)]
+    Exec(ExecArgs),
+    /// Write man pages, completions or the reference
+    #[command(hide = true)]
+    Generate(GenerateArgs),
+    /// Make the home, with keys and a default policy
+    Init(Json),
+    /// Register the humans who may approve
+    #[command(subcommand)]
+    Operator(OperatorVerb),
+    /// Check, lint, test and explain the policy
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// Trust or list programs
+    #[command(subcommand)]
+    Tool(ToolVerb),
+    /// Print the version
+    Version(Json),
+    /// Wait for the answer to an ask
+    Wait(WaitArgs),
+}
+
+/// Shared by verbs that only offer JSON.
+#[derive(Args, Debug)]
+pub(crate) struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `iddio exec`.
+#[derive(Args, Debug)]
+pub(crate) struct ExecArgs {
+    /// Act as this agent; its token must verify
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Say why, for the approver; shown as untrusted
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) because: Option<String>,
+    /// Print refusals as one line of JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The program and its arguments, after `--`
+    #[arg(last = true, value_name = "COMMAND", required = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// `iddio classify`.
+#[derive(Args, Debug)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(crate) struct ClassifyArgs {
+    /// Judge a line of shell
+    #[arg(long, value_name = "TEXT", group = "what")]
+    pub(crate) shell: Option<OsString>,
+    /// Read {"cmd": …} or {"argv": […]} per line, write {"tier": N, "reasons": […]} per line
+    #[arg(long, group = "what")]
+    pub(crate) jsonl: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The program and its arguments, after `--`
+    #[arg(last = true, value_name = "COMMAND", group = "what")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// `iddio wait`.
+#[derive(Args, Debug)]
+pub(crate) struct WaitArgs {
+    /// The ask, `esc_…`
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+    /// Give up after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `iddio agent`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentVerb {
+    /// Register an agent and print its token once
+    Add {
+        /// Its name: letters, digits, `.`, `_`, `-`
+        name: String,
+        /// A group policy may name; may be repeated
+        #[arg(long, value_name = "GROUP")]
+        group: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List agents
+    List(Json),
+    /// Give an agent a new token; the old one ends at once
+    Rotate {
+        /// Its name
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// End an agent
+    Revoke {
+        /// Its name
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `iddio approvals`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ApprovalsVerb {
+    /// Say yes, once, to exactly what was shown
+    Approve {
+        /// The ask, `esc_…` or a unique beginning of it
+        id: String,
+        /// Sign as this operator; asks for the passphrase of their key
+        #[arg(long = "as", value_name = "OPERATOR")]
+        operator: Option<String>,
+        /// Read the passphrase from this descriptor instead of the terminal
+        #[arg(long, value_name = "FD", requires = "operator")]
+        passphrase_fd: Option<i32>,
+        /// Also cover like asks (same agent, command and scope, T2 at most) for so long, at most 15m
+        #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "15m")]
+        ticket: Option<String>,
+        /// Confirm that the whole content was read: the first digits of the digest `show` prints
+        #[arg(long, value_name = "DIGEST")]
+        reviewed: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say no
+    Deny {
+        /// The ask, `esc_…` or a unique beginning of it
+        id: String,
+        /// Say why; the caller sees it
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List what waits
+    List {
+        /// List answered asks too
+        #[arg(long)]
+        all: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one ask whole
+    Show {
+        /// The ask, `esc_…` or a unique beginning of it
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Watch the queue and answer, full screen
+    Watch,
+}
+
+/// `iddio audit`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditVerb {
+    /// Sign the head of the log
+    Checkpoint {
+        /// Also write it here
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print records that match
+    Query(QueryArgs),
+    /// Print every record about one operation, ask or record
+    Show {
+        /// An operation id, an ask, or a record's seq
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print records as they are written
+    Tail {
+        /// Print the last N first
+        #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
+        last: usize,
+        /// Stop at the end instead of waiting for more
+        #[arg(long)]
+        no_follow: bool,
+        /// Print JSON lines, as stored
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check every record, link and story; name the first bad one
+    Verify {
+        /// Check another log directory than the home's
+        #[arg(long, value_name = "DIR")]
+        log: Option<PathBuf>,
+        /// Also check against an older checkpoint, from wherever it was kept
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `iddio audit query`.
+#[derive(Args, Debug)]
+pub(crate) struct QueryArgs {
+    /// Records of this agent
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Records of this tier or above
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=4))]
+    pub(crate) tier: Option<u8>,
+    /// Records with this decision: allow, deny, escalate
+    #[arg(long, value_name = "WORD")]
+    pub(crate) decision: Option<String>,
+    /// Records of this event: asked, decided, closed, …
+    #[arg(long, value_name = "WORD")]
+    pub(crate) event: Option<String>,
+    /// Records from this time on, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Records up to this time, RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// The last N that match
+    #[arg(short = 'n', long, value_name = "N")]
+    pub(crate) last: Option<usize>,
+    /// Print JSON lines, as stored
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `iddio operator`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorVerb {
+    /// Register a human who may approve
+    Add {
+        /// Their name
+        name: String,
+        /// Their OpenSSH public key
+        #[arg(long, value_name = "FILE")]
+        ssh_key: Option<PathBuf>,
+        /// A group policy may name; may be repeated
+        #[arg(long, value_name = "GROUP")]
+        group: Vec<String>,
+        /// The Unix user they also are; their own name if such a user exists
+        #[arg(long, value_name = "USER")]
+        unix_user: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make them an approver key under a passphrase
+    Enroll {
+        /// Their name
+        name: String,
+        /// Read the passphrase from this descriptor instead of the terminal
+        #[arg(long, value_name = "FD")]
+        passphrase_fd: Option<i32>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List operators
+    List(Json),
+    /// End an operator; their answers no longer count
+    Revoke {
+        /// Their name
+        name: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `iddio policy`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyVerb {
+    /// Parse the policy and name what is wrong, by line and column
+    Check(PolicyFile),
+    /// Say which rule decides a command, and why
+    Explain {
+        /// Decide for this principal instead of the caller
+        #[arg(long, value_name = "NAME")]
+        agent: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// The program and its arguments, after `--`
+        #[arg(last = true, value_name = "COMMAND", required = true)]
+        command: Vec<OsString>,
+    },
+    /// Name rules that do not do what they seem to
+    Lint(PolicyFile),
+    /// Run the table tests beside the policy
+    Test {
+        /// The policy, instead of the home's
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// The tests, instead of `…_test.yaml` beside the policy
+        #[arg(long, value_name = "FILE")]
+        tests: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A verb on one policy file.
+#[derive(Args, Debug)]
+pub(crate) struct PolicyFile {
+    /// The policy, instead of the home's
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `iddio tool`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ToolVerb {
+    /// List pinned and trusted programs
+    List(Json),
+    /// Trust the program at this path, as it is now
+    Trust {
+        /// A full path
+        path: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `iddio generate`.
+#[derive(Args, Debug)]
+pub(crate) struct GenerateArgs {
+    /// What to write
+    #[arg(value_enum)]
+    pub(crate) what: Generated,
+    /// Where to
+    pub(crate) directory: PathBuf,
+}
+
+/// What `iddio generate` writes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Generated {
+    /// Shell completions.
+    Completions,
+    /// Man pages.
+    Man,
+    /// The reference in Markdown.
+    Reference,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 the answer is no, 64 usage, 69 unavailable, 77 refused.
+`iddio exec` ends with the command's own code; 124 timed out, 126 not executable, 127 not found.
+
+  iddio exec -- terraform plan        run a command through the pipeline
+  iddio classify -- kubectl get pods  say how dangerous it is
+  iddio approvals list                see what waits for a human";
+
+const EXEC_HELP: &str = "\
+The command runs as it would without iddio: same terminal, same streams, same exit code.
+What changes is before it: it is classified, decided by policy, approved by a human where policy
+says so, and durably recorded. Refused commands end with 77 and one explanation on stderr.
+
+  iddio exec -- terraform -chdir=prod apply
+  iddio exec --agent claude-code -- kubectl get pods -n web";

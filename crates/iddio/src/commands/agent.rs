@@ -1,0 +1,96 @@
+//! `iddio agent`: who may act by token.
+
+use iddio_core::{
+    audit::{AdminEvent, Field},
+    principal::Identified,
+    time::Clock,
+};
+use iddio_runtime::{agents::Agents, assemble::Runtime};
+use serde_json::json;
+
+use crate::{
+    cli::AgentVerb,
+    commands,
+    exit::{DONE, Ended, Failure},
+    output::{self, Voice},
+};
+
+pub(crate) fn run(verb: AgentVerb, voice: Voice) -> Ended {
+    let runtime = commands::runtime(voice)?;
+    let home = runtime.home().clone();
+    let agents = Agents::of(&home);
+    let now = runtime.clock().now().wall.to_string();
+    match verb {
+        AgentVerb::List(json) => list(&agents, json.json)?,
+        AgentVerb::Add { name, group, json } => {
+            let caller = commands::human(&home)?;
+            let token = agents.add(&name, group, &now)?;
+            record(&runtime, &caller, "agent.added", &name)?;
+            show(&name, token.dangerous_reveal(), json, voice)?;
+        }
+        AgentVerb::Rotate { name, json } => {
+            let caller = commands::human(&home)?;
+            let token = agents.rotate(&name)?;
+            record(&runtime, &caller, "agent.rotated", &name)?;
+            show(&name, token.dangerous_reveal(), json, voice)?;
+        }
+        AgentVerb::Revoke { name, json } => {
+            let caller = commands::human(&home)?;
+            agents.revoke(&name, &now)?;
+            record(&runtime, &caller, "agent.revoked", &name)?;
+            match json {
+                true => output::json(&json!({"agent": name, "revoked": now}))?,
+                false => voice.say(format_args!("agent {name} is revoked")),
+            }
+        }
+    }
+    Ok(DONE)
+}
+
+fn list(agents: &Agents<'_>, json: bool) -> Result<(), Failure> {
+    let agents = agents.list()?;
+    if json {
+        let shown = agents.iter().map(|agent| {
+            json!({
+                "agent": agent.name,
+                "groups": agent.groups,
+                "on_behalf_of": agent.on_behalf_of,
+                "since": agent.since,
+                "revoked": agent.revoked,
+            })
+        });
+        return Ok(output::json(&shown.collect())?);
+    }
+    for agent in agents {
+        let standing = agent.revoked.map_or("live".to_owned(), |when| format!("revoked {when}"));
+        let for_whom = output::foreign(&agent.on_behalf_of);
+        output::line(format_args!("{}  for {for_whom}  {standing}", agent.name))?;
+    }
+    Ok(())
+}
+
+/// Shows a token, the only time it is.
+fn show(name: &str, token: &str, json: bool, voice: Voice) -> Result<(), Failure> {
+    if json {
+        return Ok(output::json(&json!({"agent": name, "token": token}))?);
+    }
+    output::line(token)?;
+    voice.say(format_args!(
+        "this token of {name} is shown once; the agent sets IDDIO_TOKEN, or you run: iddio exec --agent {name} -- …"
+    ));
+    Ok(())
+}
+
+fn record(
+    runtime: &Runtime,
+    caller: &Identified,
+    event: &'static str,
+    name: &str,
+) -> Result<(), Failure> {
+    let fields = vec![("subject", Field::Text(name.into()))];
+    let principal = Some(caller.principal().clone());
+    let _recorded = runtime
+        .record(AdminEvent { event, principal, fields })
+        .map_err(Failure::unavailable)?;
+    Ok(())
+}

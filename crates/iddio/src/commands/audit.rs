@@ -1,0 +1,279 @@
+//! `iddio audit`: the log, read and checked. Readers take no lock.
+
+use std::{
+    fs,
+    io::{self, Write},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use iddio_audit::{
+    checkpoint::last_checkpoint,
+    query::{self, Filter, Record, Tail},
+    verify::{Report, Standing, verify, verify_against},
+};
+use iddio_core::audit::{checkpoint::Note, verify::Oddity};
+use iddio_mint::checkpoint::CheckpointKey;
+use iddio_runtime::home::Home;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{AuditVerb, QueryArgs},
+    commands,
+    exit::{DONE, Ended, Failure},
+    output::{self, Paint, Voice, foreign},
+};
+
+pub(crate) fn run(verb: AuditVerb, voice: Voice) -> Ended {
+    match verb {
+        AuditVerb::Checkpoint { output, json } => checkpoint(output.as_deref(), json, voice),
+        AuditVerb::Query(arguments) => run_query(arguments, voice),
+        AuditVerb::Show { id, json } => show(&id, json, voice),
+        AuditVerb::Tail { last, no_follow, json } => tail(last, no_follow, json, voice),
+        AuditVerb::Verify { log, checkpoint, json } => run_verify(log, checkpoint, json, voice),
+    }
+}
+
+fn run_verify(
+    log: Option<PathBuf>,
+    checkpoint: Option<PathBuf>,
+    json: bool,
+    voice: Voice,
+) -> Ended {
+    let dir = match log {
+        Some(log) => log,
+        None => commands::home(voice)?.log(),
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let note = match &checkpoint {
+        Some(path) => Some(fs::read_to_string(path)?),
+        None => last_checkpoint(&dir).map_err(Failure::unavailable)?,
+    };
+    let report = match &note {
+        Some(note) => {
+            let note = Note::read(note)
+                .ok_or_else(|| Failure::usage("the checkpoint is not one").hint("it is the C2SP form, as `iddio audit checkpoint` writes it"))?;
+            verify_against(&dir, threads, &note, None)
+        }
+        None => verify(&dir, threads),
+    };
+    let report = report.map_err(Failure::unavailable)?;
+    let sound = is_sound(&report);
+    match json {
+        true => output::json(&value(&report, sound))?,
+        false => tell(&report, sound, voice)?,
+    }
+    if sound { Ok(DONE) } else { Err(Failure::No) }
+}
+
+/// Whether nothing is wrong. An operation that is open now is not wrong: it may be running.
+fn is_sound(report: &Report) -> bool {
+    let wrong = |what: Oddity| !matches!(what, Oddity::Open | Oddity::AskOpen);
+    report.bad.is_none()
+        && !report.story.findings.iter().any(|finding| wrong(finding.what))
+        && matches!(report.checkpoint, None | Some(Standing::Holds))
+}
+
+fn tell(report: &Report, sound: bool, voice: Voice) -> io::Result<()> {
+    let story = &report.story;
+    let allowed = story.decided - story.denied;
+    let closed = story.closed;
+    let word = if sound { voice.paint(Paint::Green, "ok") } else { voice.paint(Paint::Red, "BAD") };
+    let checkpoint = match report.checkpoint {
+        None => "no checkpoint yet".to_owned(),
+        Some(standing) => format!("checkpoint {}", standing_name(standing)),
+    };
+    let records = story.records;
+    output::line(format_args!(
+        "{word}  {records} records, {closed} of {allowed} operations closed, {} refused, {checkpoint}",
+        story.denied
+    ))?;
+    if let Some(bad) = &report.bad {
+        output::line(format_args!(
+            "  record {}: {} (segment {}, byte {})",
+            bad.seq, bad.why, bad.segment, bad.offset
+        ))?;
+    }
+    for finding in &story.findings {
+        output::line(format_args!("  record {}: {} ({})", finding.seq, finding.what, finding.id))?;
+    }
+    if 0 < report.unfinished {
+        output::line(format_args!(
+            "  {} bytes after the last record: an append in progress or cut short; the next one sets them aside",
+            report.unfinished
+        ))?;
+    }
+    Ok(())
+}
+
+fn value(report: &Report, sound: bool) -> Value {
+    let story = &report.story;
+    let bad = report.bad.as_ref().map(|bad| {
+        json!({"seq": bad.seq, "why": bad.why.to_string(), "segment": bad.segment, "offset": bad.offset})
+    });
+    let findings = story.findings.iter().map(|finding| {
+        json!({"seq": finding.seq, "what": finding.what.to_string(), "id": finding.id.to_string()})
+    });
+    json!({
+        "ok": sound,
+        "records": story.records,
+        "decided": story.decided,
+        "denied": story.denied,
+        "closed": story.closed,
+        "abandoned": story.abandoned,
+        "closed_late": story.closed_late,
+        "withdrawn": story.withdrawn,
+        "log_id": report.log_id,
+        "head": report.head.map(|head| head.to_hex()),
+        "checkpoint": report.checkpoint.map(standing_name),
+        "unfinished_bytes": report.unfinished,
+        "bad": bad,
+        "findings": findings.collect::<Vec<_>>(),
+    })
+}
+
+fn standing_name(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Broken => "broken: the chain breaks before its end",
+        Standing::Cut => "cut: records it signed for are gone",
+        Standing::Holds => "holds",
+        Standing::OtherLog => "of another log",
+        Standing::Rewritten => "rewritten: it signed for other records",
+        Standing::Unsigned => "not signed with the log's key",
+    }
+}
+
+fn checkpoint(copy: Option<&Path>, json: bool, voice: Voice) -> Ended {
+    let runtime = commands::runtime(voice)?;
+    let key = CheckpointKey::open(&runtime.home().checkpoint_key()).map_err(Failure::unavailable)?;
+    let note = runtime.checkpoint(&key).map_err(Failure::unavailable)?;
+    if let Some(path) = copy {
+        fs::write(path, &note)?;
+    }
+    match json {
+        true => output::json(&json!({"checkpoint": note}))?,
+        false => {
+            io::stdout().write_all(note.as_bytes())?;
+            if copy.is_none() {
+                voice.say("keep this somewhere else: it proves what the log was");
+            }
+        }
+    }
+    Ok(DONE)
+}
+
+fn run_query(arguments: QueryArgs, voice: Voice) -> Ended {
+    let QueryArgs { agent, tier, decision, event, since, until, last, json } = arguments;
+    let dir = commands::home(voice)?.log();
+    let filter =
+        Filter { agent, decision, event, since, tier_min: tier, until, ..Filter::default() };
+    if let Some(count) = last {
+        let records = query::last(&dir, &filter, count).map_err(Failure::unavailable)?;
+        for record in &records {
+            print(record, json)?;
+        }
+        return Ok(DONE);
+    }
+    let mut printed = Ok(());
+    query::query(&dir, &filter, |record| {
+        printed = print(&record, json);
+        if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })
+    .map_err(Failure::unavailable)?;
+    printed?;
+    Ok(DONE)
+}
+
+fn show(id: &str, json: bool, voice: Voice) -> Ended {
+    let home = commands::home(voice)?;
+    let records = story(&home, id)?;
+    if records.is_empty() {
+        return Err(Failure::usage(format!("no record of `{id}`")).hint("iddio audit query"));
+    }
+    for record in &records {
+        match json {
+            true => print(record, true)?,
+            false => output::line(pretty(record))?,
+        }
+    }
+    Ok(DONE)
+}
+
+/// Returns the records of an operation, of the operation an ask belongs to, or with a number.
+fn story(home: &Home, id: &str) -> Result<Vec<Record>, Failure> {
+    let dir = home.log();
+    if let Some(number) = id.strip_prefix('#').and_then(|number| number.parse::<u64>().ok()) {
+        let mut found = Vec::new();
+        query::query(&dir, &Filter::default(), |record| {
+            if record.int("seq") != Some(number) {
+                return ControlFlow::Continue(());
+            }
+            found.push(record);
+            ControlFlow::Break(())
+        })
+        .map_err(Failure::unavailable)?;
+        return Ok(found);
+    }
+    let id = match id.starts_with("esc_") {
+        true => {
+            let clock = std::sync::Arc::new(iddio_runtime::clock::SystemClock::new());
+            let queue = iddio_runtime::assemble::queue(home, clock);
+            let entry = queue.and_then(|mut queue| queue.show(id)).map_err(Failure::unavailable)?;
+            entry.ask.id.to_string()
+        }
+        false => id.to_owned(),
+    };
+    query::show(&dir, &id).map_err(Failure::unavailable)
+}
+
+fn tail(last: usize, no_follow: bool, json: bool, voice: Voice) -> Ended {
+    let dir = commands::home(voice)?.log();
+    let mut tail = Tail::from_end(&dir).map_err(Failure::unavailable)?;
+    for record in query::last(&dir, &Filter::default(), last).map_err(Failure::unavailable)? {
+        print(&record, json)?;
+    }
+    while !no_follow {
+        if let Some(line) = tail.next_line(FOLLOW_WAIT).map_err(Failure::unavailable)? {
+            let value = iddio_core::json::Value::read(&line).map_err(Failure::unavailable)?;
+            print(&Record { line, value }, json)?;
+        }
+    }
+    Ok(DONE)
+}
+
+/// Prints a record: as stored, or as a line for people.
+fn print(record: &Record, json: bool) -> io::Result<()> {
+    if json {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(&record.line)?;
+        return stdout.write_all(b"\n");
+    }
+    let text = |name: &str| foreign(record.text(name).unwrap_or_default());
+    let int = |name: &str| record.int(name).map_or_else(String::new, |number| number.to_string());
+    let tier = record.int("tier").map_or_else(String::new, |tier| format!("T{tier}"));
+    let mut line = format!(
+        "#{} {} {} {} {tier} {} {} {}",
+        int("seq"),
+        text("timestamp"),
+        text("event"),
+        text("agent"),
+        text("command"),
+        text("decision"),
+        text("outcome"),
+    );
+    if record.int("exit_code").is_some() {
+        line.push_str(&format!(" exit {}", int("exit_code")));
+    }
+    output::line(line.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+/// Returns a record with one member a line.
+fn pretty(record: &Record) -> String {
+    let value: Value = serde_json::from_slice(&record.line).unwrap_or(Value::Null);
+    let text = serde_json::to_string_pretty(&value).unwrap_or_default();
+    text.lines().map(foreign).collect::<Vec<_>>().join("\n")
+}
+
+/// How long one wait for a record lasts before the next: nothing depends on it.
+const FOLLOW_WAIT: Duration = Duration::from_secs(60);

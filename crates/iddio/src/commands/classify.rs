@@ -1,0 +1,107 @@
+//! `iddio classify`: how dangerous something is, without running it and without a home.
+
+use std::{
+    ffi::OsString,
+    io::{self, BufRead, Read, Write},
+    os::unix::ffi::OsStrExt,
+};
+
+use iddio_classify::{
+    command::{Judged, shell_line},
+    explain,
+};
+use iddio_core::{text::RawText, tier::Tier};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::ClassifyArgs,
+    commands,
+    exit::{DONE, Ended, Failure},
+    output::{self, Voice, foreign, tier_paint},
+};
+
+pub(crate) fn run(arguments: ClassifyArgs, voice: Voice) -> Ended {
+    let ClassifyArgs { shell, jsonl, json, command } = arguments;
+    if jsonl {
+        return lines(&mut io::stdin().lock(), &mut io::stdout().lock());
+    }
+    let judged = match shell {
+        Some(text) => shell_line(&RawText::new(text.as_bytes())),
+        None => commands::judged(&command),
+    };
+    if json {
+        output::json(&value(&judged)?)?;
+        return Ok(DONE);
+    }
+    let mut lines = explain::text(&judged).into_iter().map(|line| foreign(&line));
+    if let Some(head) = lines.next() {
+        output::line(voice.paint(tier_paint(judged.operation.native_tier()), head))?;
+    }
+    for line in lines {
+        output::line(line)?;
+    }
+    Ok(DONE)
+}
+
+/// One line of `--jsonl`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    #[serde(default)]
+    cmd: Option<String>,
+    #[serde(default)]
+    argv: Option<Vec<String>>,
+}
+
+/// Answers every line, in order. What cannot be read is break-glass, with the reason.
+fn lines(input: &mut impl BufRead, output: &mut impl Write) -> Ended {
+    let mut line = Vec::new();
+    while read_line(input, &mut line)? {
+        let answer = match judge(&line) {
+            Ok(judged) => value(&judged)?,
+            Err(why) => json!({
+                "tier": Tier::UNKNOWN.number(),
+                "reasons": [{"tier": Tier::UNKNOWN.number(), "rule": "jsonl:unreadable", "text": why, "decides": true}],
+            }),
+        };
+        writeln!(output, "{answer}")?;
+    }
+    output.flush()?;
+    Ok(DONE)
+}
+
+fn judge(line: &[u8]) -> Result<Judged, String> {
+    if LINE_BYTES_MAX <= line.len() {
+        return Err(format!("the line is longer than {LINE_BYTES_MAX} bytes"));
+    }
+    let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    match line {
+        Line { cmd: Some(text), argv: None } => Ok(shell_line(&RawText::from(text))),
+        Line { cmd: None, argv: Some(words) } => {
+            let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
+            Ok(commands::judged(&words))
+        }
+        Line { .. } => Err("expected one of `cmd` and `argv`".to_owned()),
+    }
+}
+
+/// Reads up to the next newline; of a line that is too long only the beginning is kept.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+    let count = input.by_ref().take(limit).read_until(b'\n', line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if LINE_BYTES_MAX <= count {
+        input.skip_until(b'\n')?;
+    }
+    Ok(0 < count)
+}
+
+fn value(judged: &Judged) -> Result<Value, Failure> {
+    serde_json::to_value(explain::explanation(judged)).map_err(Failure::unavailable)
+}
+
+/// The longest line: the most the kernel takes as arguments, and as much again for escapes.
+const LINE_BYTES_MAX: usize = 4 * 1024 * 1024;

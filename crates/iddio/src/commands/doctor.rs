@@ -1,0 +1,203 @@
+//! `iddio doctor`: what is wrong with this installation, and the command that mends it; and what is
+//! no boundary, however well it is.
+
+use std::{fs, os::unix::fs::MetadataExt, path::Path};
+
+use iddio_approve::Registry;
+use iddio_audit::verify::verify;
+use iddio_runtime::{
+    home::Home,
+    policy::{HomePolicy, InForce},
+    tools::Tools,
+};
+use iddio_spawn::{Exposure, Program, ToolPath};
+use serde_json::json;
+
+use crate::{
+    commands,
+    exit::{DONE, Ended, Failure},
+    output::{self, Paint, Voice, foreign},
+};
+
+pub(crate) fn run(json: bool, voice: Voice) -> Ended {
+    let home = Home::open(commands::variable(commands::HOME_VARIABLE).as_deref())?;
+    let findings = match &home {
+        Some(home) => findings(home),
+        None => vec![note("there is no home yet", "iddio init")],
+    };
+    let wrong = findings.iter().filter(|finding| finding.weight == Weight::Wrong).count();
+    if json {
+        let shown = findings.iter().map(|finding| {
+            json!({"what": finding.what, "mend": finding.mend, "wrong": finding.weight == Weight::Wrong})
+        });
+        let shown: Vec<_> = shown.collect();
+        output::json(&json!({"ok": wrong == 0, "findings": shown, "no_boundary": NO_BOUNDARY}))?;
+    } else {
+        for finding in &findings {
+            let (word, paint) = match finding.weight {
+                Weight::Note => ("note ", Paint::Dim),
+                Weight::Wrong => ("WRONG", Paint::Red),
+            };
+            output::line(format_args!("{}  {}", voice.paint(paint, word), foreign(&finding.what)))?;
+            output::line(format_args!("       mend: {}", foreign(&finding.mend)))?;
+        }
+        for line in NO_BOUNDARY {
+            output::line(format_args!("{}  {line}", voice.paint(Paint::Dim, "plain")))?;
+        }
+        if wrong == 0 {
+            output::line(voice.paint(Paint::Green, "all good"))?;
+        }
+    }
+    if wrong == 0 { Ok(DONE) } else { Err(Failure::No) }
+}
+
+/// Something that was found.
+struct Finding {
+    weight: Weight,
+    what: String,
+    mend: String,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Weight {
+    Note,
+    Wrong,
+}
+
+fn findings(home: &Home) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    policy(home, &mut findings);
+    log(home, &mut findings);
+    operators(home, &mut findings);
+    tools(home, &mut findings);
+    private(home.root(), &mut findings);
+    if fs::symlink_metadata("/etc/iddio").is_ok() {
+        findings.push(note("/etc/iddio exists, so IDDIO_HOME chooses nothing", "nothing to do"));
+    }
+    findings
+}
+
+fn policy(home: &Home, findings: &mut Vec<Finding>) {
+    match HomePolicy::open(home.policy()).in_force() {
+        InForce::None { reason, .. } => {
+            findings.push(wrong(format!("no policy is in force: {reason}"), "iddio policy check"));
+        }
+        InForce::Good(loaded) => {
+            let local = format!("local:{}", home.user());
+            if !loaded.spec.agents.iter().any(|agent| agent.id.as_str() == local) {
+                findings.push(note(
+                    format!("the policy does not name {local}, so you yourself are refused"),
+                    "add it under agents: in policy.yaml",
+                ));
+            }
+        }
+    }
+}
+
+fn log(home: &Home, findings: &mut Vec<Finding>) {
+    match verify(&home.log(), 1) {
+        Err(error) => findings.push(wrong(format!("the log cannot be read: {error}"), "mend the permissions of the log directory")),
+        Ok(report) => {
+            if let Some(bad) = report.bad {
+                findings.push(wrong(
+                    format!("the log is damaged at record {}: {}", bad.seq, bad.why),
+                    "iddio audit verify, and compare with a checkpoint kept elsewhere",
+                ));
+            }
+        }
+    }
+    if let Ok(space) = rustix::fs::statvfs(home.root()) {
+        let free = space.f_bavail.saturating_mul(space.f_frsize);
+        if free < FREE_BYTES_MIN {
+            findings.push(wrong(
+                format!("{} MB are free; a log that cannot be written refuses everything", free >> 20),
+                "free some space",
+            ));
+        }
+    }
+}
+
+fn operators(home: &Home, findings: &mut Vec<Finding>) {
+    match Registry::open(home.root()) {
+        Err(error) => findings.push(wrong(format!("operators: {error}"), "restore operators.json")),
+        Ok(registry) => {
+            let live = registry.operators().iter().filter(|operator| operator.revoked.is_none());
+            let own = format!("local:{}", home.user());
+            let other = |operator: &&iddio_approve::Operator| {
+                operator.key.is_some()
+                    && !operator.aliases.iter().any(|alias| alias.as_str() == own)
+            };
+            if live.filter(other).count() == 0 {
+                findings.push(note(
+                    "nobody but you can approve, so T3 and above cannot be approved at all",
+                    "iddio operator add NAME, then iddio operator enroll NAME",
+                ));
+            }
+        }
+    }
+}
+
+fn tools(home: &Home, findings: &mut Vec<Finding>) {
+    let path = ToolPath::system();
+    for name in ["terraform", "tofu", "helm", "aws", "kubectl"] {
+        let Ok(program) = path.find(name.as_ref()) else { continue };
+        exposed(&program, findings);
+    }
+    match Tools::of(home).list() {
+        Err(error) => findings.push(wrong(format!("tools: {error}"), "restore tools.json")),
+        Ok(tools) => {
+            for tool in tools {
+                match Program::open(&tool.path) {
+                    Ok(program) => exposed(&program, findings),
+                    Err(error) => findings.push(note(
+                        format!("a known program is gone: {error}"),
+                        "nothing to do unless you want it back",
+                    )),
+                }
+            }
+        }
+    }
+}
+
+fn exposed(program: &Program, findings: &mut Vec<Finding>) {
+    if let Ok(Exposure::Writable { path, .. }) = program.exposure() {
+        let (program, path) = (program.path().display(), path.display());
+        findings.push(note(
+            format!("others may change {program}: {path} is writable for them"),
+            format!("chmod go-w {path}"),
+        ));
+    }
+}
+
+/// Looks for files of the home that others may read. The home itself is closed, so this is depth.
+fn private(root: &Path, findings: &mut Vec<Finding>) {
+    let Ok(entries) = fs::read_dir(root) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.mode() & 0o077 != 0 && !metadata.file_type().is_symlink() {
+            let path = entry.path();
+            findings.push(note(
+                format!("{} is open to others", path.display()),
+                format!("chmod go-rwx {}", path.display()),
+            ));
+        }
+    }
+}
+
+fn note(what: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding { weight: Weight::Note, what: what.into(), mend: mend.into() }
+}
+
+fn wrong(what: impl Into<String>, mend: impl Into<String>) -> Finding {
+    Finding { weight: Weight::Wrong, what: what.into(), mend: mend.into() }
+}
+
+/// Said every time, because it is true every time.
+const NO_BOUNDARY: [&str; 3] = [
+    "caller, approver, keys and log share one Unix user here: whoever holds it can answer asks up to T2, edit the policy, and rewrite the log since the last checkpoint kept elsewhere",
+    "a command runs with the caller's own credentials and files; what it could do without iddio it can still do without iddio",
+    "if iddio itself is killed with SIGKILL, the command it started runs on; the next command records that as abandoned",
+];
+
+/// Below this much free space the log is about to refuse.
+const FREE_BYTES_MIN: u64 = 64 << 20;

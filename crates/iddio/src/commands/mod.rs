@@ -1,0 +1,133 @@
+//! The verbs, one file each.
+
+mod agent;
+mod approvals;
+mod audit;
+mod classify;
+mod doctor;
+mod exec;
+mod generate;
+mod init;
+mod operator;
+mod policy;
+mod tool;
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+};
+
+use iddio_classify::command::{Ambient, Judged, judge};
+use iddio_core::{
+    principal::{Identified, PrincipalKind},
+    text::RawText,
+};
+use iddio_runtime::{
+    assemble::Runtime,
+    home::{Home, Opened},
+    identity::{Credentials, identify},
+};
+
+use crate::{
+    cli::Verb,
+    exit::{DONE, Ended, Failure},
+    output::{self, Voice},
+    version::CALVER,
+};
+
+/// Does what the verb says.
+pub(crate) fn run(verb: Verb, voice: Voice) -> Ended {
+    match verb {
+        Verb::Agent(verb) => agent::run(verb, voice),
+        Verb::Approvals(verb) => approvals::run(verb, voice),
+        Verb::Audit(verb) => audit::run(verb, voice),
+        Verb::Classify(arguments) => classify::run(arguments, voice),
+        Verb::Doctor(json) => doctor::run(json.json, voice),
+        Verb::Exec(arguments) => exec::run(arguments, voice),
+        Verb::Generate(arguments) => generate::run(&arguments),
+        Verb::Init(json) => init::run(json.json, voice),
+        Verb::Operator(verb) => operator::run(verb, voice),
+        Verb::Policy(verb) => policy::run(verb, voice),
+        Verb::Tool(verb) => tool::run(verb, voice),
+        Verb::Version(json) => version(json.json),
+        Verb::Wait(arguments) => approvals::wait(&arguments, voice),
+    }
+}
+
+fn version(json: bool) -> Ended {
+    match json {
+        true => output::json(&serde_json::json!({"version": CALVER}))?,
+        false => output::line(format_args!("iddio {CALVER}"))?,
+    }
+    Ok(DONE)
+}
+
+/// Opens the home, making it on first use, and says so.
+pub(crate) fn home(voice: Voice) -> Result<Home, Failure> {
+    let opened = Home::open_or_make(variable(HOME_VARIABLE).as_deref())?;
+    if let Opened::Made(home) = &opened {
+        voice.say(format_args!(
+            "new home in {} (default policy: reads run, changes ask, destruction is refused)",
+            short(home)
+        ));
+    }
+    Ok(opened.home().clone())
+}
+
+/// Opens everything the home holds.
+pub(crate) fn runtime(voice: Voice) -> Result<Runtime, Failure> {
+    let home = home(voice)?;
+    Runtime::open(home).map_err(|error| {
+        Failure::unavailable(error).hint("iddio doctor says what is wrong with the home")
+    })
+}
+
+/// Returns who calls.
+pub(crate) fn caller(home: &Home, agent: Option<&str>) -> Result<Identified, Failure> {
+    let token = variable(TOKEN_VARIABLE).map(|token| token.to_string_lossy().into_owned());
+    Ok(identify(home, &Credentials { agent, token: token.as_deref() })?)
+}
+
+/// Returns who calls, if it is a human: agents neither answer asks nor change the home.
+pub(crate) fn human(home: &Home) -> Result<Identified, Failure> {
+    let caller = caller(home, None)?;
+    match caller.principal().kind {
+        PrincipalKind::Human => Ok(caller),
+        PrincipalKind::Agent | PrincipalKind::Workload => Err(Failure::usage(format!(
+            "`{}` is an agent, and only a human may do this",
+            caller.principal().id
+        ))
+        .hint("unset IDDIO_TOKEN if you are one")),
+    }
+}
+
+/// Judges words for people who ask about them. Surroundings are not looked at.
+pub(crate) fn judged(words: &[OsString]) -> Judged {
+    use std::os::unix::ffi::OsStrExt;
+    let argv: Vec<RawText> = words.iter().map(|word| RawText::new(word.as_bytes())).collect();
+    judge(&argv, &Ambient::default())
+}
+
+/// Returns the caller's environment.
+pub(crate) fn environment() -> BTreeMap<OsString, OsString> {
+    std::env::vars_os().collect()
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// Returns the home as people write it.
+fn short(home: &Home) -> String {
+    let root = home.root();
+    match root.file_name() == Some(OsStr::new(".iddio")) && variable(HOME_VARIABLE).is_none() {
+        true => "~/.iddio".to_owned(),
+        false => output::foreign(&root.display().to_string()),
+    }
+}
+
+/// Names another home, for tests; see [`iddio_runtime::home`] for when it may.
+const HOME_VARIABLE: &str = "IDDIO_HOME";
+
+/// Holds an agent's token.
+const TOKEN_VARIABLE: &str = "IDDIO_TOKEN";
