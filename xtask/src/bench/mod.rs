@@ -113,10 +113,8 @@ fn audit(workspace: &Workspace) -> Result<Vec<Row>> {
 
 /// P3.
 fn decision(workspace: &Workspace) -> Result<Vec<Row>> {
-    let mut rows = example(workspace, "iddio-policy", "bench_decision")?;
     let program = build_example(workspace, "iddio-policy", "bench_decision")?;
-    rows.extend(callgrind::decisions(workspace, &program)?);
-    Ok(rows)
+    callgrind::decisions(workspace, &program)
 }
 
 const BENCHES: [Bench; 3] = [
