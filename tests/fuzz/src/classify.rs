@@ -1,0 +1,87 @@
+//! What says how dangerous something is.
+
+use iddio_classify::{
+    catalog::Catalog,
+    command::{self, Ambient},
+    kube,
+    terraform::{
+        config::{self, Source},
+        judge::{self, Trust, Use},
+        plan,
+    },
+};
+use iddio_core::tier::Tier;
+
+/// Any argument vector has a tier, twice the same, and an unknown program is at least T3.
+pub(crate) fn command(bytes: &[u8]) {
+    let argv = super::words(bytes);
+    let judged = command::judge(&argv, &Ambient::default());
+    let again = command::judge(&argv, &Ambient::default());
+    let tier = judged.operation.native_tier();
+    assert_eq!(tier, again.operation.native_tier(), "judged twice, differently");
+    assert!(!judged.operation.reasons.is_empty(), "a tier without a reason");
+    let program = argv.first().and_then(|word| word.as_str()).unwrap_or_default();
+    let base = program.rsplit('/').next().unwrap_or_default();
+    if Catalog::for_program(base).is_none() {
+        assert!(Tier::Sensitive <= tier, "an unknown program is {tier}");
+    }
+    let shell = command::shell_line(&iddio_core::text::RawText::new(bytes));
+    assert_eq!(shell.operation.native_tier(), Tier::BreakGlass, "unread shell text is not T4");
+}
+
+/// A catalog is read whole or not at all.
+pub(crate) fn catalog(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _samples = Catalog::samples(text);
+    if let Ok(catalog) = Catalog::parse(text) {
+        assert!(!catalog.name().is_empty(), "a catalog without a name");
+    }
+}
+
+/// A method, a space, a path: what can be read in two ways is break-glass.
+pub(crate) fn kube_request(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (method, path) = text.split_once(' ').unwrap_or(("GET", text));
+    let verdict = kube::request(method, path);
+    if kube::target(path).is_none() || kube::Method::of(method).is_none() {
+        assert_eq!(verdict.tier, Tier::BreakGlass, "{text:?}");
+    }
+    let path = path.split('?').next().unwrap_or_default();
+    let lower = path.to_ascii_lowercase();
+    let encoded = ["//", "%2f", "%2e"].iter().any(|evasion| lower.contains(evasion));
+    if encoded || path.split('/').any(|segment| segment == "..") {
+        assert_eq!(verdict.tier, Tier::BreakGlass, "{text:?}");
+    }
+}
+
+/// Any body is judged.
+pub(crate) fn kube_body(bytes: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _verdict = kube::body::judge(text);
+    }
+}
+
+/// A saved plan is read or refused, and what is read is judged.
+pub(crate) fn terraform_plan(bytes: &[u8]) {
+    let trust = Trust { providers: Vec::new() };
+    match plan::read(bytes) {
+        Ok(facts) => {
+            let _judgement = judge::plan(&facts, &trust);
+        }
+        Err(error) => {
+            let judgement = judge::unreadable(&error);
+            assert_eq!(judgement.tier, Tier::UNKNOWN, "what cannot be read is not T4");
+        }
+    }
+}
+
+/// Any configuration is scanned and judged: a file of HCL, of JSON, a lock file, a CLI setting.
+pub(crate) fn terraform_config(bytes: &[u8]) {
+    let trust = Trust { providers: Vec::new() };
+    for path in ["main.tf", "main.tf.json", ".terraform.lock.hcl", "modules/a/main.tf"] {
+        let facts = config::scan(&[Source { path, bytes }], Some(bytes));
+        for usage in [Use::Apply, Use::Evaluate] {
+            let _judgement = judge::config(&facts, usage, &trust);
+        }
+    }
+}
