@@ -35,3 +35,8 @@ pub use model::{AgentPlaces, Destination, Inspected, Loaded, Places, RulePlaces,
 pub use source::{Diagnostic, Position};
 pub use starter::default_policy;
 pub use table::{CaseOutcome, CaseReport, Classify, Report, test};
+
+/// Returns every key a policy file knows, at any level.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    file::KEYS.iter().chain(rule::KEYS).chain(runbook::KEYS).copied()
+}

@@ -95,6 +95,30 @@ fn lint_has_no_warning_for_the_policies_that_ship() {
     }
 }
 
+#[test]
+fn the_examples_of_the_reference_load() {
+    let blocks = fenced(DOCS, "```yaml\n");
+    let [policy, tools, table] = blocks.as_slice() else { panic!("{} blocks", blocks.len()) };
+    let loaded = load(policy.as_bytes(), Format::Yaml, "docs").unwrap();
+    load(tools.as_bytes(), Format::Yaml, "docs").unwrap();
+    let report = test(&loaded, table.as_bytes(), Format::Yaml, "docs", &|_| None).unwrap();
+    assert_eq!(report.failed(), 1, "the case with a command needs a classifier: {report}");
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    for key in iddio_policy::keys() {
+        assert!(DOCS.contains(&format!("`{key}`")), "{key}");
+    }
+}
+
+const DOCS: &str = include_str!("../../../../docs/policy.md");
+
+/// Returns the fenced blocks that begin with `fence`.
+fn fenced<'a>(text: &'a str, fence: &str) -> Vec<&'a str> {
+    text.split(fence).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
 fn shipped() -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies");
     let mut files = vec![root.join("default.yaml")];
