@@ -146,7 +146,10 @@ fn ini(text: &str, profile: &str, key: &str) -> Option<String> {
     for line in text.lines().map(str::trim) {
         if line.starts_with('[') {
             inside = sections.iter().any(|section| section == line);
-        } else if inside && let Some((name, value)) = line.split_once('=') && name.trim() == key {
+        } else if inside
+            && let Some((name, value)) = line.split_once('=')
+            && name.trim() == key
+        {
             return Some(value.trim().to_owned());
         }
     }

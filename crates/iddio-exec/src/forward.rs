@@ -68,10 +68,9 @@ fn shortened(limits: Limits, millis_max: Option<u64>) -> Limits {
 pub fn end(ended: &Ended) -> End {
     let outcome = match ended.status {
         Status::TimedOut => Outcome::TimedOut,
-        Status::Cancelled
-        | Status::Exited(_)
-        | Status::Signalled(_)
-        | Status::TooMuchOutput => Outcome::Forwarded,
+        Status::Cancelled | Status::Exited(_) | Status::Signalled(_) | Status::TooMuchOutput => {
+            Outcome::Forwarded
+        }
     };
     let stragglers = ended.stragglers;
     let note = (0 < stragglers.outlived).then(|| {

@@ -90,6 +90,15 @@ pub enum PrepareError {
     Request(#[from] RequestError),
 }
 
+/// Where a command works whose tree was copied.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Place {
+    /// In the copy, which nobody else changes.
+    Copy,
+    /// In the original; the copy was for the judge alone.
+    Original,
+}
+
 /// What a saved plan is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum PlanUse {
@@ -139,8 +148,12 @@ impl Setting {
     ) -> Result<CommandAction, PrepareError> {
         let mut examined = examined;
         let directory = examined.directory.clone();
+        // What writes state or fetches works where the state is; what only evaluates, in the copy.
+        let in_copy = examined.judged.operation.tier == Tier::Observe
+            && !examined.judged.plan.needs.iter().any(|need| matches!(need, Need::Fetch(_)));
         let tree = self.tree(&mut examined.judged, &directory, run);
-        self.prepare_in(examined, tree, resolved, explanation, run)
+        let place = if in_copy { Place::Copy } else { Place::Original };
+        self.prepare_in(examined, tree, place, resolved, explanation, run)
     }
 
     /// Binds everything an examined command reads, in a tree that was copied already.
@@ -152,6 +165,7 @@ impl Setting {
         &self,
         examined: Examined,
         tree: Option<Tree>,
+        place: Place,
         resolved: Resolved,
         explanation: Option<RawText>,
         run: &RunDir,
@@ -160,6 +174,7 @@ impl Setting {
         let bound = bind::bind(words, &judged.plan.inputs, &directory, run)?;
         let effects = self.needs(&mut judged, &bound.inputs, tree.as_ref());
         raise_for_unbound(&mut judged, &bound.unbound);
+        let tree = tree.filter(|_| place == Place::Copy);
         self.assemble(judged, bound, tree, effects, resolved, explanation, run)
     }
 
@@ -273,6 +288,7 @@ impl Setting {
                     let sealed = inputs.iter().find(|bound| bound.argument == word);
                     effects.extend(raise_for_plan(judged, sealed, plan_use(judged)));
                 }
+                Need::Fetch(_) if tree.is_some_and(|tree| tree.is_complete()) => {}
                 Need::Fetch(tier) => {
                     let text = "may fetch what is not there yet".to_owned();
                     judged.raise(reason(tier, "exec:fetch", text), Class::Unknown);

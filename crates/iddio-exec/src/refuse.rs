@@ -59,7 +59,9 @@ impl Refused {
         let decision = &record.decision;
         let refusal = match (rejection.reason(), said) {
             (Refusal::Approver, Some(said)) => format!("an approver refused it: {said}"),
-            (Refusal::Policy, _) => decision.reason.as_deref().unwrap_or("policy denies it").to_owned(),
+            (Refusal::Policy, _) => {
+                decision.reason.as_deref().unwrap_or("policy denies it").to_owned()
+            }
             (reason, _) => reason.to_string(),
         };
         Self {
@@ -77,7 +79,8 @@ impl Refused {
 
     /// Returns the lines for people. The first begins with `refused`.
     pub fn lines(&self) -> Vec<String> {
-        let Self { tier, command, because, refusal, rule, record, ask: _, retry: _, instead } = self;
+        let Self { tier, command, because, refusal, rule, record, ask: _, retry: _, instead } =
+            self;
         let record = record.get(..RECORD_SHOWN).unwrap_or(record);
         let mut lines = vec![
             format!("refused  {tier}  {command}: {because}"),
@@ -139,7 +142,8 @@ pub fn instead(operation: &Operation, verdict: impl Fn(Tier) -> Verdict) -> Vec<
 
 /// Returns the narrower command that could be approved, for commands that have one.
 fn hint(operation: &Operation) -> Option<String> {
-    let destroys = operation.reasons.iter().any(|reason| reason.rule.starts_with("terraform:destroy"));
+    let destroys =
+        operation.reasons.iter().any(|reason| reason.rule.starts_with("terraform:destroy"));
     destroys.then(|| {
         "a saved plan that destroys one resource is T3 and can be approved: terraform plan -destroy -target=… -out=p".to_owned()
     })

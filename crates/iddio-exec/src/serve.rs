@@ -48,7 +48,7 @@ use rustix::{
 use crate::{
     forward::{self, ForwardError},
     operation::CommandAction,
-    prepare::{Examined, PrepareError, Setting},
+    prepare::{Examined, Place, PrepareError, Setting},
     refuse::{self, Refused},
     request::{self, First, ResolveError, Resolved, Standing},
     run_dir::RunDir,
@@ -185,14 +185,15 @@ impl<'a> Gateway<'a> {
         explanation: Option<RawText>,
         run: &RunDir,
     ) -> Result<Served, ServeError> {
-        let Examined { judged, words, .. } = examined;
+        let Examined { judged, words, directory } = examined;
+        let directory = directory.canonicalize().unwrap_or(directory);
         let file = run.path().join(staged::PLAN_NAME);
         let preview = staged::words(&staged.preview, &words, Path::new(staged::PLAN_NAME));
         let again = self.resolve(&words)?;
         let mut preview = self.setting.examine(preview, &again.standing);
         let tree = self.setting.tree(&mut preview.judged, &preview.directory.clone(), run);
         let mut action =
-            self.setting.prepare_in(preview, tree, again, explanation.clone(), run)?;
+            self.setting.prepare_in(preview, tree, Place::Copy, again, explanation.clone(), run)?;
         action.material.place_plan(&file).map_err(PrepareError::from)?;
         let kept = Output::Keep { bytes_max: PREVIEW_BYTES_MAX };
         let (served, ran) = self.pass(action, kept)?;
@@ -206,7 +207,7 @@ impl<'a> Gateway<'a> {
             source: io::Error::other(error.to_string()),
         })?;
         let tree = action.into_tree();
-        let (judged, bound, effects) = staged::by_plan(judged, staged, &words, sealed);
+        let (judged, bound, effects) = staged::by_plan(judged, staged, &words, &directory, sealed);
         let action =
             self.setting.assemble(judged, bound, tree, effects, resolved, explanation, run)?;
         self.pass(action, Output::Inherit).map(|(served, _)| served)
@@ -311,16 +312,17 @@ impl<'a> Gateway<'a> {
         }
     }
 
-    /// Whether the apply must be seen as a plan first: policy would ask a human about it.
+    /// Whether the apply must be seen as a plan first: policy would let it through, asking a human
+    /// or not. What is refused as it stands is refused at once.
     fn must_stage(&self, examined: &Examined) -> bool {
         let operation = &examined.judged.operation;
         let now = self.runtime.clock().now();
         let query = Query { principal: self.caller.principal(), operation, now };
-        let escalates = match self.pipeline.policy.evaluate(&query) {
-            Evaluation::Now(decision) => decision.verdict == Verdict::Escalate,
-            Evaluation::Later(_) => true,
+        let refused = match self.pipeline.policy.evaluate(&query) {
+            Evaluation::Now(decision) => decision.verdict == Verdict::Deny,
+            Evaluation::Later(_) => false,
         };
-        escalates && examined.judged.plan.needs.contains(&Need::BareApply)
+        !refused && examined.judged.plan.needs.contains(&Need::BareApply)
     }
 
     fn resolve(&self, words: &[OsString]) -> Result<Resolved, ServeError> {
@@ -382,8 +384,7 @@ impl<'a> Gateway<'a> {
     fn answer(&self) -> (Option<String>, Option<String>) {
         let ask = self.asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let said = ask.as_deref().and_then(|ask| {
-            let mut queue =
-                assemble::queue(&self.setting.home, self.runtime.clock()).ok()?;
+            let mut queue = assemble::queue(&self.setting.home, self.runtime.clock()).ok()?;
             queue.show(ask).ok()?.ended?.reason
         });
         (ask, said)
@@ -399,8 +400,7 @@ impl<'a> Gateway<'a> {
                 ..operation.clone()
             };
             let now = self.runtime.clock().now();
-            let query =
-                Query { principal: self.caller.principal(), operation: &operation, now };
+            let query = Query { principal: self.caller.principal(), operation: &operation, now };
             match self.pipeline.policy.evaluate(&query) {
                 Evaluation::Now(decision) => decision.verdict,
                 Evaluation::Later(_) => Verdict::Deny,

@@ -12,12 +12,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use iddio_classify::command::{Judged, Part, Staged};
+use iddio_classify::{
+    command::{Judged, Part, Staged},
+    terraform::plan,
+};
 use iddio_core::{operation::Effect, text::RawText};
 use iddio_spawn::{SPOOL_BYTES_MAX, SealedInput, SpoolError};
 
 use crate::{
-    bind::Bound,
+    bind::{self, Bound},
     operation::BoundInput,
     prepare::{self, PlanUse},
 };
@@ -55,16 +58,35 @@ pub fn by_plan(
     mut judged: Judged,
     staged: &Staged,
     original: &[OsString],
+    directory: &Path,
     sealed: SealedInput,
 ) -> (Judged, Bound, Vec<Effect>) {
     let path: PathBuf = sealed.path();
+    let state = bind::content(&sealed).ok().and_then(|plan| state_option(&plan, directory));
     let name = RawText::from("the plan that was shown");
     let input = BoundInput { name, argument: None, sealed };
     let effects = prepare::raise_for_plan(&mut judged, Some(&input), PlanUse::Carried);
-    let words = words(&staged.run, original, &path);
+    let mut words = words(&staged.run, original, &path);
+    if let Some(state) = state {
+        // Before the plan, which comes last: the state is written where it lies, not in the copy.
+        let last = words.len().saturating_sub(1);
+        words.insert(last, state);
+    }
     let bound =
         Bound { words, inputs: vec![input], trees: Vec::new(), unbound: Vec::new(), stdin: None };
     (judged, bound, effects)
+}
+
+/// Returns the option that leads a run in a copy to the state in the original, where the state is a
+/// local file of the default workspace. Named workspaces lie in a directory that is linked; other
+/// backends lie elsewhere.
+fn state_option(plan: &[u8], directory: &Path) -> Option<OsString> {
+    let backend = plan::read(plan).ok()?.backend;
+    let path = backend.identity.as_deref()?.strip_prefix("local:")?;
+    let path = (backend.workspace == "default").then(|| directory.join(path))?;
+    let mut option = OsString::from("-state=");
+    option.push(path);
+    Some(option)
 }
 
 /// Replaces the name under which a stage was judged by the place where the file really lies.

@@ -5,13 +5,16 @@
 
 use std::{
     collections::BTreeSet,
-    ffi::{OsStr, OsString},
+    ffi::OsStr,
     fs,
     os::unix::ffi::OsStrExt,
     path::{Component, Path, PathBuf},
 };
 
-use iddio_classify::terraform::config::{self, ConfigFacts, Fact, Source, Text};
+use iddio_classify::terraform::{
+    ProviderAddress, ProviderOrigin,
+    config::{self, ConfigFacts, Fact, Source, Text},
+};
 use serde_json::Value;
 
 use crate::snapshot::{Apart, Snapshot, SnapshotError};
@@ -42,10 +45,9 @@ pub enum TreeError {
 ///
 /// When the tree is too large or reaches too far up.
 pub fn copy(module: &Path, user_home: &Path, to: &Path) -> Result<Tree, TreeError> {
-    let module = module.canonicalize().map_err(|source| SnapshotError::Io {
-        path: module.to_owned(),
-        source,
-    })?;
+    let module = module
+        .canonicalize()
+        .map_err(|source| SnapshotError::Io { path: module.to_owned(), source })?;
     let levels = reach(&module);
     let root = module.ancestors().nth(levels).ok_or(TreeError::Above)?;
     // Neither the file system nor a whole home directory is a tree of configuration.
@@ -54,7 +56,7 @@ pub fn copy(module: &Path, user_home: &Path, to: &Path) -> Result<Tree, TreeErro
         return Err(TreeError::Above);
     }
     let below = module.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
-    let snapshot = Snapshot::take(root, to, &apart(root, &below)?)?;
+    let snapshot = Snapshot::take(root, to, &apart(root, &below))?;
     Ok(Tree { snapshot, module: below })
 }
 
@@ -64,6 +66,21 @@ impl Tree {
     /// Where the copy of the root module is.
     pub fn directory(&self) -> PathBuf {
         self.snapshot.root().join(&self.module)
+    }
+
+    /// Whether `init` would find nothing to fetch: no provider but the built-in one, no module from
+    /// elsewhere, no backend or cloud to prepare.
+    pub fn is_complete(&self) -> bool {
+        let facts = self.facts();
+        let elsewhere = |fact: &Fact| match fact {
+            Fact::Module(Text::Literal(source)) => !source.starts_with('.'),
+            Fact::Module(Text::Expression(_)) | Fact::Cloud | Fact::Unreadable(_) => true,
+            Fact::Backend(kind) => kind != "local",
+            _ => false,
+        };
+        let built_in = |address: &ProviderAddress| address.origin() == ProviderOrigin::BuiltIn;
+        facts.provider_addresses().iter().all(built_in)
+            && !facts.findings.iter().any(|finding| elsewhere(&finding.fact))
     }
 
     /// Reads what the configuration of the copy does: the root module, every module it calls, and
@@ -99,7 +116,8 @@ impl Tree {
         let Ok(bytes) = self.snapshot.read(&list) else { return Vec::new() };
         let Ok(list) = serde_json::from_slice::<Value>(&bytes) else { return Vec::new() };
         let modules = list.get("Modules").and_then(Value::as_array).cloned().unwrap_or_default();
-        let directory = |module: &Value| module.get("Dir").and_then(Value::as_str).map(str::to_owned);
+        let directory =
+            |module: &Value| module.get("Dir").and_then(Value::as_str).map(str::to_owned);
         let directories = modules.iter().filter_map(directory);
         directories.filter_map(|directory| resolve(&self.module, &directory)).collect()
     }
@@ -161,26 +179,14 @@ fn is_configuration(path: &Path) -> bool {
     ends.iter().any(|end| name.ends_with(end.as_bytes()))
 }
 
-/// Says what is state and what is fetched, by name.
-fn apart(root: &Path, module: &Path) -> Result<Apart, SnapshotError> {
-    let fixed = ["terraform.tfstate", "terraform.tfstate.backup", "terraform.tfstate.d"];
-    let mut linked: Vec<PathBuf> = fixed.iter().map(|name| module.join(name)).collect();
-    let providers = module.join(".terraform/providers");
-    if root.join(&providers).exists() {
-        linked.push(providers);
-    }
-    // A state under another name lies beside the module or where a backend's path says.
-    let entries = fs::read_dir(root.join(module))
-        .map_err(|source| SnapshotError::Io { path: root.join(module), source })?;
-    for entry in entries.filter_map(Result::ok) {
-        let name: OsString = entry.file_name();
-        let is_state = name.as_bytes().windows(8).any(|part| part == b".tfstate");
-        let path = module.join(&name);
-        if is_state && !linked.contains(&path) && name != OsStr::new(LOCK_INFO) {
-            linked.push(path);
-        }
-    }
-    Ok(Apart { linked, omitted: vec![".git".into()] })
+/// Links what must not be copied, where it exists: provider packages, which are large and which
+/// the tool checks against its lock file, and the states of workspaces, which are written in their
+/// directory.
+fn apart(root: &Path, module: &Path) -> Apart {
+    let names = [".terraform/providers", "terraform.tfstate.d"];
+    let present = names.iter().map(|name| module.join(name));
+    let linked = present.filter(|path| root.join(path).is_dir()).collect();
+    Apart { linked, omitted: vec![".git".into()] }
 }
 
 /// Returns where a relative path from `directory` leads inside the tree, if it stays there.
@@ -201,9 +207,6 @@ fn resolve(directory: &Path, path: &str) -> Option<PathBuf> {
 
 /// How far up a configuration may reach and still be copied.
 const REACH_MAX: usize = 4;
-
-/// What Terraform writes and removes beside a state while it is locked; it stays in the copy.
-const LOCK_INFO: &str = ".terraform.tfstate.lock.info";
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ mod types;
 mod wire;
 
 pub use self::{
-    address::{Address, Key, Mode, ProviderAddress},
+    address::{Address, Key, Mode, Origin as ProviderOrigin, ProviderAddress},
     archive::ArchiveError,
     msgpack::Planned,
     wire::WireError,

@@ -89,8 +89,7 @@ fn record(
 ) -> Result<(), Failure> {
     let fields = vec![("subject", Field::Text(name.into()))];
     let principal = Some(caller.principal().clone());
-    let _recorded = runtime
-        .record(AdminEvent { event, principal, fields })
-        .map_err(Failure::unavailable)?;
+    let _recorded =
+        runtime.record(AdminEvent { event, principal, fields }).map_err(Failure::unavailable)?;
     Ok(())
 }

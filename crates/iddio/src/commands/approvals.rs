@@ -102,13 +102,7 @@ fn show(queue: &mut Queue, id: &str, json: bool) -> Ended {
     Ok(DONE)
 }
 
-fn approve(
-    queue: &mut Queue,
-    id: &str,
-    approval: Approval<'_>,
-    json: bool,
-    voice: Voice,
-) -> Ended {
+fn approve(queue: &mut Queue, id: &str, approval: Approval<'_>, json: bool, voice: Voice) -> Ended {
     let approved = queue.approve(id, approval).map_err(refused)?;
     let (id, by) = (approved.entry.id.as_str(), approved.by.as_str());
     let assurance = approved.assurance.name();
@@ -130,13 +124,7 @@ fn approve(
     Ok(DONE)
 }
 
-fn deny(
-    queue: &mut Queue,
-    id: &str,
-    reason: Option<&str>,
-    json: bool,
-    voice: Voice,
-) -> Ended {
+fn deny(queue: &mut Queue, id: &str, reason: Option<&str>, json: bool, voice: Voice) -> Ended {
     let denial = Denial { signer: Signer::Unsigned, reason };
     let entry = queue.deny(id, denial).map_err(refused)?;
     match json {
@@ -159,12 +147,8 @@ fn key(home: &Home, operator: &str, descriptor: Option<i32>) -> Result<ApproverK
             .hint(format!("iddio operator enroll {operator}"))
     })?;
     let question = format!("Passphrase of {operator}: ");
-    let phrase = read_passphrase(
-        source(descriptor)?,
-        &question,
-        iddio_approve::Typing::Once,
-    )
-    .map_err(Failure::unavailable)?;
+    let phrase = read_passphrase(source(descriptor)?, &question, iddio_approve::Typing::Once)
+        .map_err(Failure::unavailable)?;
     ApproverKey::open(path, &phrase).map_err(Failure::unavailable)
 }
 

@@ -52,8 +52,10 @@ fn run_verify(
     };
     let report = match &note {
         Some(note) => {
-            let note = Note::read(note)
-                .ok_or_else(|| Failure::usage("the checkpoint is not one").hint("it is the C2SP form, as `iddio audit checkpoint` writes it"))?;
+            let note = Note::read(note).ok_or_else(|| {
+                Failure::usage("the checkpoint is not one")
+                    .hint("it is the C2SP form, as `iddio audit checkpoint` writes it")
+            })?;
             verify_against(&dir, threads, &note, None)
         }
         None => verify(&dir, threads),
@@ -146,7 +148,8 @@ fn standing_name(standing: Standing) -> &'static str {
 
 fn checkpoint(copy: Option<&Path>, json: bool, voice: Voice) -> Ended {
     let runtime = commands::runtime(voice)?;
-    let key = CheckpointKey::open(&runtime.home().checkpoint_key()).map_err(Failure::unavailable)?;
+    let key =
+        CheckpointKey::open(&runtime.home().checkpoint_key()).map_err(Failure::unavailable)?;
     let note = runtime.checkpoint(&key).map_err(Failure::unavailable)?;
     if let Some(path) = copy {
         fs::write(path, &note)?;

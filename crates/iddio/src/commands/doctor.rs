@@ -96,7 +96,10 @@ fn policy(home: &Home, findings: &mut Vec<Finding>) {
 
 fn log(home: &Home, findings: &mut Vec<Finding>) {
     match verify(&home.log(), 1) {
-        Err(error) => findings.push(wrong(format!("the log cannot be read: {error}"), "mend the permissions of the log directory")),
+        Err(error) => findings.push(wrong(
+            format!("the log cannot be read: {error}"),
+            "mend the permissions of the log directory",
+        )),
         Ok(report) => {
             if let Some(bad) = report.bad {
                 findings.push(wrong(
@@ -110,7 +113,10 @@ fn log(home: &Home, findings: &mut Vec<Finding>) {
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         if free < FREE_BYTES_MIN {
             findings.push(wrong(
-                format!("{} MB are free; a log that cannot be written refuses everything", free >> 20),
+                format!(
+                    "{} MB are free; a log that cannot be written refuses everything",
+                    free >> 20
+                ),
                 "free some space",
             ));
         }

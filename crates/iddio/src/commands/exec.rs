@@ -148,13 +148,12 @@ impl Narrate for Narrator {
 
 /// Returns how many resources a plan adds, changes and destroys, if it is one.
 fn counts(effects: &[Effect]) -> Option<String> {
-    let count = |signs: &[&str]| {
-        effects.iter().filter(|effect| signs.contains(&effect.sign.as_str())).count()
-    };
+    let resources = || effects.iter().filter(|effect| !effect.text.starts_with("output."));
+    let count =
+        |signs: &[&str]| resources().filter(|effect| signs.contains(&effect.sign.as_str())).count();
     let (add, change, destroy) =
         (count(&["+", "-/+", "+/-"]), count(&["~"]), count(&["-", "-/+", "+/-"]));
-    (!effects.is_empty())
-        .then(|| format!("{add} to add, {change} to change, {destroy} to destroy"))
+    (!effects.is_empty()).then(|| format!("{add} to add, {change} to change, {destroy} to destroy"))
 }
 
 /// `EX_NOPERM`: refused.

@@ -27,16 +27,15 @@ pub(crate) fn run(verb: OperatorVerb, voice: Voice) -> Ended {
         OperatorVerb::Add { name, ssh_key, group, unix_user, json } => {
             let line = ssh_key.map(fs::read_to_string).transpose()?;
             let key = line.as_deref().map(|line| (line, Custody::Here));
-            let profile =
-                Profile { groups: group, unix_users: unix_user.into_iter().collect() };
+            let profile = Profile { groups: group, unix_users: unix_user.into_iter().collect() };
             let added = Registry::add(&dir, &name, key, &profile, now).map_err(failure)?;
             (added, "operator.added", json)
         }
         OperatorVerb::Enroll { name, passphrase_fd, json } => {
             let source = approvals::source(passphrase_fd)?;
             let question = format!("New passphrase of {name}: ");
-            let phrase = read_passphrase(source, &question, Typing::Twice)
-                .map_err(Failure::unavailable)?;
+            let phrase =
+                read_passphrase(source, &question, Typing::Twice).map_err(Failure::unavailable)?;
             let profile = Profile::default();
             let enrolled =
                 Registry::enroll(&dir, &name, &phrase, &profile, now).map_err(failure)?;
@@ -87,7 +86,9 @@ fn value(operator: &Operator) -> Value {
 fn sentence(operator: &Operator, event: &str) -> String {
     let name = operator.name();
     match (event, &operator.key) {
-        ("operator.revoked", _) => format!("operator {name} is revoked; their answers no longer count"),
+        ("operator.revoked", _) => {
+            format!("operator {name} is revoked; their answers no longer count")
+        }
         (_, None) => format!("operator {name} has no key yet: iddio operator enroll {name}"),
         (_, Some(key)) => format!(
             "operator {name} answers with {} (assurance {})",

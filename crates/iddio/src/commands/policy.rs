@@ -42,7 +42,9 @@ fn check(file: Option<PathBuf>, json: bool, voice: Voice) -> Ended {
     let path = path(file, voice)?;
     let loaded = loaded(&path, json, voice)?;
     match json {
-        true => output::json(&json!({"file": loaded.name, "policy_version": loaded.version.to_hex(), "diagnostics": []}))?,
+        true => output::json(
+            &json!({"file": loaded.name, "policy_version": loaded.version.to_hex(), "diagnostics": []}),
+        )?,
         false => output::line(format_args!(
             "ok  {}  {} agents  policy {}",
             foreign(&loaded.name),

@@ -59,10 +59,7 @@ fn trust(path: PathBuf, json: bool, voice: Voice) -> Ended {
         .record(AdminEvent {
             event: "tool.trusted",
             principal: Some(caller.principal().clone()),
-            fields: vec![
-                ("path", Field::Text(name)),
-                ("sha256", Field::Digest(resolved.digest)),
-            ],
+            fields: vec![("path", Field::Text(name)), ("sha256", Field::Digest(resolved.digest))],
         })
         .map_err(Failure::unavailable)?;
     let (path, sha256) = (known.path.clone(), known.sha256.clone());
