@@ -220,10 +220,11 @@ impl<'s> Running<'s> {
             }
         }
         if ready.signals {
+            let before = self.main;
             let arrived = self.signals.take();
-            let reaped = self.reap()?;
+            let moved_on = self.reap()?.news == News::OfMain && before == Main::Stopped;
             for arrived in arrived {
-                if arrived.signal == Signal::CONT.as_raw() && reaped.news == News::OfMain {
+                if moved_on && arrived.signal == Signal::CONT.as_raw() {
                     // Whoever continued this process continued the child as well. Continuing it again would undo a
                     // stop that came in the meantime.
                     continue;

@@ -39,15 +39,19 @@ fn a_signal_sent_to_the_wrapper_reaches_the_child_once() {
 
 #[test]
 fn a_child_that_signals_its_group_is_not_told_again() {
-    let script = "trap 'echo heard' TERM; kill -TERM 0; read x; echo end; exit 7";
+    let script = "trap 'echo heard' TERM; trap 'echo end; exit 7' WINCH; kill -TERM 0; while :; do sleep 0.02; done";
     // A group of its own, lest the signal reach the tests.
+    let home = tempfile::tempdir().unwrap();
+    let pid = home.path().join("pid");
     let mut command = std::process::Command::new("setsid");
-    command.arg("--wait").arg(crate::kit::run_path()).args(["--", "sh", "-c", script]);
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    assert_eq!(
-        (output.status.code(), output.stdout.as_slice()),
-        (Some(7), b"heard\nend\n".as_slice())
-    );
+    command.arg("--wait").arg(crate::kit::run_path()).args(["--pid-file", pid.to_str().unwrap()]);
+    command.args(["--", "sh", "-c", script]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    read_until(&mut child, "heard");
+    // Signals are passed on in the order of their numbers, so a second telling would come first.
+    send(parent(number_in(&pid)), Signal::WINCH);
+    assert_eq!(read_until(&mut child, "end"), "end\n");
+    assert_eq!(child.wait().unwrap().code(), Some(7));
 }
 
 #[test]
