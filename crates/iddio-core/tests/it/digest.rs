@@ -25,9 +25,12 @@ use iddio_core::{
 };
 use iddio_testkit::{TestAction, decision, operation, principal};
 
+/// A named change to a value.
+type Edit<'a, T> = (&'a str, &'a dyn Fn(&mut T));
+
 /// Checks that each edit of `base` has a digest of its own.
 #[track_caller]
-fn check<T: Canonical + Clone>(base: &T, edits: &[(&str, &dyn Fn(&mut T))]) {
+fn check<T: Canonical + Clone>(base: &T, edits: &[Edit<'_, T>]) {
     let mut seen = HashMap::from([(Digest::of(base), "nothing")]);
     assert_eq!(Digest::of(base), Digest::of(&base.clone()));
     for (name, edit) in edits {
