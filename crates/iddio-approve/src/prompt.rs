@@ -5,9 +5,13 @@
 //! wins, and the other is withdrawn.
 //!
 //! A key is bound to an ask: what was typed before the question is thrown away, keys are ignored
-//! for half a second after it is drawn, and the answer is given to the one name that is shown.
+//! for half a second after it is drawn (`[y/N]` appears when they count), and the answer is given to
+//! the one name that is shown.
 //! `y` and then Enter is yes. Enter alone, or anything else, is no. Saying nothing for a minute
 //! leaves the ask to the queue.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs::File,
@@ -56,14 +60,8 @@ pub(crate) fn start(
     ask: &Ask,
     hold: Hold,
 ) -> Option<Prompting> {
-    let enough = prompt == Prompt::WhereEnough
-        && setting.form == Form::Personal
-        && ask.tier() <= Tier::Modify
-        && ask.assurance_required() == Assurance::None
-        && ask.approvers_required() <= 1
-        && hold == Hold::None
-        && render::length(ask) == Length::Short;
-    let tty = enough.then(terminal::open_in_foreground).flatten()?;
+    enough(prompt, setting.form, ask, hold)?;
+    let tty = terminal::open_in_foreground()?;
     let cancel = Cancel::new().ok()?;
     let (setting, clock, id, stop) = (setting.clone(), clock.clone(), id.clone(), cancel.clone());
     let run = move || {
@@ -80,6 +78,19 @@ impl Drop for Prompting {
         // It ends at once: its only wait is woken, and its writes to the queue are bounded.
         let _ = self.thread.take().map(JoinHandle::join);
     }
+}
+
+/// Whether an answer on the caller's own terminal would be enough for `ask`.
+fn enough(prompt: Prompt, form: Form, ask: &Ask, hold: Hold) -> Option<()> {
+    let enough = prompt == Prompt::WhereEnough
+        && form == Form::Personal
+        && ask.tier() <= Tier::Modify
+        && ask.operations.native_tier() <= Tier::Modify
+        && ask.assurance_required() == Assurance::None
+        && ask.approvers_required() <= 1
+        && hold == Hold::None
+        && render::length(ask) == Length::Short;
+    enough.then_some(())
 }
 
 /// What was typed.
@@ -104,11 +115,12 @@ fn ask_on(
     let entry = queue.show(id.as_str()).ok()?;
     let keys = tty.try_clone().ok()?;
     let settings = Changed::keys(&keys).ok()?;
+    // What was typed before the question, or while it was being read, answers nothing: the
+    // terminal is flushed when its settings change, and again before `[y/N]` is shown.
     draw(&mut tty, &entry, &queue)?;
-    // What is typed while the question is being drawn answers nothing.
-    terminal::flush(&tty).ok()?;
     pause(DEAF, cancel);
     terminal::flush(&tty).ok()?;
+    tty.write_all(b"[y/N] ").ok()?;
     let typed = read(&mut tty, cancel);
     drop(settings);
     match typed {
@@ -139,7 +151,7 @@ fn ask_on(
 fn draw(tty: &mut File, entry: &Entry, queue: &Queue) -> Option<()> {
     let view = render::show(entry, queue.now(), View::Full);
     let tier = entry.ask.tier();
-    write!(tty, "{view}iddio: {tier}: approve {}? [y/N] ", entry.id).ok()?;
+    write!(tty, "{view}iddio: {tier}: approve {}? ", entry.id).ok()?;
     tty.flush().ok()
 }
 

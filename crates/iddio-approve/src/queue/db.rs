@@ -149,11 +149,12 @@ pub(crate) fn ask(db: &Connection, id: &AskId) -> Result<Option<AskRow>, QueueEr
     Ok(db.query_row(&sql, [id.as_str()], ask_row).optional()?)
 }
 
-/// Returns the asks whose name begins so; two are enough to know that it is not unique.
+/// Returns the asks whose name begins so; two are enough to know that it is not unique. No letter
+/// of a name comes after the tilde.
 pub(crate) fn beginning(db: &Connection, beginning: &str) -> Result<Vec<AskRow>, QueueError> {
-    let sql = format!("SELECT {COLUMNS} FROM asks WHERE substr(id, 1, ?2) = ?1 LIMIT 2");
+    let sql = format!("SELECT {COLUMNS} FROM asks WHERE id BETWEEN ?1 AND ?1 || '~' LIMIT 2");
     let mut statement = db.prepare(&sql)?;
-    let rows = statement.query_map(params![beginning, whole(beginning.len() as u64)], ask_row)?;
+    let rows = statement.query_map([beginning], ask_row)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

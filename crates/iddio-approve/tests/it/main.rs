@@ -4,3 +4,11 @@
 mod answers;
 #[cfg(test)]
 mod kit;
+#[cfg(test)]
+mod operators;
+#[cfg(test)]
+mod shown;
+#[cfg(test)]
+mod tickets;
+#[cfg(test)]
+mod waiting;
