@@ -215,7 +215,12 @@ pub(crate) struct Flag {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arg {
+    /// What it is, for `catalog explain`.
+    #[expect(dead_code, reason = "it names the argument to whoever reads or explains the catalog")]
     pub(crate) name: String,
+    /// Whether it may be left out though others follow: `helm template [NAME] CHART`.
+    #[serde(default)]
+    pub(crate) optional: bool,
     /// Whether it may stand any number of times.
     #[serde(default)]
     pub(crate) rest: bool,

@@ -5,7 +5,7 @@ use iddio_core::{
     tier::{Class, Tier},
 };
 
-use super::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, Ambient};
+use super::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, Ambient, WORD_BYTES_MAX};
 
 /// Something found in a word.
 pub(super) struct Found {
@@ -28,6 +28,9 @@ pub(super) fn unreadable(argv: &[RawText]) -> Option<Found> {
     }
     if bytes > ARGV_BYTES_MAX {
         return whole("argv:limit", "more bytes than the limit");
+    }
+    if let Some(word) = argv.iter().position(|word| WORD_BYTES_MAX < word.as_bytes().len()) {
+        return Some(unknown("argv:limit", "a word longer than the limit", word));
     }
     let zero = argv.iter().position(|word| word.as_bytes().contains(&0));
     zero.map(|word| unknown("argv:nul", "a word holds a zero byte", word))

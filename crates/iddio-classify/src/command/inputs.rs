@@ -11,8 +11,8 @@ use iddio_core::{
 };
 
 use super::{
-    Ambient,
-    judge::{Sum, argument, rule},
+    Ambient, NAMED_MAX,
+    judge::{Sum, argument},
     parse::{Parsed, Resolution, Word},
     plan::{Binding, InputFile, InputKind, Need, OutputFile, StdinRole},
 };
@@ -30,8 +30,10 @@ pub(super) fn collect(
     ambient: &Ambient,
     sum: &mut Sum,
 ) {
-    let mut reader = Reader { catalog, parsed, argv, ambient, sum };
+    let base = format!("{}:{}", catalog.name(), parsed.path);
+    let mut reader = Reader { catalog, parsed, argv, ambient, sum, rule: base.clone() };
     for given in &parsed.flags {
+        reader.rule = format!("{base} {}", given.name);
         let Some(value) = &given.value else { continue };
         for flag in &given.flags {
             if let Some(input) = flag.input {
@@ -42,9 +44,10 @@ pub(super) fn collect(
             }
         }
     }
+    reader.rule = base;
     if let Some(command) = command {
         for (place, word) in parsed.args.iter().enumerate() {
-            let arg = argument(command, place);
+            let arg = argument(command, place, parsed.args.len());
             if let Some(input) = arg.and_then(|arg| arg.input) {
                 reader.input(input, word);
             }
@@ -63,6 +66,8 @@ struct Reader<'r, 'a> {
     argv: &'r [RawText],
     ambient: &'r Ambient,
     sum: &'r mut Sum,
+    /// The rule of what is being read.
+    rule: String,
 }
 
 impl Reader<'_, '_> {
@@ -108,7 +113,6 @@ impl Reader<'_, '_> {
             text if text.starts_with("/dev/") || text.starts_with("/proc/") => Binding::Unbound,
             _ => binding,
         };
-        let rule = rule(self.catalog, self.parsed, word);
         if binding == Binding::Stdin
             && self.sum.plan.stdin == StdinRole::Data
             && kind != InputKind::Data
@@ -118,7 +122,7 @@ impl Reader<'_, '_> {
         if binding == Binding::Unbound {
             let text =
                 "it reads what cannot be bound: the address may answer differently when it runs";
-            self.sum.add(Tier::Sensitive, Class::Unknown, &rule, text, Some(word.word));
+            self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, text, Some(word.word));
         }
         let end = self.argv.get(word.word).map_or(0, |raw| raw.as_bytes().len());
         let end = end.min(word.start + word.text.len());
@@ -126,6 +130,11 @@ impl Reader<'_, '_> {
     }
 
     fn push(&mut self, kind: InputKind, binding: Binding, word: &Word<'_>, end: usize) -> usize {
+        if NAMED_MAX <= self.sum.plan.inputs.len() {
+            let text = "more files than the limit";
+            self.sum.add(Tier::UNKNOWN, Class::Unknown, "argv:limit", text, Some(word.word));
+            return self.sum.plan.inputs.len() - 1;
+        }
         let raw = self.argv.get(word.word).map_or(&b""[..], RawText::as_bytes);
         let path = RawText::new(raw.get(word.start..end).unwrap_or(raw));
         let input = InputFile { word: word.word, start: word.start, end, path, kind, binding };
@@ -144,9 +153,8 @@ impl Reader<'_, '_> {
         if path {
             self.file(InputKind::Chart, Binding::FileOrDirectory, word);
         } else {
-            let rule = rule(self.catalog, self.parsed, word);
             let why = "a chart by reference: what it holds cannot be bound";
-            self.sum.add(Tier::Sensitive, Class::Unknown, &rule, why, Some(word.word));
+            self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, why, Some(word.word));
             self.push(InputKind::Chart, Binding::Unbound, word, word.start + word.text.len());
         }
     }
@@ -181,18 +189,17 @@ impl Reader<'_, '_> {
         self.sum.plan.needs.push(Need::Manifest(index));
         let raw = self.sum.plan.inputs.get(index).map(|input| input.path.clone());
         let facts = self.ambient.manifests.iter().find(|(path, _)| Some(path) == raw.as_ref());
-        let rule = rule(self.catalog, self.parsed, word);
         match facts {
             Some((_, facts)) => {
                 let (tier, class) = (facts.tier, facts.class);
-                self.sum.add(tier, class, &rule, &facts.reason, Some(word.word));
+                self.sum.add(tier, class, &self.rule, &facts.reason, Some(word.word));
                 for (key, names) in facts.scopes.iter() {
                     self.sum.scopes.add(key, names.clone());
                 }
             }
             None => {
                 let text = "a manifest that was not read decides what is asked for";
-                self.sum.add(Tier::Sensitive, Class::Unknown, &rule, text, Some(word.word));
+                self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, text, Some(word.word));
             }
         }
     }
@@ -207,9 +214,8 @@ impl Reader<'_, '_> {
         let plain = !text.starts_with(['/', '~'])
             && text.split('/').all(|part| part == "." || !part.starts_with('.'));
         if !plain {
-            let rule = rule(self.catalog, self.parsed, word);
             let why = "it writes outside the working directory or to a hidden file";
-            self.sum.add(Tier::Sensitive, Class::Unknown, &rule, why, Some(word.word));
+            self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, why, Some(word.word));
         }
         let raw = self.argv.get(word.word).map_or(&b""[..], RawText::as_bytes);
         let path = RawText::new(raw.get(word.start..).unwrap_or(raw));
@@ -259,11 +265,20 @@ impl Reader<'_, '_> {
             if let Some(prefix) = prefix.filter(|_| files) {
                 self.file(InputKind::Data, Binding::File, &word(prefix.len()));
             } else if values.url_prefixes.iter().any(|prefix| value.starts_with(prefix))
-                && !values.url_plain.iter().any(|plain| *plain == option)
+                && !values.url_plain.contains(&option)
+                && !self.routes(&option)
             {
                 self.file(InputKind::Data, Binding::Unbound, &word(0));
             }
         }
+    }
+
+    /// Whether an option, in full or in part, is a global one that takes a route: its value is
+    /// handed on, and judged as an override.
+    fn routes(&self, option: &str) -> bool {
+        let name = format!("--{option}");
+        let flags = self.catalog.flags_from(&self.parsed.path, &name);
+        !option.is_empty() && flags.iter().any(|(_, flag)| flag.overrides.is_some())
     }
 }
 

@@ -13,7 +13,7 @@ use iddio_core::{
 
 use super::{
     Ambient, Judged, hostile, inputs, kube, lists,
-    parse::{self, Given, Parsed, Resolution, Word, is_false},
+    parse::{self, Given, Parsed, Resolution, is_false},
     plan::{
         CatalogIdentity, EnvironmentPlan, EnvironmentValue, InspectedFile, Need, Neutralisation,
         Part, Program, RunPlan, Staged, StdinRole, Terminal,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::catalog::{
     Catalog,
-    format::{Command, Flag, NeedWord, Rule, Stage, Stdin, Style, Takes},
+    format::{Arg, Command, Flag, NeedWord, Rule, Stage, Stdin, Takes},
     pattern,
 };
 
@@ -125,6 +125,8 @@ pub(super) struct Sum {
     pub(super) overrides: Vec<Override>,
     pub(super) plan: RunPlan,
     pub(super) resource: Option<String>,
+    /// Names of scopes, as they stand on the command line.
+    pub(super) named: Vec<(ScopeKey, String)>,
     /// Scopes that do not follow from the rules of the catalog: everything of a kind.
     pub(super) every: Vec<ScopeKey>,
 }
@@ -139,6 +141,7 @@ impl Default for Sum {
             overrides: Vec::new(),
             plan: RunPlan::nothing(),
             resource: None,
+            named: Vec::new(),
             every: Vec::new(),
         }
     }
@@ -310,7 +313,7 @@ fn flag(
             sum.overrides.push(Override { kind, value: value.to_owned() });
         }
         if let Some(key) = flag.scope {
-            sum.scopes.add_name(key, value);
+            sum.named.push((key, value.to_owned()));
         }
         if let Some(key) = flag.every
             && !given.is_off()
@@ -360,7 +363,7 @@ fn arguments(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, 
     let mut shown = Vec::new();
     for (place, word) in parsed.args.iter().enumerate() {
         let rule = format!("{}:{}", catalog.name(), parsed.path);
-        let Some(arg) = argument(command, place) else {
+        let Some(arg) = argument(command, place, parsed.args.len()) else {
             let text = "an argument more than the command takes";
             sum.add(Tier::Modify, Class::Unknown, &rule, text, Some(word.word));
             continue;
@@ -371,7 +374,7 @@ fn arguments(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, 
             sum.add(tier, class, &rule, &arg.why, Some(word.word));
         }
         if let Some(key) = arg.scope {
-            sum.scopes.add_name(key, word.text.as_ref());
+            sum.named.push((key, word.text.to_string()));
         }
         if arg.resource {
             shown.push(word.text.as_ref());
@@ -382,9 +385,13 @@ fn arguments(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, 
     }
 }
 
-/// Returns what the catalog says about the argument in this place.
-pub(super) fn argument(command: &Command, place: usize) -> Option<&crate::catalog::format::Arg> {
-    command.args.get(place).or_else(|| command.args.last().filter(|arg| arg.rest))
+/// Returns what the catalog says about the argument in this place, of so many. Where fewer stand
+/// than the command takes, its leading optional ones are left out.
+pub(super) fn argument(command: &Command, place: usize, given: usize) -> Option<&Arg> {
+    let args = command.args.as_slice();
+    let optional = args.iter().take_while(|arg| arg.optional).count();
+    let left_out = args.len().saturating_sub(given).min(optional);
+    args.get(place + left_out).or_else(|| args.last().filter(|arg| arg.rest))
 }
 
 /// How it runs: standard input, terminal, needs and steps.
@@ -511,20 +518,6 @@ fn one_name(scopes: &Scopes, key: ScopeKey) -> Option<String> {
         Names::Known(names) => Some(names.join(",")),
         Names::Every => Some("*".to_owned()),
         Names::Unknown => None,
-    }
-}
-
-/// Lets the other parts name a word's own rule.
-pub(super) fn rule(catalog: &Catalog, parsed: &Parsed<'_>, word: &Word<'_>) -> String {
-    let given = parsed.flags.iter().find(|given| {
-        given
-            .value
-            .as_ref()
-            .is_some_and(|value| value.word == word.word && value.start == word.start)
-    });
-    match given {
-        Some(given) => format!("{}:{} {}", catalog.name(), parsed.path, given.name),
-        None => format!("{}:{}", catalog.name(), parsed.path),
     }
 }
 

@@ -10,6 +10,7 @@ use iddio_core::{
 };
 
 use super::{
+    NAMED_MAX,
     judge::Sum,
     parse::{Given, Parsed},
 };
@@ -38,6 +39,11 @@ pub(super) fn judge(
         return None;
     }
     let asked = requests(kube, parsed);
+    if NAMED_MAX < asked.len() {
+        let text = "more requests than the limit";
+        sum.add(Tier::UNKNOWN, Class::Unknown, "argv:limit", text, None);
+        return None;
+    }
     let bodies: Vec<_> = parsed
         .flags
         .iter()
@@ -133,6 +139,7 @@ fn requests(kube: &Kube, parsed: &Parsed<'_>) -> Vec<Asked> {
     first
         .text
         .split(',')
+        .take(NAMED_MAX + 1)
         .flat_map(|name| match name {
             "all" => ALL.to_vec(),
             name => vec![name],

@@ -112,3 +112,10 @@ pub const ARGV_WORDS_MAX: usize = 16 * 1024;
 
 /// The most bytes all words may have together: what the kernel takes at most, environment included.
 pub const ARGV_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// The most bytes of one word: what Linux takes (`MAX_ARG_STRLEN`).
+pub const WORD_BYTES_MAX: usize = 128 * 1024;
+
+/// The most files a command line may name, and the most requests it may stand for. Somebody has to
+/// be able to look at them.
+pub const NAMED_MAX: usize = 4096;

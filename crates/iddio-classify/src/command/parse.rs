@@ -26,8 +26,6 @@ pub(super) struct Parsed<'a> {
     pub(super) args: Vec<Word<'a>>,
     /// Words that could be read in two ways, with the reason.
     pub(super) doubts: Vec<Doubt>,
-    /// How many of `args` stand before `--`, if there is one.
-    pub(super) args_before_terminator: Option<usize>,
 }
 
 /// A word that could be read in two ways.
@@ -86,11 +84,11 @@ pub(super) fn parse<'a>(catalog: &'a Catalog, argv: &'a [RawText]) -> Parsed<'a>
         None => Resolution::Unknown,
     };
     let path = known.map_or(path, |(entry, _)| entry.path.clone());
-    let (flags, args, args_before_terminator) = reader.options(&path, &path_words);
+    let (flags, args) = reader.options(&path, &path_words);
     let doubts = reader.doubts;
     let flags = flags.into_iter().map(Given::owned).collect();
     let args = args.into_iter().map(Word::owned).collect();
-    Parsed { resolution, path, path_words, flags, args, doubts, args_before_terminator }
+    Parsed { resolution, path, path_words, flags, args, doubts }
 }
 
 struct Reader<'c, 'w> {
@@ -99,7 +97,7 @@ struct Reader<'c, 'w> {
     doubts: Vec<Doubt>,
 }
 
-type Options<'c, 'w> = (Vec<Found<'c, 'w>>, Vec<Word<'w>>, Option<usize>);
+type Options<'c, 'w> = (Vec<Found<'c, 'w>>, Vec<Word<'w>>);
 
 /// An option as read, before it is cut loose from the words.
 struct Found<'c, 'w> {
@@ -164,17 +162,17 @@ impl<'c, 'w> Reader<'c, 'w> {
     fn options(&mut self, path: &str, path_words: &[usize]) -> Options<'c, 'w> {
         let mut found = Vec::new();
         let mut args = Vec::new();
-        let mut before_terminator = None;
+        let mut terminated = false;
         let mut index = 1;
         let mut path_words = path_words.iter().copied().peekable();
         let stops = self.catalog.style() == Style::Go;
         while let Some(word) = self.words.get(index) {
             if path_words.next_if_eq(&index).is_some() {
                 index += 1;
-            } else if before_terminator.is_none() && word.as_ref() == "--" {
-                before_terminator = Some(args.len());
+            } else if !terminated && word.as_ref() == "--" {
+                terminated = true;
                 index += 1;
-            } else if before_terminator.is_none() && is_option(word) {
+            } else if !terminated && is_option(word) {
                 let start = found.len();
                 let next = self.option(path, index, &mut found);
                 // A Go tool stops at its first argument: this one is an argument to it.
@@ -195,13 +193,23 @@ impl<'c, 'w> Reader<'c, 'w> {
                 index += 1;
             }
         }
-        (found, args, before_terminator)
+        (found, args)
     }
 
     /// Reads the option at `index` and returns the index behind it and its value.
-    fn option(&self, path: &str, index: usize, found: &mut Vec<Found<'c, 'w>>) -> usize {
+    fn option(&mut self, path: &str, index: usize, found: &mut Vec<Found<'c, 'w>>) -> usize {
         let Some(word) = self.words.get(index) else { return index + 1 };
         match self.catalog.style() {
+            Style::Pflag
+                if !word.starts_with("--")
+                    && CLUSTER_BYTES_MAX < word.len()
+                    && word.get(1..CLUSTER_BYTES_MAX).is_none_or(|word| !word.contains('='))
+                    && !self.takes_rest(path, word) =>
+            {
+                let text = "more short options in one word than the limit";
+                self.doubts.push(Doubt { tier: Tier::UNKNOWN, word: index, text });
+                index + 1
+            }
             Style::Pflag if !word.starts_with("--") => self.cluster(path, index, word, found),
             style => self.long(style, path, index, word, found),
         }
@@ -239,6 +247,13 @@ impl<'c, 'w> Reader<'c, 'w> {
         };
         found.push(Found { name, flags, value, word: index });
         behind
+    }
+
+    /// Whether the first short option of a word takes all the rest of it as its value.
+    fn takes_rest(&self, path: &str, word: &str) -> bool {
+        let first: String = word.chars().take(2).collect();
+        let flag = self.catalog.flag(path, &first);
+        flag.is_some_and(|(_, flag)| flag.value == Takes::Required)
     }
 
     /// Reads `-abc`, `-n value`, `-nvalue` and `-n=value`.
@@ -332,3 +347,7 @@ fn is_option(word: &str) -> bool {
 pub(super) fn is_false(text: &str) -> bool {
     matches!(text, "0" | "f" | "F" | "false" | "False" | "FALSE")
 }
+
+/// The most bytes of short options in one word. No tool has as many; a value behind one may be
+/// longer.
+const CLUSTER_BYTES_MAX: usize = 64;

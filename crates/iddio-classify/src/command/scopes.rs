@@ -27,7 +27,16 @@ pub(super) fn settle(
     if command.is_some_and(|command| command.scoped == Scoped::Nothing) {
         return;
     }
+    let named = std::mem::take(&mut sum.named);
     for scope in &catalog.tool.scope {
+        let names: Vec<_> = named
+            .iter()
+            .filter(|(key, _)| *key == scope.key)
+            .map(|(_, name)| name.clone())
+            .collect();
+        if !names.is_empty() {
+            sum.scopes.add(scope.key, Names::Known(names));
+        }
         if sum.every.contains(&scope.key) {
             sum.scopes.add(scope.key, Names::Every);
             continue;

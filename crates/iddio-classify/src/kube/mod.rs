@@ -68,42 +68,46 @@ pub fn request(method: &str, path: &str) -> Verdict {
 /// Takes a path apart, or returns `None` for one that two readers could take differently (rule
 /// 10): it is refused, never normalised and forwarded.
 pub fn target(path: &str) -> Option<Target<'_>> {
-    if !sound(path) {
-        return None;
-    }
-    let mut parts = path.get(1..)?.split('/');
-    let group = match parts.next()? {
+    let mut parts = Parts::of(path)?;
+    let group = match parts.next() {
         "api" => "",
-        "apis" => match parts.next() {
-            Some(group) => group,
-            None => return Some(Target::NonResource(path)),
-        },
+        "apis" => parts.next(),
         _ => return Some(Target::NonResource(path)),
     };
-    let Some(version) = parts.next() else { return Some(Target::NonResource(path)) };
-    let Some(first) = parts.next() else { return Some(Target::NonResource(path)) };
+    let version = parts.next();
+    let first = parts.next();
+    if first.is_empty() {
+        return Some(Target::NonResource(path));
+    }
     // The old forms `/api/v1/watch/…` and `/api/v1/proxy/…` carry the verb in the path.
     let (first, proxied) = match first {
-        "watch" => (parts.next().unwrap_or(""), false),
-        "proxy" => (parts.next().unwrap_or(""), true),
+        "watch" => (parts.next(), false),
+        "proxy" => (parts.next(), true),
         first => (first, false),
     };
     let mut line = Line { group, version, resource: first, ..Line::default() };
-    line.name = parts.next().unwrap_or("");
-    line.subresource = parts.next().unwrap_or("");
+    line.name = parts.next();
+    line.subresource = parts.next();
     if first == "namespaces" && !matches!(line.subresource, "" | "status" | "finalize") {
         line.namespace = line.name;
         line.resource = line.subresource;
-        line.name = parts.next().unwrap_or("");
-        line.subresource = parts.next().unwrap_or("");
+        line.name = parts.next();
+        line.subresource = parts.next();
     }
-    line.rest = parts.next().unwrap_or("");
+    line.rest = parts.next();
     if proxied {
         line.subresource = "proxy";
     }
+    // Names may have upper case (RBAC's do); what kubectl and servers define has none.
     let lower = |part: &str| !part.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'%');
-    let plain = [group, version, line.resource, line.namespace, line.subresource];
-    plain.into_iter().all(lower).then_some(Target::Resource(line))
+    let plain = match parts.odd {
+        Odd::Everywhere => {
+            let defined = [group, version, line.resource, line.namespace, line.subresource];
+            defined.into_iter().all(lower)
+        }
+        Odd::Nowhere => true,
+    };
+    plain.then_some(Target::Resource(line))
 }
 
 /// Judges a request for a resource.
@@ -219,25 +223,84 @@ enum Subresource {
     Unknown,
 }
 
-/// Rule 10: whether a path has one reading. `..`, `//`, an escaped slash or dot, a parameter, a
-/// trailing slash and control bytes have more than one.
-fn sound(path: &str) -> bool {
-    let bytes = path.as_bytes();
-    let escape = |window: &[u8]| {
-        matches!(
-            window,
-            [b'%', b'2', b'f' | b'F' | b'e' | b'E'] | [b'%', b'0' | b'1', _] | [b'%', b'2', b'5']
-        )
-    };
-    bytes.first() == Some(&b'/')
-        && bytes.len() <= PATH_BYTES_MAX
-        && !(bytes.len() > 1 && bytes.last() == Some(&b'/'))
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b';' | b'?' | b'#' | b'\\'))
-        && !bytes.windows(2).any(|pair| pair == b"//")
-        && !bytes.windows(3).any(escape)
-        && !path.split('/').any(|part| matches!(part, "." | ".."))
+/// The parts of a sound path, one after the other; empty when there are no more.
+struct Parts<'a> {
+    rest: &'a str,
+    odd: Odd,
+}
+
+/// Whether a path holds upper case or escapes, which only some parts may.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Odd {
+    /// Somewhere.
+    Everywhere,
+    /// Nowhere.
+    Nowhere,
+}
+
+impl<'a> Parts<'a> {
+    /// Rule 10: takes a path that has one reading. `.`, `..`, `//`, an escaped slash, dot, percent
+    /// sign or control byte, a parameter, a trailing slash and control bytes have more than one.
+    fn of(path: &'a str) -> Option<Self> {
+        let bytes = path.as_bytes();
+        if bytes.first() != Some(&b'/') || PATH_BYTES_MAX < bytes.len() {
+            return None;
+        }
+        let mut odd = Odd::Nowhere;
+        let mut before = (0, 0);
+        for (at, byte) in bytes.iter().copied().enumerate() {
+            match byte {
+                b'a'..=b'z' | b'0'..=b'9' | b'-' => {}
+                b'/' => {
+                    // A part that is empty, `.` or `..` ends here.
+                    let dots =
+                        before == (b'/', b'.') || before == (b'.', b'.') && dotted(bytes, at);
+                    if 0 < at && (before.1 == b'/' || dots) {
+                        return None;
+                    }
+                }
+                b'%' => {
+                    odd = Odd::Everywhere;
+                    let escape = bytes.get(at + 1..at + 3)?;
+                    if !matches!(escape, [b'2'..=b'7', digit] if digit.is_ascii_hexdigit())
+                        || matches!(
+                            escape,
+                            [b'2', b'f' | b'F' | b'e' | b'E' | b'5']
+                                | [b'5', b'c' | b'C']
+                                | [b'7', b'f' | b'F']
+                        )
+                    {
+                        return None;
+                    }
+                }
+                b'A'..=b'Z' => odd = Odd::Everywhere,
+                b';' | b'?' | b'#' | b'\\' => return None,
+                byte if !byte.is_ascii_graphic() => return None,
+                _ => {}
+            }
+            before = (before.1, byte);
+        }
+        let dots = before == (b'/', b'.') || before == (b'.', b'.') && dotted(bytes, bytes.len());
+        if 1 < bytes.len() && (before.1 == b'/' || dots) {
+            return None;
+        }
+        Some(Self { rest: path.get(1..)?, odd })
+    }
+
+    fn next(&mut self) -> &'a str {
+        match self.rest.split_once('/') {
+            Some((part, rest)) => {
+                self.rest = rest;
+                part
+            }
+            None => std::mem::take(&mut self.rest),
+        }
+    }
+}
+
+/// Whether the part that ends at `end` with two dots is nothing but those.
+fn dotted(bytes: &[u8], end: usize) -> bool {
+    end.checked_sub(3).and_then(|at| bytes.get(at)) == Some(&b'/')
 }
 
 /// Rule 1.

@@ -48,7 +48,10 @@ pub enum Control {
 
 /// Finds a resource by plural name and group.
 pub fn find(plural: &str, group: &str) -> Option<&'static Resource> {
-    RESOURCES.iter().find(|resource| resource.plural == plural && resource.group == group)
+    let place = RESOURCES
+        .binary_search_by(|resource| (resource.plural, resource.group).cmp(&(plural, group)))
+        .ok()?;
+    RESOURCES.get(place)
 }
 
 /// Finds a resource as kubectl's arguments name it: plural, singular or short, in any case, with
@@ -115,57 +118,19 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 const RESOURCE: &str = "resource.k8s.io";
 const STORAGE: &str = "storage.k8s.io";
 
-/// The most asked for come first; `find` walks the list.
-static RESOURCES: &[Resource] = &{
+/// Sorted by plural name, then group, which a test holds.
+pub(super) static RESOURCES: &[Resource] = &{
     use Control::{Review, Secret, ServiceAccount};
     use Place::{Cluster, Namespace};
     [
-        plain("pods", "pod", &["po"], "", Namespace),
-        plain("deployments", "deployment", &["deploy"], "apps", Namespace),
-        plain("services", "service", &["svc"], "", Namespace),
-        plain("configmaps", "configmap", &["cm"], "", Namespace),
-        special(plain("secrets", "secret", &[], "", Namespace), Secret),
-        plain("events", "event", &["ev"], "", Namespace),
-        plain("events", "event", &["ev"], "events.k8s.io", Namespace),
-        plain("replicasets", "replicaset", &["rs"], "apps", Namespace),
-        plain("statefulsets", "statefulset", &["sts"], "apps", Namespace),
-        plain("daemonsets", "daemonset", &["ds"], "apps", Namespace),
-        plain("controllerrevisions", "controllerrevision", &[], "apps", Namespace),
-        plain("jobs", "job", &[], "batch", Namespace),
-        plain("cronjobs", "cronjob", &["cj"], "batch", Namespace),
-        plain("endpoints", "endpoints", &["ep"], "", Namespace),
-        plain("endpointslices", "endpointslice", &[], "discovery.k8s.io", Namespace),
-        plain("ingresses", "ingress", &["ing"], NETWORK, Namespace),
-        plain("networkpolicies", "networkpolicy", &["netpol"], NETWORK, Namespace),
-        plain("ingressclasses", "ingressclass", &[], NETWORK, Cluster),
-        plain("ipaddresses", "ipaddress", &["ip"], NETWORK, Cluster),
-        plain("servicecidrs", "servicecidr", &[], NETWORK, Cluster),
-        plain("leases", "lease", &[], "coordination.k8s.io", Namespace),
-        plain("leasecandidates", "leasecandidate", &[], "coordination.k8s.io", Namespace),
-        plain("persistentvolumeclaims", "persistentvolumeclaim", &["pvc"], "", Namespace),
-        plain(
-            "horizontalpodautoscalers",
-            "horizontalpodautoscaler",
-            &["hpa"],
-            "autoscaling",
-            Namespace,
+        control(
+            "apiservices",
+            "apiservice",
+            &[],
+            "apiregistration.k8s.io",
+            "hands a part of the API to another server",
         ),
-        plain("poddisruptionbudgets", "poddisruptionbudget", &["pdb"], "policy", Namespace),
-        plain("podtemplates", "podtemplate", &[], "", Namespace),
-        plain("replicationcontrollers", "replicationcontroller", &["rc"], "", Namespace),
-        plain("resourcequotas", "resourcequota", &["quota"], "", Namespace),
-        plain("limitranges", "limitrange", &["limits"], "", Namespace),
         plain("bindings", "binding", &[], "", Namespace),
-        plain("componentstatuses", "componentstatus", &["cs"], "", Cluster),
-        special(plain("serviceaccounts", "serviceaccount", &["sa"], "", Namespace), ServiceAccount),
-        plain("pods", "podmetrics", &[], "metrics.k8s.io", Namespace),
-        plain("nodes", "nodemetrics", &[], "metrics.k8s.io", Cluster),
-        plain("csidrivers", "csidriver", &[], STORAGE, Cluster),
-        plain("csinodes", "csinode", &[], STORAGE, Cluster),
-        plain("csistoragecapacities", "csistoragecapacity", &[], STORAGE, Namespace),
-        plain("volumeattachments", "volumeattachment", &[], STORAGE, Cluster),
-        plain("volumeattributesclasses", "volumeattributesclass", &["vac"], STORAGE, Cluster),
-        plain("runtimeclasses", "runtimeclass", &[], "node.k8s.io", Cluster),
         plain(
             "certificatesigningrequests",
             "certificatesigningrequest",
@@ -173,33 +138,51 @@ static RESOURCES: &[Resource] = &{
             "certificates.k8s.io",
             Cluster,
         ),
+        control("clusterrolebindings", "clusterrolebinding", &[], RBAC, "changes who may do what"),
+        control("clusterroles", "clusterrole", &[], RBAC, "changes who may do what"),
+        control(
+            "clustertrustbundles",
+            "clustertrustbundle",
+            &[],
+            "certificates.k8s.io",
+            "changes what the cluster trusts",
+        ),
+        plain("componentstatuses", "componentstatus", &["cs"], "", Cluster),
+        plain("configmaps", "configmap", &["cm"], "", Namespace),
+        plain("controllerrevisions", "controllerrevision", &[], "apps", Namespace),
+        plain("cronjobs", "cronjob", &["cj"], "batch", Namespace),
+        plain("csidrivers", "csidriver", &[], STORAGE, Cluster),
+        plain("csinodes", "csinode", &[], STORAGE, Cluster),
+        plain("csistoragecapacities", "csistoragecapacity", &[], STORAGE, Namespace),
+        control(
+            "customresourcedefinitions",
+            "customresourcedefinition",
+            &["crd", "crds"],
+            "apiextensions.k8s.io",
+            "defines a resource",
+        ),
+        plain("daemonsets", "daemonset", &["ds"], "apps", Namespace),
+        plain("deployments", "deployment", &["deploy"], "apps", Namespace),
         plain("deviceclasses", "deviceclass", &[], RESOURCE, Cluster),
-        plain("resourceclaims", "resourceclaim", &[], RESOURCE, Namespace),
-        plain("resourceclaimtemplates", "resourceclaimtemplate", &[], RESOURCE, Namespace),
-        plain("resourceslices", "resourceslice", &[], RESOURCE, Cluster),
-        plain("tokenreviews", "tokenreview", &[], "authentication.k8s.io", Cluster),
-        special(
-            plain("selfsubjectreviews", "selfsubjectreview", &[], "authentication.k8s.io", Cluster),
-            Review,
+        plain("endpoints", "endpoints", &["ep"], "", Namespace),
+        plain("endpointslices", "endpointslice", &[], "discovery.k8s.io", Namespace),
+        plain("events", "event", &["ev"], "", Namespace),
+        plain("events", "event", &["ev"], "events.k8s.io", Namespace),
+        control("flowschemas", "flowschema", &[], FLOW, "changes how the API server serves"),
+        plain(
+            "horizontalpodautoscalers",
+            "horizontalpodautoscaler",
+            &["hpa"],
+            "autoscaling",
+            Namespace,
         ),
-        special(
-            plain(
-                "selfsubjectaccessreviews",
-                "selfsubjectaccessreview",
-                &[],
-                AUTHORIZATION,
-                Cluster,
-            ),
-            Review,
-        ),
-        special(
-            plain("selfsubjectrulesreviews", "selfsubjectrulesreview", &[], AUTHORIZATION, Cluster),
-            Review,
-        ),
-        special(
-            plain("subjectaccessreviews", "subjectaccessreview", &[], AUTHORIZATION, Cluster),
-            Review,
-        ),
+        plain("ingressclasses", "ingressclass", &[], NETWORK, Cluster),
+        plain("ingresses", "ingress", &["ing"], NETWORK, Namespace),
+        plain("ipaddresses", "ipaddress", &["ip"], NETWORK, Cluster),
+        plain("jobs", "job", &[], "batch", Namespace),
+        plain("leasecandidates", "leasecandidate", &[], "coordination.k8s.io", Namespace),
+        plain("leases", "lease", &[], "coordination.k8s.io", Namespace),
+        plain("limitranges", "limitrange", &["limits"], "", Namespace),
         special(
             plain(
                 "localsubjectaccessreviews",
@@ -209,71 +192,6 @@ static RESOURCES: &[Resource] = &{
                 Namespace,
             ),
             Review,
-        ),
-        namespaced(control("roles", "role", &[], RBAC, "changes who may do what")),
-        namespaced(control("rolebindings", "rolebinding", &[], RBAC, "changes who may do what")),
-        control("clusterroles", "clusterrole", &[], RBAC, "changes who may do what"),
-        control("clusterrolebindings", "clusterrolebinding", &[], RBAC, "changes who may do what"),
-        control("namespaces", "namespace", &["ns"], "", "writes a namespace"),
-        control("nodes", "node", &["no"], "", "writes a node"),
-        control("persistentvolumes", "persistentvolume", &["pv"], "", "writes a persistent volume"),
-        control("storageclasses", "storageclass", &["sc"], STORAGE, "writes a storage class"),
-        control(
-            "priorityclasses",
-            "priorityclass",
-            &["pc"],
-            "scheduling.k8s.io",
-            "writes a priority class",
-        ),
-        control("flowschemas", "flowschema", &[], FLOW, "changes how the API server serves"),
-        control(
-            "prioritylevelconfigurations",
-            "prioritylevelconfiguration",
-            &[],
-            FLOW,
-            "changes how the API server serves",
-        ),
-        control(
-            "apiservices",
-            "apiservice",
-            &[],
-            "apiregistration.k8s.io",
-            "hands a part of the API to another server",
-        ),
-        control(
-            "customresourcedefinitions",
-            "customresourcedefinition",
-            &["crd", "crds"],
-            "apiextensions.k8s.io",
-            "defines a resource",
-        ),
-        control(
-            "mutatingwebhookconfigurations",
-            "mutatingwebhookconfiguration",
-            &[],
-            ADMISSION,
-            "changes admission",
-        ),
-        control(
-            "validatingwebhookconfigurations",
-            "validatingwebhookconfiguration",
-            &[],
-            ADMISSION,
-            "changes admission",
-        ),
-        control(
-            "validatingadmissionpolicies",
-            "validatingadmissionpolicy",
-            &[],
-            ADMISSION,
-            "changes admission",
-        ),
-        control(
-            "validatingadmissionpolicybindings",
-            "validatingadmissionpolicybinding",
-            &[],
-            ADMISSION,
-            "changes admission",
         ),
         control(
             "mutatingadmissionpolicies",
@@ -290,11 +208,124 @@ static RESOURCES: &[Resource] = &{
             "changes admission",
         ),
         control(
-            "clustertrustbundles",
-            "clustertrustbundle",
+            "mutatingwebhookconfigurations",
+            "mutatingwebhookconfiguration",
             &[],
-            "certificates.k8s.io",
-            "changes what the cluster trusts",
+            ADMISSION,
+            "changes admission",
         ),
+        control("namespaces", "namespace", &["ns"], "", "writes a namespace"),
+        plain("networkpolicies", "networkpolicy", &["netpol"], NETWORK, Namespace),
+        control("nodes", "node", &["no"], "", "writes a node"),
+        plain("nodes", "nodemetrics", &[], "metrics.k8s.io", Cluster),
+        plain("persistentvolumeclaims", "persistentvolumeclaim", &["pvc"], "", Namespace),
+        control("persistentvolumes", "persistentvolume", &["pv"], "", "writes a persistent volume"),
+        plain("poddisruptionbudgets", "poddisruptionbudget", &["pdb"], "policy", Namespace),
+        plain("pods", "pod", &["po"], "", Namespace),
+        plain("pods", "podmetrics", &[], "metrics.k8s.io", Namespace),
+        plain("podtemplates", "podtemplate", &[], "", Namespace),
+        control(
+            "priorityclasses",
+            "priorityclass",
+            &["pc"],
+            "scheduling.k8s.io",
+            "writes a priority class",
+        ),
+        control(
+            "prioritylevelconfigurations",
+            "prioritylevelconfiguration",
+            &[],
+            FLOW,
+            "changes how the API server serves",
+        ),
+        plain("replicasets", "replicaset", &["rs"], "apps", Namespace),
+        plain("replicationcontrollers", "replicationcontroller", &["rc"], "", Namespace),
+        plain("resourceclaims", "resourceclaim", &[], RESOURCE, Namespace),
+        plain("resourceclaimtemplates", "resourceclaimtemplate", &[], RESOURCE, Namespace),
+        plain("resourcequotas", "resourcequota", &["quota"], "", Namespace),
+        plain("resourceslices", "resourceslice", &[], RESOURCE, Cluster),
+        namespaced(control("rolebindings", "rolebinding", &[], RBAC, "changes who may do what")),
+        namespaced(control("roles", "role", &[], RBAC, "changes who may do what")),
+        plain("runtimeclasses", "runtimeclass", &[], "node.k8s.io", Cluster),
+        special(plain("secrets", "secret", &[], "", Namespace), Secret),
+        special(
+            plain(
+                "selfsubjectaccessreviews",
+                "selfsubjectaccessreview",
+                &[],
+                AUTHORIZATION,
+                Cluster,
+            ),
+            Review,
+        ),
+        special(
+            plain("selfsubjectreviews", "selfsubjectreview", &[], "authentication.k8s.io", Cluster),
+            Review,
+        ),
+        special(
+            plain("selfsubjectrulesreviews", "selfsubjectrulesreview", &[], AUTHORIZATION, Cluster),
+            Review,
+        ),
+        special(plain("serviceaccounts", "serviceaccount", &["sa"], "", Namespace), ServiceAccount),
+        plain("servicecidrs", "servicecidr", &[], NETWORK, Cluster),
+        plain("services", "service", &["svc"], "", Namespace),
+        plain("statefulsets", "statefulset", &["sts"], "apps", Namespace),
+        control("storageclasses", "storageclass", &["sc"], STORAGE, "writes a storage class"),
+        special(
+            plain("subjectaccessreviews", "subjectaccessreview", &[], AUTHORIZATION, Cluster),
+            Review,
+        ),
+        plain("tokenreviews", "tokenreview", &[], "authentication.k8s.io", Cluster),
+        control(
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicy",
+            &[],
+            ADMISSION,
+            "changes admission",
+        ),
+        control(
+            "validatingadmissionpolicybindings",
+            "validatingadmissionpolicybinding",
+            &[],
+            ADMISSION,
+            "changes admission",
+        ),
+        control(
+            "validatingwebhookconfigurations",
+            "validatingwebhookconfiguration",
+            &[],
+            ADMISSION,
+            "changes admission",
+        ),
+        plain("volumeattachments", "volumeattachment", &[], STORAGE, Cluster),
+        plain("volumeattributesclasses", "volumeattributesclass", &["vac"], STORAGE, Cluster),
     ]
 };
+
+#[cfg(test)]
+mod tests {
+    use super::{RESOURCES, find, named};
+
+    #[test]
+    fn resources_are_sorted_so_that_each_is_found() {
+        let key = |at: usize| RESOURCES.get(at).map(|resource| (resource.plural, resource.group));
+        assert!((1..RESOURCES.len()).all(|at| key(at - 1) < key(at)));
+        assert!(
+            RESOURCES
+                .iter()
+                .all(|resource| find(resource.plural, resource.group) == Some(resource))
+        );
+    }
+
+    #[test]
+    fn a_short_name_means_the_core_resource() {
+        let group = |word| named(word).map(|resource| (resource.plural, resource.group));
+        assert_eq!(group("po"), Some(("pods", "")));
+        assert_eq!(group("Pods"), Some(("pods", "")));
+        assert_eq!(group("pods.metrics.k8s.io"), Some(("pods", "metrics.k8s.io")));
+        assert_eq!(group("deployments.v1.apps"), Some(("deployments", "apps")));
+        assert_eq!(group("deployment.apps"), Some(("deployments", "apps")));
+        assert_eq!(group("ev"), Some(("events", "")));
+        assert_eq!(group("deployments.evil.example"), None);
+    }
+}
