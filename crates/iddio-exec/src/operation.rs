@@ -137,7 +137,7 @@ impl Material {
     /// When the place cannot be an argument.
     pub fn place_plan(&mut self, file: &Path) -> Result<(), RequestError> {
         let rest: Vec<OsString> = self.arguments.rest().to_vec();
-        self.arguments = Arguments::new(self.arguments.name(), staged::place(rest, file))?;
+        self.arguments = Arguments::new(self.arguments.name(), staged::put(rest, file))?;
         Ok(())
     }
 }

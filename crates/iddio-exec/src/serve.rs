@@ -206,8 +206,9 @@ impl<'a> Gateway<'a> {
             what: "the plan that was made",
             source: io::Error::other(error.to_string()),
         })?;
-        let tree = action.into_tree();
-        let (judged, bound, effects) = staged::by_plan(judged, staged, &words, &directory, sealed);
+        let (judged, bound, effects, place) =
+            staged::by_plan(judged, staged, &words, &directory, sealed);
+        let tree = action.into_tree().filter(|_| place == Place::Copy);
         let action =
             self.setting.assemble(judged, bound, tree, effects, resolved, explanation, run)?;
         self.pass(action, Output::Inherit).map(|(served, _)| served)

@@ -14,7 +14,10 @@ use std::{
 
 use iddio_classify::{
     command::{Judged, Part, Staged},
-    terraform::plan,
+    terraform::{
+        ProviderOrigin,
+        plan::{self, PlanFacts},
+    },
 };
 use iddio_core::{operation::Effect, text::RawText};
 use iddio_spawn::{SPOOL_BYTES_MAX, SealedInput, SpoolError};
@@ -22,7 +25,7 @@ use iddio_spawn::{SPOOL_BYTES_MAX, SealedInput, SpoolError};
 use crate::{
     bind::{self, Bound},
     operation::BoundInput,
-    prepare::{self, PlanUse},
+    prepare::{self, Place, PlanUse},
 };
 
 /// The file that the preview writes, by the name under which it is judged. Where it really lies is
@@ -60,9 +63,12 @@ pub fn by_plan(
     original: &[OsString],
     directory: &Path,
     sealed: SealedInput,
-) -> (Judged, Bound, Vec<Effect>) {
+) -> (Judged, Bound, Vec<Effect>, Place) {
     let path: PathBuf = sealed.path();
-    let state = bind::content(&sealed).ok().and_then(|plan| state_option(&plan, directory));
+    let facts = bind::content(&sealed).ok().and_then(|plan| plan::read(&plan).ok());
+    let place = facts.as_ref().map_or(Place::Copy, place);
+    let state = facts.filter(|_| place == Place::Copy);
+    let state = state.and_then(|facts| state_option(&facts, directory));
     let name = RawText::from("the plan that was shown");
     let input = BoundInput { name, argument: None, sealed };
     let effects = prepare::raise_for_plan(&mut judged, Some(&input), PlanUse::Carried);
@@ -74,14 +80,25 @@ pub fn by_plan(
     }
     let bound =
         Bound { words, inputs: vec![input], trees: Vec::new(), unbound: Vec::new(), stdin: None };
-    (judged, bound, effects)
+    (judged, bound, effects, place)
+}
+
+/// Returns where the plan may be carried out. The plan holds the configuration; what else a run
+/// reads from its tree are scripts of provisioners and files that providers upload. Where neither
+/// can be, it runs in the original, as it would without iddio.
+fn place(facts: &PlanFacts) -> Place {
+    let built_in = facts.providers.iter().all(|at| at.origin() == ProviderOrigin::BuiltIn);
+    match built_in && facts.config.findings.is_empty() {
+        true => Place::Original,
+        false => Place::Copy,
+    }
 }
 
 /// Returns the option that leads a run in a copy to the state in the original, where the state is a
 /// local file of the default workspace. Named workspaces lie in a directory that is linked; other
 /// backends lie elsewhere.
-fn state_option(plan: &[u8], directory: &Path) -> Option<OsString> {
-    let backend = plan::read(plan).ok()?.backend;
+fn state_option(facts: &PlanFacts, directory: &Path) -> Option<OsString> {
+    let backend = &facts.backend;
     let path = backend.identity.as_deref()?.strip_prefix("local:")?;
     let path = (backend.workspace == "default").then(|| directory.join(path))?;
     let mut option = OsString::from("-state=");
@@ -90,7 +107,7 @@ fn state_option(plan: &[u8], directory: &Path) -> Option<OsString> {
 }
 
 /// Replaces the name under which a stage was judged by the place where the file really lies.
-pub fn place(words: Vec<OsString>, file: &Path) -> Vec<OsString> {
+pub fn put(words: Vec<OsString>, file: &Path) -> Vec<OsString> {
     let placed = |word: OsString| match word.as_bytes().strip_suffix(PLAN_NAME.as_bytes()) {
         Some(before) => {
             let mut placed = OsString::from(std::ffi::OsStr::from_bytes(before));
