@@ -63,7 +63,7 @@ pub fn show(entry: &Entry, now: Moment, view: View) -> String {
         lines = lines.iter().map(|line| cut(line, BRIEF_COLUMNS)).collect();
         lines.push(format!(
             "  …        CUT: {all} lines, {bytes} bytes in all. Open it before you answer: \
-             iddio approvals show --full {}",
+             iddio approvals show {}",
             entry.id
         ));
     } else {

@@ -146,7 +146,8 @@ fn of_a_yes_and_a_no_at_once_one_stands() {
 
 #[test]
 fn a_yes_after_the_deadline_is_refused_on_every_clock() {
-    let cases: [(&str, fn(&mut iddio_core::time::Moment)); 4] = [
+    type Change = fn(&mut iddio_core::time::Moment);
+    let cases: [(&str, Change); 4] = [
         // The machine slept: only the boot clock saw it (E27).
         ("suspend", |now| now.boot.millis += 901_000),
         // Somebody moved the wall clock back to before the ask (A15).
