@@ -29,6 +29,9 @@ pub(crate) struct Tool {
     pub(crate) protocol: Protocol,
     /// The longest a run may take.
     pub(crate) timeout_seconds: u64,
+    /// Where programs lie that some commands run: see [`NeedWord::Installed`].
+    #[serde(default)]
+    pub(crate) installed: Vec<String>,
     pub(crate) syntax: Syntax,
     /// What a subcommand that is not listed means.
     pub(crate) unknown_command: Rule,
@@ -345,6 +348,8 @@ pub(crate) enum NeedWord {
     Configuration,
     /// Whether everything it would fetch is there.
     Fetch,
+    /// The programs that the tool's `installed` directories hold, which it runs.
+    Installed,
 }
 
 /// How a command runs in two steps.

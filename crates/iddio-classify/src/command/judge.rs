@@ -99,7 +99,7 @@ fn known(
             .and_then(|command| command.kube.as_ref())
             .and_then(|kube| kube::judge(catalog, kube, &parsed, &mut sum));
         if let Some(command) = command {
-            modes(&parsed, command, &mut sum);
+            modes(catalog, &parsed, command, &mut sum);
         }
     }
     scopes::settle(catalog, &parsed, command, ambient, &mut sum);
@@ -395,7 +395,7 @@ pub(super) fn argument(command: &Command, place: usize, given: usize) -> Option<
 }
 
 /// How it runs: standard input, terminal, needs and steps.
-fn modes(parsed: &Parsed<'_>, command: &Command, sum: &mut Sum) {
+fn modes(catalog: &Catalog, parsed: &Parsed<'_>, command: &Command, sum: &mut Sum) {
     if command.stdin == Stdin::Program {
         sum.plan.stdin = StdinRole::Program;
     }
@@ -407,6 +407,10 @@ fn modes(parsed: &Parsed<'_>, command: &Command, sum: &mut Sum) {
         sum.plan.needs.push(match need {
             NeedWord::Configuration => Need::Configuration,
             NeedWord::Fetch => Need::Fetch(Tier::Operate),
+            NeedWord::Installed => Need::Installed {
+                paths: catalog.tool.installed.clone(),
+                otherwise: Tier::Sensitive,
+            },
         });
     }
     let sound = parsed.args.is_empty() && parsed.flags.iter().all(|given| !given.flags.is_empty());

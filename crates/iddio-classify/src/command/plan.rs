@@ -277,6 +277,14 @@ pub enum Need {
     ConfigurationAt(usize),
     /// Whether anything would be fetched. If so, or if it is not known, the tier is at least this.
     Fetch(Tier),
+    /// Programs below these paths, relative to the tool's directory, are run. Where one of them is
+    /// not trusted, the tier is at least this.
+    Installed {
+        /// The directories. One that is not there holds nothing.
+        paths: Vec<String>,
+        /// The tier where one is not trusted.
+        otherwise: Tier,
+    },
     /// The objects in the input of this index.
     Manifest(usize),
     /// The saved plan in the input of this index: what it does decides.

@@ -68,7 +68,7 @@ fn a_saved_plan_is_an_input_that_decides() {
     let [input] = judged.plan.inputs.as_slice() else { panic!("one input") };
     assert_eq!((input.word, input.start, input.end), (4, 0, 8));
     assert_eq!((input.kind, input.binding), (InputKind::SavedPlan, Binding::File));
-    assert_eq!(judged.plan.needs, [Need::SavedPlan(0)]);
+    assert!(judged.plan.needs.contains(&Need::SavedPlan(0)));
     assert_eq!(judged.plan.staged, None);
 }
 
@@ -212,7 +212,8 @@ fn the_environment_is_an_allow_list_with_the_dangerous_part_fixed() {
 fn every_tool_says_what_its_low_tiers_depend_on() {
     for text in ["terraform plan", "helm list", "aws s3 ls", "kubectl get pods"] {
         let plan = line(text).plan;
-        assert!(!plan.neutralise.is_empty(), "{text}");
+        let installed = plan.needs.iter().any(|need| matches!(need, Need::Installed { .. }));
+        assert!(installed || !plan.neutralise.is_empty(), "{text}");
         assert!(plan.neutralise.iter().all(|item| item.otherwise >= Tier::Sensitive));
         assert!(plan.timeout_seconds > 0);
         assert!(matches!(plan.program, Program::Tool(_)));
