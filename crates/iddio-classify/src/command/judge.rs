@@ -34,10 +34,7 @@ pub fn judge(argv: &[RawText], ambient: &Ambient) -> Judged {
     let fault = hostile::unreadable(argv).or_else(|| argv.first().and_then(hostile::program));
     let name = argv.first().and_then(RawText::as_str).unwrap_or("");
     if let Some(fault) = fault {
-        let shown = argv.get(..argv.len().min(SHOWN_WORDS_MAX)).unwrap_or_default();
-        let mut sum = Sum::default();
-        sum.add_found(&fault);
-        return sum.judged(Protocol::Command, Pattern::Unmatchable, describe(name, shown));
+        return unfit(&fault, name, argv);
     }
     let goes_by = ambient.goes_by.as_deref();
     let tool = goes_by.or(Some(name).filter(|name| !name.contains('/')));
@@ -67,9 +64,35 @@ pub fn judge(argv: &[RawText], ambient: &Ambient) -> Judged {
     }
 }
 
+/// Judges an argument vector by a catalog that is not built in: a user's own, or one under test.
+///
+/// The program's name is not looked at beyond being fit to be shown.
+pub fn judge_by(catalog: &Catalog, argv: &[RawText], ambient: &Ambient) -> Judged {
+    let fault = hostile::unreadable(argv).or_else(|| argv.first().and_then(hostile::program));
+    let name = argv.first().and_then(RawText::as_str).unwrap_or("");
+    match fault {
+        Some(fault) => unfit(&fault, name, argv),
+        None => {
+            let mut sum = Sum::default();
+            for found in hostile::words(argv, ambient) {
+                sum.add_found(&found);
+            }
+            known(catalog, name, argv, ambient, sum)
+        }
+    }
+}
+
+/// Answers what cannot be read at all.
+fn unfit(fault: &hostile::Found, name: &str, argv: &[RawText]) -> Judged {
+    let shown = argv.get(..argv.len().min(SHOWN_WORDS_MAX)).unwrap_or_default();
+    let mut sum = Sum::default();
+    sum.add_found(fault);
+    sum.judged(Protocol::Command, Pattern::Unmatchable, describe(name, shown))
+}
+
 /// Judges a program with a catalog.
 fn known(
-    catalog: &'static Catalog,
+    catalog: &Catalog,
     tool: &str,
     argv: &[RawText],
     ambient: &Ambient,

@@ -24,7 +24,7 @@ use iddio_core::{
     tier::{Class, Tier},
 };
 
-pub use judge::judge;
+pub use judge::{judge, judge_by};
 pub use plan::{
     Binding, CatalogIdentity, EnvironmentPlan, EnvironmentValue, FactSource, FactWanted, InputFile,
     InputKind, InspectFormat, InspectedFile, Need, Neutralisation, OutputFile, Part, Pin, Program,

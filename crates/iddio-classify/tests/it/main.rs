@@ -4,6 +4,7 @@
 
 mod catalogs;
 mod corpus;
+mod explained;
 mod kit;
 mod kube;
 mod lines;
