@@ -1,6 +1,10 @@
 //! Asks for the tests inside this crate, and a clock that is set by hand.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    fs::File,
+    io::Read,
+    sync::{Arc, Mutex},
+};
 
 use iddio_core::{
     approval::Ask,
@@ -12,6 +16,11 @@ use iddio_core::{
     principal::{Principal, PrincipalId, PrincipalKind, Proof},
     tier::{Class, Tier},
     time::{BootTime, Clock, Moment, Timestamp},
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 
 use crate::{
@@ -111,4 +120,25 @@ pub(crate) fn ask(number: u128, effects: usize, asked: Moment) -> Ask {
         asked,
         lapses: asked.plus_millis(900_000),
     }
+}
+
+/// A pseudo-terminal: the end of whoever types, and the end of the program.
+pub(crate) fn terminal() -> (File, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let tty = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+    (master.into(), tty.into())
+}
+
+/// Reads until `text` was shown, and returns all that was.
+pub(crate) fn until(master: &mut File, text: &str) -> String {
+    let (mut seen, mut bytes) = (String::new(), [0; 1_024]);
+    while !seen.contains(text) {
+        let read = master.read(&mut bytes).unwrap();
+        seen.push_str(&String::from_utf8_lossy(&bytes[..read]));
+    }
+    seen
 }

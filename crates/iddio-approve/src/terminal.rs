@@ -116,14 +116,6 @@ pub(crate) fn flush(tty: &impl AsFd) -> io::Result<()> {
 // === impl Changed ===
 
 impl<'a, Fd: AsFd> Changed<'a, Fd> {
-    /// Turns echo off, and throws away what was typed.
-    pub(crate) fn silent(tty: &'a Fd) -> io::Result<Self> {
-        Self::with(tty, |settings| {
-            settings.local_modes -= LocalModes::ECHO;
-            settings.local_modes |= LocalModes::ECHONL | LocalModes::ICANON;
-        })
-    }
-
     /// Gives single keys without echo; signals by key still work.
     pub(crate) fn keys(tty: &'a Fd) -> io::Result<Self> {
         Self::with(tty, |settings| settings.local_modes -= LocalModes::ECHO | LocalModes::ICANON)
@@ -152,13 +144,42 @@ impl<Fd: AsFd> Drop for Changed<'_, Fd> {
     }
 }
 
+/// Asks, and reads a line without echo. Keys that would raise signals are read as keys, since a
+/// signal here would end the process with a terminal that shows nothing.
 fn typed(tty: &mut File, question: &str) -> Result<Passphrase, ReadPassphraseError> {
     let fail = ReadPassphraseError::Read;
-    tty.write_all(question.as_bytes()).map_err(fail)?;
     let quiet = tty.try_clone().map_err(fail)?;
-    let _silent = Changed::silent(&quiet).map_err(fail)?;
-    let line = line(tty).map_err(fail)?;
-    Ok(Passphrase::new(line.to_vec())?)
+    let settings = Changed::raw(&quiet).map_err(fail)?;
+    tty.write_all(question.as_bytes()).map_err(fail)?;
+    let line = edited(tty);
+    drop(settings);
+    tty.write_all(b"\n").map_err(fail)?;
+    Ok(Passphrase::new(line.map_err(fail)?.to_vec())?)
+}
+
+/// Reads keys up to Enter, with the corrections a terminal would make.
+fn edited(tty: &mut File) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX));
+    let mut key = Zeroizing::new([0]);
+    while line.len() < LINE_BYTES_MAX {
+        match tty.read(key.as_mut()) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        }
+        match key.first().copied() {
+            Some(b'\n' | b'\r' | END) | None => break,
+            Some(INTERRUPT) => return Err(io::Error::other("interrupted")),
+            Some(BACKSPACE | DELETE) => {
+                // A character of several bytes goes whole.
+                while line.pop().is_some_and(|byte| byte & 0xc0 == 0x80) {}
+            }
+            Some(KILL) => line.clear(),
+            Some(byte) => line.push(byte),
+        }
+    }
+    Ok(line)
 }
 
 /// Reads up to a newline or the end, byte by byte, so that nothing after it is taken.
@@ -183,3 +204,72 @@ const TTY: &str = "/dev/tty";
 /// The most bytes of a line that is read: more than a passphrase may have, so that one that is too
 /// long is seen to be.
 const LINE_BYTES_MAX: usize = 2_048;
+
+/// Ctrl-C.
+const INTERRUPT: u8 = 0x03;
+
+/// Ctrl-D.
+const END: u8 = 0x04;
+
+/// Ctrl-H.
+const BACKSPACE: u8 = 0x08;
+
+/// Ctrl-U.
+const KILL: u8 = 0x15;
+
+/// The key that most terminals send for backspace.
+const DELETE: u8 = 0x7f;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn a_passphrase_is_typed_without_echo_and_with_corrections() {
+        let cases = [
+            ("correct horse\n", "correct horse"),
+            ("wrong\x15correct horse\n", "correct horse"),
+            ("correct horsx\x7fe\n", "correct horse"),
+            ("correct hors\u{e9}\x7fe\r", "correct horse"),
+        ];
+        for (keys, expected) in cases {
+            let (mut master, mut tty) = sample::terminal();
+            let before = format!("{:?}", tcgetattr(&tty).unwrap().local_modes);
+            let other_end = tty.try_clone().unwrap();
+            let reader = std::thread::spawn(move || typed(&mut tty, "Passphrase: "));
+            let mut seen = sample::until(&mut master, "Passphrase: ");
+            master.write_all(keys.as_bytes()).unwrap();
+            let phrase = reader.join().unwrap().unwrap();
+            let wanted = Passphrase::new(expected.as_bytes().to_vec()).unwrap();
+            assert_eq!(phrase.agrees_with(&wanted), PassphraseAgreement::Same, "{keys:?}");
+            seen.push_str(&sample::until(&mut master, "\n"));
+            assert_eq!(seen.trim_end(), "Passphrase:", "nothing is echoed");
+            assert_eq!(format!("{:?}", tcgetattr(&other_end).unwrap().local_modes), before);
+        }
+    }
+
+    #[test]
+    fn an_interrupted_passphrase_leaves_the_terminal_as_it_was() {
+        let (mut master, mut tty) = sample::terminal();
+        let before = format!("{:?}", tcgetattr(&tty).unwrap().local_modes);
+        let other_end = tty.try_clone().unwrap();
+        let reader = std::thread::spawn(move || typed(&mut tty, "Passphrase: "));
+        sample::until(&mut master, "Passphrase: ");
+        master.write_all(b"planted canary\x03").unwrap();
+        let error = reader.join().unwrap().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("planted"), "{error:?}");
+        assert_eq!(format!("{:?}", tcgetattr(&other_end).unwrap().local_modes), before);
+    }
+
+    #[test]
+    fn a_passphrase_from_a_descriptor_ends_at_the_first_newline() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"correct horse\nand no more").unwrap();
+        drop(writer);
+        let source = PassphraseSource::Descriptor(reader.into());
+        let phrase = read_passphrase(source, "", Typing::Twice).unwrap();
+        let wanted = Passphrase::new(b"correct horse".to_vec()).unwrap();
+        assert_eq!(phrase.agrees_with(&wanted), PassphraseAgreement::Same);
+    }
+}

@@ -13,11 +13,7 @@ use iddio_core::{
     tier::Tier,
     time::Clock,
 };
-use rustix::{
-    fs::{Mode, OFlags},
-    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
-    termios::tcgetattr,
-};
+use rustix::termios::tcgetattr;
 
 use super::{Form, Hold, Prompt, ask_on, enough};
 use crate::{
@@ -139,15 +135,10 @@ fn prompted(act: impl FnOnce(&mut Typist)) -> (Typist, impl FnOnce(Typist) -> St
     let (home, clock) = (sample::home(), HandClock::new());
     let ask = sample::ask(1, 1, clock.now());
     let asked = sample::queue(&home, &clock).put(&ask).unwrap();
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
-    grantpt(&master).unwrap();
-    unlockpt(&master).unwrap();
-    let name = ptsname(&master, Vec::new()).unwrap();
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let tty: File = rustix::fs::open(name, flags, Mode::empty()).unwrap().into();
+    let (master, tty) = sample::terminal();
     let before = format!("{:?}", tcgetattr(&tty).unwrap().local_modes);
     let mut typist = Typist {
-        master: master.into(),
+        master,
         tty,
         seen: String::new(),
         home,

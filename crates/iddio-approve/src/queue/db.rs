@@ -60,6 +60,15 @@ pub(crate) enum Won {
     Elsewhere,
 }
 
+/// Whether there is anything to look at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Stir {
+    /// The ask is pending, and nobody said anything.
+    Quiet,
+    /// Something is there, or the ask is not.
+    Stirred,
+}
+
 /// Opens the file in `dir`, or makes it, private to its owner.
 pub(crate) fn open(dir: &Path) -> Result<Connection, QueueError> {
     let path = dir.join(FILE);
@@ -147,6 +156,17 @@ pub(crate) fn end(
 pub(crate) fn ask(db: &Connection, id: &AskId) -> Result<Option<AskRow>, QueueError> {
     let sql = format!("SELECT {COLUMNS} FROM asks WHERE id = ?1");
     Ok(db.query_row(&sql, [id.as_str()], ask_row).optional()?)
+}
+
+/// Returns whether anything happened to an ask, without taking a lock to write.
+pub(crate) fn stir(db: &Connection, id: &AskId) -> rusqlite::Result<Stir> {
+    let sql = "SELECT 1 FROM asks WHERE id = ?1 AND state = 'pending'
+               AND NOT EXISTS (SELECT 1 FROM votes WHERE ask = ?1)";
+    let mut statement = db.prepare_cached(sql)?;
+    match statement.exists([id.as_str()])? {
+        true => Ok(Stir::Quiet),
+        false => Ok(Stir::Stirred),
+    }
 }
 
 /// Returns the asks whose name begins so; two are enough to know that it is not unique. No letter

@@ -13,7 +13,7 @@ use rusqlite::Connection;
 
 use super::{
     Queue, QueueError, State, begin,
-    db::{self, NewRow, Refusals, Won},
+    db::{self, NewRow, Refusals, Stir, Won},
     liveness::Presence,
     sweep,
 };
@@ -140,7 +140,16 @@ impl Queue {
         notice: &dyn Fn(Notice),
     ) -> Result<Step, QueueError> {
         let now = self.clock.now();
-        let registry = self.registry(notice);
+        // Nearly every look ends here, without a lock that others would wait for.
+        let in_time = now.boot.until(ask.lapses.boot).is_some();
+        if in_time && db::stir(&self.db, id)? == Stir::Quiet {
+            return Ok(Step::Waiting);
+        }
+        let registry = self.registry(&mut |unreadable| {
+            if told.insert(REGISTRY.to_owned()) {
+                notice(unreadable);
+            }
+        });
         let setting = self.setting.clone();
         let tx = begin(&mut self.db)?;
         sweep(&tx, &setting.dir, now)?;
@@ -190,7 +199,7 @@ impl Queue {
         if may_share(ask).is_none() {
             return Ok(Step::Waiting);
         }
-        let registry = self.registry(notice);
+        let registry = self.registry(&mut |unreadable| notice(unreadable));
         let setting = self.setting.clone();
         let tx = begin(&mut self.db)?;
         let mut grants = Vec::new();
@@ -228,7 +237,7 @@ impl Queue {
     }
 
     /// A registry that cannot be read has no operators: nothing signed counts.
-    fn registry(&self, notice: &dyn Fn(Notice)) -> Registry {
+    fn registry(&self, notice: &mut dyn FnMut(Notice)) -> Registry {
         let dir: &Path = &self.setting.dir;
         Registry::open(dir).unwrap_or_else(|error| {
             notice(Notice::NoRegistry { reason: error.to_string() });
@@ -359,6 +368,9 @@ pub const BACK_OFF_MILLIS_MAX: u64 = 15 * 60 * 1_000;
 
 /// The longest a ticket may run (product contract, section 6).
 pub const TICKET_MILLIS_MAX: u64 = 15 * 60 * 1_000;
+
+/// What is told once about the registry, among the statements that are.
+const REGISTRY: &str = "registry";
 
 /// How many names are tried for one ask.
 const NAMES_TRIED: u32 = 16;
