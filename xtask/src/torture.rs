@@ -90,7 +90,7 @@ fn fuzz(workspace: &Workspace, time: Duration) -> Result<Vec<String>> {
     let directory = workspace.path("tests/fuzz");
     let fuzz = |verb: &str| {
         let mut command = workspace.command(&tool);
-        command.current_dir(&directory).args(["fuzz", verb, "--fuzz-dir", "."]);
+        command.current_dir(&directory).args(["fuzz", verb]);
         command.env("RUSTUP_TOOLCHAIN", "nightly");
         command
     };
@@ -100,14 +100,21 @@ fn fuzz(workspace: &Workspace, time: Duration) -> Result<Vec<String>> {
     let seconds = (time / count).as_secs().max(10);
     let mut lines = vec![format!("{count} targets, {seconds} s each.")];
     for target in targets {
+        // What is found goes to the first directory; the committed corpus is only read.
+        let found = workspace.target().join("torture/corpus").join(target);
+        fs::create_dir_all(&found)?;
         let mut command = fuzz("run");
-        command.arg(target).arg("--").arg(format!("-max_total_time={seconds}"));
+        command.arg("--target-dir").arg(workspace.target().join("fuzz"));
+        command.arg(target).arg(&found).arg(directory.join("corpus").join(target));
+        command.arg("--").arg(format!("-max_total_time={seconds}"));
         let told = process::tee(&mut command)?;
         let runs = told.text.lines().rev().find(|line| line.contains("Done "));
         lines.push(match (told.status.success(), runs) {
             (true, Some(done)) => format!("- `{target}`: {}.", done.trim()),
             (true, None) => format!("- `{target}`: nothing found."),
-            (false, _) => format!("- `{target}`: FAILED, the input is under tests/fuzz/artifacts."),
+            (false, _) => {
+                format!("- `{target}`: FAILED, the input is under tests/fuzz/fuzz/artifacts.")
+            }
         });
     }
     Ok(lines)
