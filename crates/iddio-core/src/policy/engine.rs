@@ -17,6 +17,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fmt,
+    hash::{BuildHasherDefault, Hasher},
     sync::Arc,
 };
 
@@ -148,7 +149,7 @@ pub enum ToolApproval {
 #[derive(Debug)]
 pub struct Policy {
     version: Digest,
-    agents: HashMap<PrincipalId, Agent>,
+    agents: HashMap<PrincipalId, Agent, BuildHasherDefault<NameHasher>>,
     tools: HashMap<String, Tool>,
     words: Words,
 }
@@ -222,9 +223,8 @@ struct Agent {
 #[derive(Debug)]
 struct Rule {
     place: usize,
-    /// In the order of the protocol's keys. `None`: not restricted.
-    scopes: [Option<Globs>; KEYS_MAX],
-    protocol: Protocol,
+    /// The restricted keys only, in the order of the protocol's.
+    scopes: Box<[Restriction]>,
     rulings: Vec<Ruling>,
     /// Break-glass whose class is not named, or never let through.
     held: Ruling,
@@ -233,6 +233,22 @@ struct Rule {
     cluster_scoped: ClusterScoped,
     grants: Grants,
     obligations: Arc<Obligations>,
+}
+
+/// The names a rule is restricted to, of one key.
+#[derive(Debug)]
+struct Restriction {
+    key: ScopeKey,
+    /// Where the key stands among the protocol's.
+    slot: usize,
+    globs: Globs,
+}
+
+/// Whether an operation writes Kubernetes objects that have no namespace.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum BareWrite {
+    No,
+    Yes,
 }
 
 /// A verdict and its words, made once.
@@ -267,6 +283,11 @@ struct Words {
     not_understood: Arc<str>,
 }
 
+/// Spreads names over a table, fast. Only the policy's author chooses the names in the table, so it
+/// need not withstand chosen ones.
+#[derive(Default)]
+struct NameHasher(u64);
+
 /// The atoms of one key.
 #[derive(Clone, Copy)]
 enum Atoms<'a> {
@@ -281,7 +302,7 @@ impl Policy {
     pub fn compile(spec: PolicySpec) -> Result<Self, CompileError> {
         let PolicySpec { version, fallback, agents, runbooks, tools, groups } = spec;
         let runbooks = index_runbooks(runbooks)?;
-        let mut compiled = HashMap::with_capacity(agents.len());
+        let mut compiled = HashMap::with_capacity_and_hasher(agents.len(), <_>::default());
         for agent in agents {
             let id = agent.id.clone();
             let agent = Agent::compile(agent, fallback, &runbooks)?;
@@ -325,6 +346,14 @@ impl Policy {
         if COMBINATIONS_MAX < count {
             return self.refuse(&self.words.too_many, operation);
         }
+        if count == 1 {
+            // Nearly every operation: one name of each kind.
+            let combination = atoms.map(|atoms| atoms.at(0));
+            trace.combination(keys, combination.get(..keys.len()).unwrap_or_default());
+            let decision = self.decide_combination(agent, operation, &combination, trace);
+            trace.decided(&decision);
+            return decision;
+        }
         let mut joined: Option<Decision> = None;
         for place in 0..count {
             let combination = pick(&atoms, place);
@@ -347,19 +376,20 @@ impl Policy {
         if is_discovery(operation) && rules.iter().any(|rule| rule.in_cluster(combination)) {
             return self.settle(Tier::Observe, &agent.discovery);
         }
+        let bare = BareWrite::of(operation);
         let mut heard = None;
         for rule in rules {
-            let found = rule.holds(operation, combination);
+            let found = rule.holds(bare, combination);
             trace.rule(rule.place, found);
             if let Match::Misses(_) = found {
                 continue;
             }
             let own = self.apply(rule, operation);
             trace.applied(rule.place, &own);
-            let joined = join(heard, own);
-            match found {
-                Match::Covers => return joined,
-                Match::Might(_) | Match::Misses(_) => heard = Some(joined),
+            match (found, heard) {
+                (Match::Covers, None) => return own,
+                (Match::Covers, Some(before)) => return join(Some(before), own),
+                (Match::Might(_) | Match::Misses(_), before) => heard = Some(join(before, own)),
             }
         }
         join(heard, self.fall_back(agent, operation))
@@ -498,16 +528,54 @@ fn is_read(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 
-/// Whether a Kubernetes operation without a namespace reads. Where that is not known, it writes.
-fn reads(operation: &Operation) -> bool {
-    let by_method = match &operation.pattern {
-        Pattern::Kubernetes(KubernetesPattern { methods, .. }) => {
-            !methods.is_empty() && methods.iter().all(|method| is_read(method))
+// === impl BareWrite ===
+
+impl BareWrite {
+    /// Looks at what is sent. Where that is not known, it writes.
+    fn of(operation: &Operation) -> Self {
+        let native = operation.native_tier();
+        let unscoped = operation.protocol == Protocol::Kubernetes
+            && native != Tier::Observe
+            && operation.scopes.names(ScopeKey::Namespaces).is_none();
+        let read = || match &operation.pattern {
+            Pattern::Kubernetes(KubernetesPattern { methods, .. }) => {
+                !methods.is_empty() && methods.iter().all(|method| is_read(method))
+            }
+            Pattern::Command(_) | Pattern::Tool(..) | Pattern::Unmatchable => false,
+        };
+        match unscoped && (native == Tier::BreakGlass || !read()) {
+            true => Self::Yes,
+            false => Self::No,
         }
-        Pattern::Command(_) | Pattern::Tool(..) | Pattern::Unmatchable => false,
-    };
-    let native = operation.native_tier();
-    native == Tier::Observe || (by_method && native < Tier::BreakGlass)
+    }
+}
+
+// === impl NameHasher ===
+
+impl Hasher for NameHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
+            self.mix(rest.iter().fold(1, |word, byte| (word << 8) | u64::from(*byte)));
+        }
+    }
+
+    fn write_u8(&mut self, byte: u8) {
+        self.mix(u64::from(byte));
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+}
+
+impl NameHasher {
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(HASH_FACTOR);
+    }
 }
 
 // === impl Atoms ===
@@ -604,16 +672,15 @@ impl Rule {
             }
             Some(_) | None => {}
         }
-        let mut scopes: [Option<Globs>; KEYS_MAX] = Default::default();
+        let mut scopes: Vec<Restriction> = Vec::new();
         for (key, globs) in &spec.scopes {
             let slot = spec.protocol.scope_keys().iter().position(|own| own == key);
-            match slot.and_then(|slot| scopes.get_mut(slot)) {
-                Some(free @ None) => *free = Some(globs.clone()),
-                Some(Some(_)) | None => {
-                    return Err(CompileError::ScopeKey(id.clone(), place, *key));
-                }
+            match slot.filter(|_| scopes.iter().all(|scope| scope.key != *key)) {
+                Some(slot) => scopes.push(Restriction { key: *key, slot, globs: globs.clone() }),
+                None => return Err(CompileError::ScopeKey(id.clone(), place, *key)),
             }
         }
+        scopes.sort_by_key(|scope| scope.slot);
         let ruling = |(tier, named): (Tier, Option<Verdict>)| {
             let verdict = named.unwrap_or(fallback.verdict(tier));
             let text = format!("{title} / tier {} = {}", tier.number(), verdict.name());
@@ -624,8 +691,7 @@ impl Rule {
         let consulted = spec.runbooks.iter().filter_map(|name| runbooks.get(name)).cloned();
         Ok(Self {
             place,
-            scopes,
-            protocol: spec.protocol,
+            scopes: scopes.into(),
             rulings,
             held: Ruling::new(Verdict::Deny, format!("{title} / tier 4 = deny"), None),
             classes: spec.classes.clone(),
@@ -637,42 +703,30 @@ impl Rule {
     }
 
     /// Holds the rule against one combination of names.
-    fn holds(&self, operation: &Operation, combination: &[Atom<'_>; KEYS_MAX]) -> Match {
+    #[inline]
+    fn holds(&self, bare: BareWrite, combination: &[Atom<'_>; KEYS_MAX]) -> Match {
+        if bare == BareWrite::Yes && self.cluster_scoped == ClusterScoped::Excluded {
+            return Match::Misses(ScopeKey::Namespaces);
+        }
         let mut found = Match::Covers;
-        let keys = self.protocol.scope_keys().iter();
-        for ((key, scope), atom) in keys.zip(&self.scopes).zip(combination) {
-            let everything = scope.as_ref().is_none_or(Globs::covers_everything);
-            let covers = match (atom, scope) {
-                (Atom::Absent, _) if *key == ScopeKey::Namespaces => {
-                    everything && self.covers_without_namespace(operation)
-                }
-                (_, None) => true,
-                (Atom::Name(name), Some(globs)) => globs.covers(name),
-                (Atom::Absent | Atom::Every | Atom::Unknown, Some(_)) => everything,
-            };
-            match (covers, atom) {
-                (true, _) => {}
-                (false, Atom::Every | Atom::Unknown) => found = Match::Might(*key),
-                (false, Atom::Absent | Atom::Name(_)) => return Match::Misses(*key),
+        for Restriction { key, slot, globs } in &self.scopes {
+            match combination.get(*slot) {
+                Some(Atom::Name(name)) if globs.covers(name) => {}
+                Some(Atom::Name(_)) => return Match::Misses(*key),
+                _ if globs.covers_everything() => {}
+                Some(Atom::Every | Atom::Unknown) => found = Match::Might(*key),
+                Some(Atom::Absent) | None => return Match::Misses(*key),
             }
         }
         found
     }
 
-    /// Whether the rule, which covers every namespace, covers an operation that has none.
-    fn covers_without_namespace(&self, operation: &Operation) -> bool {
-        let reads = || self.protocol != Protocol::Kubernetes || reads(operation);
-        self.cluster_scoped == ClusterScoped::Covered || reads()
-    }
-
     /// Whether the rule covers the combination's cluster, leaving namespaces aside.
     fn in_cluster(&self, combination: &[Atom<'_>; KEYS_MAX]) -> bool {
-        let keys = self.protocol.scope_keys().iter();
-        let mut scopes = keys.zip(&self.scopes).zip(combination);
-        scopes.all(|((key, scope), atom)| match (key, scope, atom) {
-            (ScopeKey::Clusters, Some(globs), Atom::Name(name)) => globs.covers(name),
-            (ScopeKey::Clusters, Some(globs), _) => globs.covers_everything(),
-            _ => true,
+        let mut clusters = self.scopes.iter().filter(|scope| scope.key == ScopeKey::Clusters);
+        clusters.all(|Restriction { slot, globs, .. }| match combination.get(*slot) {
+            Some(Atom::Name(name)) => globs.covers(name),
+            _ => globs.covers_everything(),
         })
     }
 
@@ -868,6 +922,9 @@ impl std::error::Error for CompileError {}
 /// The most combinations of names that one operation is decided by. Each is a walk over the rules
 /// of one agent; a request that touches more is refused and can be split.
 pub const COMBINATIONS_MAX: usize = 256;
+
+/// An odd number with its bits well mixed (2^64 over the golden ratio).
+const HASH_FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The most scope keys any protocol has.
 const KEYS_MAX: usize = 3;

@@ -55,7 +55,8 @@ pub enum GlobError {
     Long,
 }
 
-/// How a pattern is matched. The common shapes need no automaton.
+/// How a pattern is matched. The common shapes need no automaton: [`Form::Prefix`] is a
+/// [`GlobKind::Plain`] pattern whose only `*` is its last character.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Form {
     Any,
@@ -94,18 +95,15 @@ impl Glob {
     }
 
     /// Whether the pattern covers `name`.
+    #[inline]
     pub fn covers(&self, name: &str) -> bool {
         match &self.form {
             Form::Any => true,
             Form::Exact(exact) => match self.kind {
                 GlobKind::Host => exact.eq_ignore_ascii_case(name),
-                _ => **exact == *name,
+                _ => exact.len() == name.len() && begins(name, exact),
             },
-            Form::Prefix(head) => {
-                let rest = self.kind.strip(head, name);
-                rest.is_some_and(|rest| !rest.contains(|c| self.kind.separates(c)))
-                    && self.kind.is_plain_spoken(name)
-            }
+            Form::Prefix(head) => begins(name, head),
             Form::Tokens(tokens) => {
                 self.kind.is_plain_spoken(name) && automaton(self.kind, tokens, name)
             }
@@ -137,6 +135,13 @@ impl fmt::Display for Glob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// Whether `name` begins with `head`. Most names differ in the first byte, and looking at it is
+/// cheaper than a call.
+#[inline]
+fn begins(name: &str, head: &str) -> bool {
+    name.as_bytes().first() == head.as_bytes().first() && name.starts_with(head)
 }
 
 /// Simulates the pattern as a nondeterministic automaton whose states are the bits of one integer:
@@ -216,16 +221,6 @@ impl GlobKind {
         }
     }
 
-    fn strip<'a>(self, head: &str, name: &'a str) -> Option<&'a str> {
-        match self {
-            Self::Host => {
-                let (start, rest) = name.split_at_checked(head.len())?;
-                start.eq_ignore_ascii_case(head).then_some(rest)
-            }
-            Self::Endpoint | Self::Path | Self::Plain | Self::Word => name.strip_prefix(head),
-        }
-    }
-
     /// Whether `name` means what it spells. A path or word that steps back (`/a/../b`) names
     /// another place than it seems to, so an open pattern does not cover it.
     fn is_plain_spoken(self, name: &str) -> bool {
@@ -241,7 +236,7 @@ impl GlobKind {
         let open = |token: &Token| !matches!(token, Token::Char(_));
         Ok(match (tokens.iter().position(open), tokens.last()) {
             (None, _) => Form::Exact(text.into()),
-            (Some(first), Some(Token::Run)) if first + 1 == tokens.len() => {
+            (Some(first), Some(Token::Run)) if first + 1 == tokens.len() && self == Self::Plain => {
                 Form::Prefix(text.trim_end_matches('*').into())
             }
             (Some(_), _) => Form::Tokens(tokens.into()),
@@ -278,6 +273,7 @@ impl Globs {
     }
 
     /// Whether any of the patterns covers `name`.
+    #[inline]
     pub fn covers(&self, name: &str) -> bool {
         self.globs.iter().any(|glob| glob.covers(name))
     }
