@@ -337,6 +337,29 @@ impl Policy {
         trace: &mut impl Trace,
     ) -> Decision {
         let keys = operation.protocol.scope_keys();
+        let mut combination = [Atom::Absent; KEYS_MAX];
+        for (slot, key) in combination.iter_mut().zip(keys) {
+            match Atoms::of(operation, *key) {
+                Atoms::One(atom) => *slot = atom,
+                Atoms::Many(_) => return self.decide_each(agent, operation, trace),
+            }
+        }
+        // Nearly every operation: at most one name of each kind.
+        trace.combination(keys, combination.get(..keys.len()).unwrap_or_default());
+        let decision = self.decide_combination(agent, operation, &combination, trace);
+        trace.decided(&decision);
+        decision
+    }
+
+    /// Decides each combination of names and joins.
+    #[cold]
+    fn decide_each(
+        &self,
+        agent: &Agent,
+        operation: &Operation,
+        trace: &mut impl Trace,
+    ) -> Decision {
+        let keys = operation.protocol.scope_keys();
         let mut atoms = [Atoms::One(Atom::Absent); KEYS_MAX];
         let mut count: usize = 1;
         for (slot, key) in atoms.iter_mut().zip(keys) {
@@ -345,14 +368,6 @@ impl Policy {
         }
         if COMBINATIONS_MAX < count {
             return self.refuse(&self.words.too_many, operation);
-        }
-        if count == 1 {
-            // Nearly every operation: one name of each kind.
-            let combination = atoms.map(|atoms| atoms.at(0));
-            trace.combination(keys, combination.get(..keys.len()).unwrap_or_default());
-            let decision = self.decide_combination(agent, operation, &combination, trace);
-            trace.decided(&decision);
-            return decision;
         }
         let mut joined: Option<Decision> = None;
         for place in 0..count {

@@ -152,6 +152,7 @@ impl World {
             dice: Mutex::new(dice.next()),
             clock: clock.clone(),
             asked: Mutex::default(),
+            told: Mutex::default(),
         });
         let pipeline = Pipeline {
             policy: policy.clone(),
@@ -215,6 +216,8 @@ impl World {
             let asked = self.humans.asked.lock().unwrap();
             assert!(!grants.is_empty());
             assert!(asked.iter().any(|ask| ask.id == id && ask.action_digest == digest));
+            let told = self.humans.told.lock().unwrap().get(&id).copied();
+            assert_eq!(told, Some(Told::Yes), "forwarded on an answer that is no yes");
             self.count(|tally| tally.granted += 1);
         }
         let before = self.forwarded.borrow_mut().insert(id, digest);
@@ -327,6 +330,17 @@ struct Humans {
     dice: Mutex<u64>,
     clock: Arc<TestClock>,
     asked: Mutex<Vec<Ask>>,
+    /// What was answered last, by operation.
+    told: Mutex<HashMap<OperationId, Told>>,
+}
+
+/// What an answer is worth, as the one who gave it knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Told {
+    /// In time, by somebody else, to this question.
+    Yes,
+    /// Anything else.
+    No,
 }
 
 impl Approver for Humans {
@@ -354,6 +368,11 @@ impl Approver for Humans {
             if now.boot.until(until.boot).is_some() {
                 return Poll::Pending;
             }
+            let kind = matches!(reply, Reply::Yes | Reply::YesOfTwo);
+            let timely = now.boot.boot_id == ask.lapses.boot.boot_id
+                && now.boot.millis < ask.lapses.boot.millis;
+            let told = if kind && timely { Told::Yes } else { Told::No };
+            self.told.lock().unwrap().insert(ask.id, told);
             reply.answer(ask).map_or(Poll::Pending, Poll::Ready)
         }))
     }
