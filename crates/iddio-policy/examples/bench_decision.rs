@@ -53,18 +53,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Writes a policy whose rules are spread evenly over its agents; the last of each covers the
-/// operation.
+/// Writes a policy whose rules are spread evenly over its agents, and those of an agent over the
+/// protocols; the last of each protocol covers its operations.
 fn source(agents: u64, rules: u64) -> String {
+    let protocols = [
+        ("kubernetes", "namespaces"),
+        ("terraform", "workspaces"),
+        ("helm", "releases"),
+        ("aws", "services"),
+        ("command", "commands"),
+    ];
     let each = (rules / agents).max(1);
     let mut text = String::from("agents:\n");
     for agent in 0..agents {
         text.push_str(&format!("  agent-{agent:06}:\n    rules:\n"));
         for rule in 0..each {
-            let namespace =
-                if rule + 1 == each { "team-*".to_owned() } else { format!("x{rule}-*") };
+            let number = usize::try_from(rule).unwrap_or(0) % protocols.len();
+            let (protocol, scope) = protocols.get(number).copied().unwrap_or_default();
+            let last = each <= rule + protocols.len() as u64;
+            let name = if last { "team-*".to_owned() } else { format!("x{rule}-*") };
             text.push_str(&format!(
-                "      - {{namespaces: [\"{namespace}\"], tiers: {{0: allow, 2: escalate}}}}\n"
+                "      - {{protocol: {protocol}, {scope}: [\"{name}\"], tiers: {{0: allow, 2: escalate}}}}\n"
             ));
         }
     }
