@@ -254,6 +254,8 @@ pub(crate) struct Arg {
 pub(crate) enum Takes {
     /// Any number of following words, up to the next option.
     Many,
+    /// The following word, if it is no option.
+    Maybe,
     /// Only after `=`.
     Optional,
     /// Always: after `=` or as the next word.

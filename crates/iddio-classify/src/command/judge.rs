@@ -251,6 +251,9 @@ fn base(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families {
     let word = parsed.path_words.last().copied();
     let rule = format!("{name}:{}", parsed.path);
     match parsed.resolution {
+        Resolution::Bare if !parsed.args.is_empty() => {
+            sum.add_rule(&catalog.tool.unknown_command, &rule, None);
+        }
         Resolution::Bare => sum.add_rule(&catalog.tool.syntax.bare, name, None),
         Resolution::Group => {
             let text = "shows the subcommands";

@@ -204,7 +204,7 @@ fn pattern(method: Method, kube: &Kube, asked: &[Asked]) -> KubernetesPattern {
 
 /// Whether a patch touches nothing of a node but whether it takes pods.
 fn only_unschedulable(text: &str) -> bool {
-    let Ok(serde_json::Value::Object(body)) = serde_json::from_str(text) else { return false };
+    let Some(serde_json::Value::Object(body)) = body::read(text) else { return false };
     let spec = body.get("spec").and_then(serde_json::Value::as_object);
     body.len() == 1
         && spec.is_some_and(|spec| spec.len() == 1 && spec.contains_key("unschedulable"))

@@ -114,7 +114,10 @@ impl<'c, 'w> Reader<'c, 'w> {
         let mut places = Vec::new();
         let mut index = 1;
         while let Some(word) = self.words.get(index) {
-            if word.as_ref() == "--" {
+            // Tools disagree on these: some skip them, some stop, some take them as the command.
+            if matches!(word.as_ref(), "" | "-" | "--") || word.contains(char::is_whitespace) {
+                let text = "no command, and nobody knows whether the tool looks further";
+                self.doubts.push(Doubt { tier: Tier::UNKNOWN, word: index, text });
                 break;
             }
             if is_option(word) {
@@ -238,7 +241,9 @@ impl<'c, 'w> Reader<'c, 'w> {
         let value = match (takes, attached) {
             (_, Some(value)) => Some(self.part(index, word.len() - value.len())),
             (Some(Takes::Required), None) => self.word(index + 1),
-            (Some(Takes::Many), None) => self.word(index + 1).filter(|word| !is_option(&word.text)),
+            (Some(Takes::Many | Takes::Maybe), None) => {
+                self.word(index + 1).filter(|word| !is_option(&word.text))
+            }
             (Some(Takes::Optional | Takes::Switch) | None, None) => None,
         };
         let behind = match (takes, attached) {

@@ -3,8 +3,14 @@
 //! A body raises what its request line gives: a privileged pod, host namespaces, host paths. It is
 //! strict JSON; what is not is break-glass, because nobody knows what it asks for.
 
+use std::{collections::BTreeSet, fmt};
+
 use iddio_core::tier::{Class, Tier};
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value};
 
 use super::Verdict;
 
@@ -16,12 +22,16 @@ pub fn judge(text: &str) -> Option<Verdict> {
     if text.len() > BODY_BYTES_MAX {
         return Some(unread("a body longer than the limit"));
     }
-    match serde_json::from_str::<Value>(text) {
-        Ok(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) | Err(_) => {
-            Some(unread("a body that is not a JSON object or list"))
-        }
-        Ok(value) => worst(&value),
+    match read(text) {
+        Some(value @ (Value::Object(_) | Value::Array(_))) => worst(&value),
+        _ => Some(unread("a body that is not a strict JSON object or list")),
     }
+}
+
+/// Reads JSON that every reader takes alike: an object that names a member twice, in whatever
+/// case, is refused (threat K10). Nesting is bounded by serde_json.
+pub fn read(text: &str) -> Option<Value> {
+    serde_json::from_str(text).ok().map(|Strict(value)| value)
 }
 
 /// Walks the value; serde_json has bounded its depth.
@@ -39,6 +49,69 @@ fn worst(value: &Value) -> Option<Verdict> {
             .fold(None, below),
         Value::Array(values) => values.iter().map(worst).fold(None, below),
         _ => None,
+    }
+}
+
+/// A JSON value without doubled members.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Strict(value)) = items.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        let mut names = BTreeSet::new();
+        while let Some((name, Strict(value))) = members.next_entry::<String, Strict>()? {
+            if !names.insert(name.to_lowercase()) {
+                return Err(A::Error::custom("a member stands twice"));
+            }
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
     }
 }
 

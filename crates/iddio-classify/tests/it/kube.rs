@@ -169,6 +169,8 @@ fn a_body_raises_wherever_its_fields_stand() {
         (r#"[{"op":"replace","path":"/spec/replicas","value":2}]"#, None),
         (r#"{"spec":{"template":{"spec":{"serviceAccountName":"x"}}}}"#, Some(3)),
         (r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}"#, Some(4)),
+        (r#"{"spec":{"privileged":true,"privileged":false}}"#, Some(4)),
+        (r#"{"spec":{"replicas":3},"Spec":{"replicas":4}}"#, Some(4)),
         ("spec: {replicas: 3}", Some(4)),
         ("", Some(4)),
         ("3", Some(4)),

@@ -231,3 +231,21 @@ fn a_full_command_line_is_judged_whole() {
     assert_eq!(fill(&["aws", "ec2", "describe-instances"], "--filters"), 0);
     assert_eq!(fill(&["kubectl"], "--x"), 4);
 }
+
+#[test]
+fn words_that_tools_skip_do_not_hide_the_command() {
+    let lines: [&[&str]; 9] = [
+        &["aws", "--", "ec2", "terminate-instances"],
+        &["aws", "ec2", "--", "terminate-instances"],
+        &["aws", "", "ec2", "terminate-instances"],
+        &["kubectl", "", "exec", "web"],
+        &["kubectl", "-", "exec", "web"],
+        &["kubectl", "--", "exec", "web"],
+        &["kubectl", "config view"],
+        &["terraform", "", "destroy"],
+        &["terraform", "state list"],
+    ];
+    for words in lines {
+        assert_eq!(judged(words).operation.tier, Tier::BreakGlass, "{words:?}");
+    }
+}
