@@ -91,6 +91,15 @@ pub(crate) enum TurnError {
     Line(#[from] LineError),
 }
 
+/// What a repair did.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Repaired {
+    /// There was nothing to repair.
+    Nothing,
+    /// So many bytes that may not have been synced were set aside. The next append says so.
+    SetAside(u64),
+}
+
 /// Records sealed in order, not yet written.
 struct Batch {
     head: Head,
@@ -314,7 +323,8 @@ impl Chain {
         if size < page.end {
             return Err(TurnError::Damaged { name, at: size });
         }
-        if !known {
+        // Looked at once by each process; a damaged end is not built upon.
+        if self.reaped.is_none() {
             ends_with(&file, &page)
                 .map_err(|errno| io_error(&name, errno))?
                 .ok_or(TurnError::Damaged { name, at: page.end })?;
@@ -362,7 +372,10 @@ impl Chain {
         let file = self.file(number)?;
         let done = Synced { boot, segment: number, end: found.valid, health: Health::Sound };
         let held = hold_sync(locks, &self.options)?;
-        self.dir.disk().sync(&*file).map_err(|errno| io_error(&segment::name(number), errno))?;
+        if let Err(errno) = self.dir.disk().sync(&*file) {
+            self.poison(locks)?;
+            return Err(io_error(&segment::name(number), errno).into());
+        }
         done.write(&locks.sync, self.dir.disk()).map_err(fail)?;
         drop(held);
         self.ledger.forget();
@@ -427,7 +440,11 @@ impl Chain {
         }
         let file = self.file(tail.segment)?;
         let name = segment::name(tail.segment);
-        self.dir.disk().sync(&*file).map_err(|errno| io_error(&name, errno))?;
+        if let Err(errno) = self.dir.disk().sync(&*file) {
+            let _held = hold_sync(locks, &self.options)?;
+            self.poison(locks)?;
+            return Err(io_error(&name, errno).into());
+        }
         register::sync_all(&self.writers)?;
         let next = tail.segment + 1;
         self.create(next)?;
@@ -615,17 +632,65 @@ impl Chain {
         let (number, end) = later.map_or((number, end), |page| (page.segment, page.end));
         let file = self.file(number)?;
         let disk = self.dir.disk();
-        let mut done = Synced { boot, segment: number, end, health: Health::Sound };
-        let wrote = disk.sync(&*file);
-        if wrote.is_err() {
-            let (segment, end) = synced.map_or((0, 0), |page| (page.segment, page.end));
-            done = Synced { boot, segment, end, health: Health::Poisoned };
+        if let Err(errno) = disk.sync(&*file) {
+            self.poison(locks)?;
+            return Err(io_error(&segment::name(number), errno).into());
         }
-        let marked = done.write(&locks.sync, disk).map_err(fail);
-        wrote.map_err(|errno| io_error(&segment::name(number), errno))?;
-        marked?;
+        let done = Synced { boot, segment: number, end, health: Health::Sound };
+        done.write(&locks.sync, disk).map_err(fail)?;
         self.unsynced = None;
         Ok(())
+    }
+
+    /// Notes that a sync failed: what it covered may be lost, and no later sync brings it back. Under
+    /// the sync lock.
+    fn poison(&self, locks: &Locks) -> Result<(), FileError> {
+        let fail = |errno| io_error(SYNC_LOCK, errno);
+        let synced = Synced::read(&locks.sync).map_err(fail)?;
+        let (segment, end) = synced.map_or((0, 0), |page| (page.segment, page.end));
+        let page = Synced { boot: self.boot(), segment, end, health: Health::Poisoned };
+        page.write(&locks.sync, self.dir.disk()).map_err(fail)
+    }
+
+    /// Makes a log usable again after a sync failed: sets aside what was not synced for certain, and
+    /// clears the mark once the rest has been read, checked and synced. Under the append lock.
+    pub(crate) fn repair(&mut self, locks: &Locks) -> Result<Repaired, TurnError> {
+        let boot = self.boot();
+        let sync_failed = |errno| io_error(SYNC_LOCK, errno);
+        let write_failed = |errno| io_error(WRITE_LOCK, errno);
+        let synced = Synced::read(&locks.sync).map_err(sync_failed)?;
+        let page = Published::read(&locks.write).map_err(write_failed)?;
+        let poisoned = synced.filter(|page| page.boot == boot && page.health == Health::Poisoned);
+        let (Some(synced), Some(page)) = (poisoned, page.filter(|page| page.boot == boot)) else {
+            return Ok(Repaired::Nothing);
+        };
+        // A segment begins only after the one before it was synced.
+        let (number, end) = (synced.segment, synced.end).max((page.segment, 0));
+        let file = self.file(number)?;
+        let _held = hold_sync(locks, &self.options)?;
+        let size =
+            segment::size(&*file).map_err(|errno| io_error(&segment::name(number), errno))?;
+        if end < size {
+            recover::set_aside(&self.dir, &*file, number, end, size)?;
+        }
+        let head = match number.checked_sub(1) {
+            None | Some(0) => Some(Head::GENESIS),
+            Some(before) => recover::head_after(&self.dir, before)?,
+        };
+        let name = segment::name(number);
+        let damaged = |at| TurnError::Damaged { name: name.clone(), at };
+        let found = recover::prefix(&*file, number, 0, head.ok_or_else(|| damaged(0))?)?;
+        if found.valid != end {
+            return Err(damaged(found.valid));
+        }
+        let disk = self.dir.disk();
+        disk.sync(&*file).map_err(|errno| io_error(&name, errno))?;
+        let tail = Published { segment: number, end, head: found.head, ..page };
+        tail.write(&locks.write, disk).map_err(write_failed)?;
+        let done = Synced { boot, segment: number, end, health: Health::Sound };
+        done.write(&locks.sync, disk).map_err(sync_failed)?;
+        (self.seen, self.unsynced, self.reaped) = (None, None, None);
+        Ok(Repaired::SetAside(size.saturating_sub(end)))
     }
 
     /// Syncs what this process appended and returns where what is synced ends, whoever appended it.

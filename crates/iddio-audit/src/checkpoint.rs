@@ -30,7 +30,7 @@ use crate::{
     directory::{Directory, FileError, io_error},
     disk::Disk,
     lock::{self, LOCK_WAIT},
-    query::Lines,
+    query::{After, Lines},
     segment,
 };
 
@@ -116,7 +116,7 @@ pub fn last_checkpoint(dir: &Path) -> Result<Option<String>, FileError> {
 pub(crate) fn make(
     dir: &Path,
     disk: &Disk,
-    until: (u64, u64),
+    until: After,
     signer: &dyn CheckpointSigner,
 ) -> Result<String, CheckpointError> {
     let log = Directory::open_existing(dir, disk)?;
@@ -164,7 +164,7 @@ impl Tree {
     }
 
     /// Opens the tree and adds the records up to `until`.
-    fn grow(log: &Directory, dir: Directory, until: (u64, u64)) -> Result<Self, CheckpointError> {
+    fn grow(log: &Directory, dir: Directory, until: After) -> Result<Self, CheckpointError> {
         let (_, from) = position(&dir)?.unwrap_or((0, (0, 0)));
         let mut tree = Self::over(dir, OFlags::RDWR | OFlags::APPEND)?;
         tree.cut()?;
@@ -262,7 +262,7 @@ impl Tree {
             let height = level * LEVEL_HEIGHT;
             let places = (self.size >> height)..(size >> height);
             let roots: Result<Vec<Digest>, FileError> =
-                places.map(|place| self.from_level(level - 1, LEVEL_HEIGHT, place)).collect();
+                places.map(|place| self.level_root(level - 1, LEVEL_HEIGHT, place)).collect();
             self.add(level, &roots?)?;
         }
         self.size = size;
@@ -283,7 +283,7 @@ impl Tree {
     }
 
     /// Returns the root of the `place`-th run of `1 << height` hashes of a level.
-    fn from_level(&self, level: u32, height: u32, place: u64) -> Result<Digest, FileError> {
+    fn level_root(&self, level: u32, height: u32, place: u64) -> Result<Digest, FileError> {
         let name = level_name(level);
         let file = self.levels.get(level as usize).ok_or_else(|| io_error(&name, Errno::NOENT))?;
         let from = (place << height) * HASH_BYTES;
@@ -304,7 +304,7 @@ impl Subtrees for Tree {
 
     fn subtree(&mut self, height: u32, place: u64) -> Result<Digest, FileError> {
         let level = (height / LEVEL_HEIGHT).min(LEVELS - 1);
-        self.from_level(level, height - level * LEVEL_HEIGHT, place)
+        self.level_root(level, height - level * LEVEL_HEIGHT, place)
     }
 }
 
@@ -316,7 +316,7 @@ fn log_id(log: &Directory) -> Result<String, CheckpointError> {
 }
 
 /// Reads how many records the tree covers and where the next one begins.
-fn position(dir: &Directory) -> Result<Option<(u64, (u64, u64))>, FileError> {
+fn position(dir: &Directory) -> Result<Option<(u64, After)>, FileError> {
     let text = read_text(dir, POSITION)?;
     let parse = |text: &str| {
         let mut words = text.split_whitespace().map(|word| word.parse().ok());

@@ -25,6 +25,7 @@ mod status;
 pub mod verify;
 
 pub use budget::{Allowance, Budget};
+pub use chain::Repaired;
 pub use directory::FileError;
 pub use disk::{Disk, Fault, Faults, Op};
 pub use lock::LOCK_WAIT;

@@ -32,7 +32,7 @@ use rustix::fs::OFlags;
 
 use crate::{
     budget::{Budget, Charge},
-    chain::{Chain, Item, Locks, SYNC_LOCK, TurnError, WRITE_LOCK, busy},
+    chain::{Chain, Item, Locks, Repaired, SYNC_LOCK, TurnError, WRITE_LOCK, busy},
     checkpoint::{self, CheckpointError},
     commitments::{COMMITMENTS, Commitments},
     directory::{Directory, FileError},
@@ -196,6 +196,20 @@ impl Log {
             appended.map_err(not_stored)?;
         }
         chain.sync(&self.inner.locks).map_err(not_stored)
+    }
+
+    /// Makes the log usable again after a sync failed in this boot. What may not have been synced is
+    /// set aside, never dropped, and the next append records that.
+    ///
+    /// # Errors
+    ///
+    /// When what is left is damaged or cannot be synced; the log then stays closed.
+    pub fn repair(&self) -> Result<Repaired, AuditError> {
+        let inner = &*self.inner;
+        let mut chain = inner.chain()?;
+        let held = lock::hold(&inner.locks.write, inner.lock_wait);
+        let _held = held.map_err(|error| not_stored(busy(WRITE_LOCK, error)))?;
+        chain.repair(&inner.locks).map_err(not_stored)
     }
 
     /// Signs what is synced, and returns the checkpoint's text.

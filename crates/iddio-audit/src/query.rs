@@ -276,6 +276,9 @@ impl Tail {
     }
 }
 
+/// A segment, and an offset in it: where a line ends and the next one begins.
+pub(crate) type After = (u64, u64);
+
 /// Every complete line of a log from some place on, without reading a whole segment at once.
 pub(crate) struct Lines<'a> {
     dir: &'a Directory,
@@ -295,7 +298,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Returns the next line, and the segment and offset after it.
-    pub(crate) fn next_line(&mut self) -> Result<Option<((u64, u64), Vec<u8>)>, FileError> {
+    pub(crate) fn next_line(&mut self) -> Result<Option<(After, Vec<u8>)>, FileError> {
         loop {
             let Some((number, file)) = &self.open else {
                 let Some(next) = self.numbers.pop_front() else { return Ok(None) };

@@ -298,6 +298,15 @@ pub fn unescape(raw: &[u8]) -> Option<String> {
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
+    /// Whether all that has been read so far stands for itself, byte for byte: ASCII, no escapes.
+    plain: Plain,
+}
+
+/// Whether a text stands for itself.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Plain {
+    No,
+    Yes,
 }
 
 impl<'a> Scanner<'a> {
@@ -307,7 +316,10 @@ impl<'a> Scanner<'a> {
             return fault(LINE_BYTES_MAX, Fault::Long);
         }
         match std::str::from_utf8(text) {
-            Ok(_) => Ok(Self { text, at: 0 }),
+            Ok(_) => {
+                let plain = if text.is_ascii() { Plain::Yes } else { Plain::No };
+                Ok(Self { text, at: 0, plain })
+            }
             Err(error) => fault(error.valid_up_to(), Fault::Utf8),
         }
     }
@@ -360,6 +372,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn escape(&mut self) -> Result<(), JsonError> {
+        self.plain = Plain::No;
         let canonical = match self.next() {
             Some(b'"' | b'\\' | b'b' | b't' | b'n' | b'f' | b'r') => true,
             Some(b'u') => {
@@ -402,7 +415,7 @@ impl<'a> Scanner<'a> {
     fn in_order(&self, last: Option<&[u8]>, name: &[u8]) -> Result<(), JsonError> {
         let sorted = match last {
             None => true,
-            Some(last) if last.is_ascii() && name.is_ascii() && !escaped(last, name) => last < name,
+            Some(last) if self.plain == Plain::Yes => last < name,
             Some(last) => match (unescape(last), unescape(name)) {
                 (Some(last), Some(name)) => order(&last, &name).is_lt(),
                 _ => false,
@@ -418,8 +431,53 @@ impl<'a> Scanner<'a> {
             Some(b'0'..=b'9') => self.int().map(Raw::Int),
             _ => {
                 let start = self.at;
-                self.value(depth)?;
+                self.skip(depth)?;
                 Ok(Raw::Other(self.text.get(start..self.at).unwrap_or_default()))
+            }
+        }
+    }
+
+    /// Takes a value and checks all of it, and builds nothing.
+    fn skip(&mut self, depth: usize) -> Result<(), JsonError> {
+        if DEPTH_MAX < depth {
+            return Err(self.fault(Fault::Depth));
+        }
+        match self.peek() {
+            Some(b'"') => self.text().map(drop),
+            Some(b'0'..=b'9') => self.int().map(drop),
+            Some(b't') => self.word(b"true"),
+            Some(b'f') => self.word(b"false"),
+            Some(b'[') => self.skip_all(b']', |scanner| scanner.skip(depth + 1)),
+            Some(b'{') => {
+                let mut last = None;
+                self.skip_all(b'}', |scanner| {
+                    let name = scanner.text()?;
+                    scanner.in_order(last.replace(name), name)?;
+                    scanner.take(b':')?;
+                    scanner.skip(depth + 1)
+                })
+            }
+            _ => Err(self.fault(Fault::Syntax)),
+        }
+    }
+
+    /// Takes a bracket, items with commas between them, and the bracket `close`.
+    fn skip_all(
+        &mut self,
+        close: u8,
+        mut item: impl FnMut(&mut Self) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        self.at += 1;
+        if self.peek() == Some(close) {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            item(self)?;
+            match self.next() {
+                Some(b',') => {}
+                Some(end) if end == close => return Ok(()),
+                _ => return Err(self.fault(Fault::Syntax)),
             }
         }
     }
@@ -524,10 +582,6 @@ fn canonical_unicode_escape(digits: &[u8]) -> bool {
     !short
 }
 
-fn escaped(one: &[u8], other: &[u8]) -> bool {
-    one.contains(&b'\\') || other.contains(&b'\\')
-}
-
 // === impl JsonError ===
 
 impl fmt::Display for JsonError {
@@ -626,6 +680,33 @@ mod tests {
             assert_eq!(Value::read(text).map_err(|e| e.why), Err(why), "{text:?}");
         }
         assert_eq!(Value::read(b"9007199254740991"), Ok(Value::Int(INT_MAX)));
+    }
+
+    #[test]
+    fn skipping_a_value_checks_what_building_it_checks() {
+        let texts: [&[u8]; 9] = [
+            br#"{"a":[1,"x",{"b":true}],"c":{}}"#,
+            br#"{"a":{"c":1,"b":2}}"#,
+            br#"{"a":{"b":1,"b":2}}"#,
+            br#"{"a":[1,]}"#,
+            br#"{"a":[01]}"#,
+            br#"{"a":["\u0041"]}"#,
+            br#"{"a":[null]}"#,
+            br#"{"\n":1,"\r":1,"a":1}"#,
+            br#"{"a":1,"\n":1}"#,
+        ];
+        for text in texts {
+            let skipped = members::<JsonError>(text, |_| Ok(()));
+            assert_eq!(skipped.is_ok(), Value::read(text).is_ok(), "{text:?}");
+        }
+        let nested = |depth: usize| {
+            [b"{\"a\":".as_slice(), &b"[".repeat(depth), &b"]".repeat(depth), b"}"].concat()
+        };
+        for depth in 0..DEPTH_MAX + 3 {
+            let text = nested(depth);
+            let skipped = members::<JsonError>(&text, |_| Ok(()));
+            assert_eq!(skipped.is_ok(), Value::read(&text).is_ok(), "{depth}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use iddio_audit::{
-    Allowance, Budget, Disk, Fault, Faults, Log, Op, Room,
+    Allowance, Budget, Disk, Fault, Faults, Log, Op, Repaired, Room,
     query::{Filter, last},
     status,
     verify::verify,
@@ -153,6 +153,26 @@ fn a_failed_sync_stops_this_process_and_the_next_until_the_machine_starts_anew()
     let log = Log::open(&home.path().join("audit"), options).unwrap();
     run(&log, 5);
     drop(log);
+    let report = verify(&home.path().join("audit"), 1).unwrap();
+    assert_eq!((report.bad, report.story.findings), (None, Vec::new()));
+}
+
+#[test]
+fn a_repair_sets_aside_what_was_not_synced_and_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    run(&open(home.path()), 1);
+    let log = open_on(home.path(), Failing::from_nth(Op::Sync, 1, Errno::IO)).unwrap();
+    assert!(append(&log, &allowed(2)).is_err());
+    // As long as the disk fails there is nothing to go on with.
+    assert!(log.repair().is_err());
+    drop(log);
+    let log = open(home.path());
+    assert!(append(&log, &allowed(3)).is_err());
+    assert!(matches!(log.repair().unwrap(), Repaired::SetAside(1..)));
+    assert_eq!(log.repair().unwrap(), Repaired::Nothing);
+    run(&log, 4);
+    drop(log);
+    assert_eq!(told(home.path(), "log.recovered").len(), 1);
     let report = verify(&home.path().join("audit"), 1).unwrap();
     assert_eq!((report.bad, report.story.findings), (None, Vec::new()));
 }

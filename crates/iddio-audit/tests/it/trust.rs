@@ -52,7 +52,7 @@ fn a_log_of_another_user_is_refused() {
     let home = tempfile::tempdir().unwrap();
     let dir = made(home.path());
     let nobody = rustix::process::Uid::from_raw(65_534);
-    rustix::fs::chown(&dir.join("0000000001.jsonl"), Some(nobody), None).unwrap();
+    rustix::fs::chown(dir.join("0000000001.jsonl"), Some(nobody), None).unwrap();
     let log = open(home.path());
     assert!(append(&log, &allowed(2)).is_err());
     // Reading a copy of somebody else's log is what auditors do.

@@ -128,19 +128,20 @@ impl Fragment {
             return Err(LineError::Name(name.to_owned()));
         }
         let mut out = Vec::with_capacity(1024);
-        let mut places = [None; 3];
-        for (name, value) in &members {
-            for (place, open) in places.iter_mut().zip(ASSIGNED) {
-                if place.is_none() && json::order(open, name).is_lt() {
-                    *place = Some(out.len());
-                }
-            }
+        let before =
+            |open: &str| members.partition_point(|(name, _)| json::order(name, open).is_lt());
+        let counts = ASSIGNED.map(before);
+        let mut places = [0; 3];
+        for (count, (name, value)) in (1..).zip(&members) {
             out.push(b',');
             json::write_text(&mut out, name);
             out.push(b':');
             value.write(&mut out);
+            for (place, _) in places.iter_mut().zip(counts).filter(|(_, before)| *before == count) {
+                *place = out.len();
+            }
         }
-        let [hash_at, prev_at, seq_at] = places.map(|place| place.unwrap_or(out.len()));
+        let [hash_at, prev_at, seq_at] = places;
         match out.len().saturating_add(ASSIGNED_BYTES_MAX) {
             length if LINE_BYTES_MAX < length => Err(LineError::Long(length)),
             _ => Ok(Self { id, kind, members: out, hash_at, prev_at, seq_at }),
