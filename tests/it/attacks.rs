@@ -369,7 +369,9 @@ fn e12_a_plan_that_only_creates_but_runs_a_program_is_t3_and_shown() {
     );
     world.file("t/main.tf", text);
     let terraform = terraform.to_str().unwrap();
-    assert!(world.within([terraform, "-chdir=t", "plan", "-out=p"]).output().unwrap().status.success());
+    assert!(
+        world.within([terraform, "-chdir=t", "plan", "-out=p"]).output().unwrap().status.success()
+    );
     let mut exec = world.start(["exec", "--", "terraform", "-chdir=t", "apply", "p"]);
     let id = exec.until_asked();
     let said = world.iddio(["approvals", "show", &id]).ok();
@@ -434,9 +436,12 @@ fn e20_the_workspace_is_what_the_tool_will_use_not_what_a_file_says() {
     // Production is selected: the rule for staging does not cover it.
     world.iddio(["exec", "--", "terraform", "-chdir=hello", "apply", "-auto-approve"]).exits(77);
     // The variable wins over the file in terraform; iddio follows what terraform will do.
-    let mut exec = world.command(["exec", "--", "terraform", "-chdir=hello", "apply", "-auto-approve"]);
+    let mut exec =
+        world.command(["exec", "--", "terraform", "-chdir=hello", "apply", "-auto-approve"]);
     let output = exec.env("TF_WORKSPACE", "staging").output().unwrap();
-    let state = |name: &str| world.work().join(format!("hello/terraform.tfstate.d/{name}/terraform.tfstate"));
+    let state = |name: &str| {
+        world.work().join(format!("hello/terraform.tfstate.d/{name}/terraform.tfstate"))
+    };
     assert!(!state("production").exists(), "{output:?}");
     // A plan made in production stays production's, wherever it is applied.
     let words = [terraform, "-chdir=hello", "plan", "-out=p"];
@@ -478,7 +483,8 @@ fn e21_a_manifest_from_the_network_is_unbound_and_t3() {
 #[test]
 fn e24_a_loop_of_refused_commands_does_not_fill_the_log() {
     let world = World::with_policy(READS);
-    let loops = "i=0; while [ $i -lt 300 ]; do \"$1\" -q exec -- touch ran 2>/dev/null; i=$((i+1)); done";
+    let loops =
+        "i=0; while [ $i -lt 300 ]; do \"$1\" -q exec -- touch ran 2>/dev/null; i=$((i+1)); done";
     let binary = iddio_tests::binary();
     let mut shell = world.within(["sh", "-c", loops, "sh", binary.to_str().unwrap()]);
     shell.output().unwrap();

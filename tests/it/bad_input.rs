@@ -43,7 +43,8 @@ fn the_commands_own_exit_code_is_the_exit_code() {
 #[test]
 fn a_malformed_policy_refuses_with_line_column_and_hint() {
     let world = World::with_policy(OPEN);
-    let bad = "agents:\n  local:root:\n    rules:\n      - protocol: command\n        tiers: {0: alow}\n";
+    let bad =
+        "agents:\n  local:root:\n    rules:\n      - protocol: command\n        tiers: {0: alow}\n";
     world.set_policy(bad);
     let said = world.iddio(["policy", "check"]).exits(1);
     let whole = format!("{}{}", said.stdout, said.stderr);

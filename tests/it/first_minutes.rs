@@ -12,9 +12,12 @@ fn an_apply_asks_is_approved_from_the_queue_runs_and_verifies() {
     let Some(_) = real("terraform", TERRAFORM) else { return };
     let world = World::new();
     world.example("hello");
-    let mut apply = world.start(["exec", "--", "terraform", "-chdir=hello", "apply", "-auto-approve"]);
+    let mut apply =
+        world.start(["exec", "--", "terraform", "-chdir=hello", "apply", "-auto-approve"]);
     apply.until("new home in ~/.iddio (default policy: reads run, changes ask");
-    apply.until("T2 MODIFY  terraform apply  workspace default  (1 to add, 0 to change, 0 to destroy)");
+    apply.until(
+        "T2 MODIFY  terraform apply  workspace default  (1 to add, 0 to change, 0 to destroy)",
+    );
     let id = apply.until_asked();
     world
         .iddio(["approvals", "show", &id])

@@ -1,7 +1,6 @@
 //! Whole-gateway tests: the binary, real tools, real attacks.
 
 #![expect(
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::unwrap_used,

@@ -19,8 +19,12 @@ fn one_gigabyte_through_stdin_and_stdout_keeps_every_byte() {
     const BLOCK: usize = 1 << 20;
     let world = World::with_policy(OPEN);
     let mut command = world.command(["exec", "--", "cat"]);
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let writing = thread::spawn(move || {
         let mut sum = Sum::default();
@@ -173,7 +177,8 @@ impl Sum {
     fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.bytes += 1;
-            self.hash = (self.hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(5);
+            self.hash =
+                (self.hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(5);
         }
     }
 }

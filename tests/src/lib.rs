@@ -61,7 +61,8 @@ impl World {
         }
         let passwd = fs::read_to_string("/etc/passwd").expect("the user database");
         let line = format!("root:x:0:0:root:{}:/bin/sh", world.user().display());
-        let ours = |entry: &str| if entry.starts_with("root:") { line.clone() } else { entry.into() };
+        let ours =
+            |entry: &str| if entry.starts_with("root:") { line.clone() } else { entry.into() };
         let passwd: Vec<String> = passwd.lines().map(ours).collect();
         fs::write(world.passwd(), passwd.join("\n") + "\n").expect("a user database");
         world

@@ -8,6 +8,7 @@ pub mod bind;
 pub mod environment;
 pub mod facts;
 pub mod forward;
+pub mod installed;
 pub mod neutral;
 pub mod operation;
 pub mod prepare;

@@ -21,6 +21,7 @@ use iddio_classify::{
     },
 };
 use iddio_core::{
+    digest::Digest,
     operation::{Effect, Names, Operations, Reason, ScopeKey},
     text::RawText,
     tier::{Class, Tier},
@@ -35,7 +36,7 @@ use crate::{
     bind::{self, BindError, Bound},
     environment::{self, Built, EnvironmentError},
     facts::{self, Surroundings},
-    neutral,
+    installed, neutral,
     operation::{BoundInput, CommandAction, Material, StdinMaterial},
     request::{Resolved, Standing},
     run_dir::RunDir,
@@ -55,6 +56,8 @@ pub struct Setting {
     pub environment: BTreeMap<OsString, OsString>,
     /// Where the caller is.
     pub directory: PathBuf,
+    /// The contents of programs that policy or `iddio tool trust` names.
+    pub trusted: Vec<Digest>,
 }
 
 /// A command that was looked at and not yet bound.
@@ -172,7 +175,7 @@ impl Setting {
     ) -> Result<CommandAction, PrepareError> {
         let Examined { mut judged, words, directory } = examined;
         let bound = bind::bind(words, &judged.plan.inputs, &directory, run)?;
-        let effects = self.needs(&mut judged, &bound.inputs, tree.as_ref());
+        let effects = self.needs(&mut judged, &bound.inputs, tree.as_ref(), &directory);
         raise_for_unbound(&mut judged, &bound.unbound);
         let tree = tree.filter(|_| place == Place::Copy);
         self.assemble(judged, bound, tree, effects, resolved, explanation, run)
@@ -205,6 +208,11 @@ impl Setting {
     pub fn around<'a>(&'a self, directory: &'a Path) -> Surroundings<'a> {
         let (user_home, environment) = (&self.user_home, &self.environment);
         Surroundings { directory, user_home, environment }
+    }
+
+    /// Returns the providers below a tool's directory that are trusted by their content.
+    pub fn trust(&self, directory: &Path) -> Trust {
+        installed::providers(directory, &self.trusted)
     }
 
     fn tool_directory(&self, plan: &RunPlan) -> PathBuf {
@@ -275,23 +283,36 @@ impl Setting {
         judged: &mut Judged,
         inputs: &[BoundInput],
         tree: Option<&Tree>,
+        directory: &Path,
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
         for need in judged.plan.needs.clone() {
             match need {
                 Need::Configuration => {
                     let facts = tree.map(Tree::facts).unwrap_or_default();
-                    effects.extend(raise_for_configuration(judged, &facts));
+                    effects.extend(raise_for_configuration(judged, &facts, &self.trust(directory)));
                 }
                 Need::SavedPlan(input) => {
                     let word = judged.plan.inputs.get(input).map(|input| input.word);
                     let sealed = inputs.iter().find(|bound| bound.argument == word);
-                    effects.extend(raise_for_plan(judged, sealed, plan_use(judged)));
+                    effects.extend(raise_for_plan(
+                        judged,
+                        sealed,
+                        plan_use(judged),
+                        &self.trust(directory),
+                    ));
                 }
                 Need::Fetch(_) if tree.is_some_and(|tree| tree.is_complete()) => {}
                 Need::Fetch(tier) => {
                     let text = "may fetch what is not there yet".to_owned();
                     judged.raise(reason(tier, "exec:fetch", text), Class::Unknown);
+                }
+                Need::Installed { paths, otherwise } => {
+                    let installed = installed::look(directory, &paths, &self.trusted);
+                    if let Some(path) = installed.untrusted {
+                        let text = format!("runs {}, which nobody trusted", path.display());
+                        judged.raise(reason(otherwise, "exec:installed", text), Class::Unknown);
+                    }
                 }
                 Need::ConfigurationAt(_) => {
                     let text = "configuration elsewhere is not looked into".to_owned();
@@ -402,12 +423,12 @@ fn plan_use(judged: &Judged) -> PlanUse {
     }
 }
 
-fn raise_for_configuration(judged: &mut Judged, facts: &ConfigFacts) -> Vec<Effect> {
+fn raise_for_configuration(judged: &mut Judged, facts: &ConfigFacts, trust: &Trust) -> Vec<Effect> {
     let usage = match judged.operation.tier < Tier::Modify {
         true => Use::Evaluate,
         false => Use::Apply,
     };
-    raise(judged, judge::config(facts, usage, &trust()), "terraform:configuration")
+    raise(judged, judge::config(facts, usage, trust), "terraform:configuration")
 }
 
 /// Raises for what a saved plan does, and returns the effects to show.
@@ -415,14 +436,15 @@ pub fn raise_for_plan(
     judged: &mut Judged,
     sealed: Option<&BoundInput>,
     usage: PlanUse,
+    trust: &Trust,
 ) -> Vec<Effect> {
     let bytes = sealed.and_then(|input| bind::content(&input.sealed).ok());
     let judgement = match bytes.map(|bytes| plan::read(&bytes)) {
         Some(Ok(facts)) => {
             scope_of_plan(judged, &facts);
             match usage {
-                PlanUse::Carried => judge::plan(&facts, &trust()),
-                PlanUse::Shown => judge::config(&facts.config, Use::Evaluate, &trust()),
+                PlanUse::Carried => judge::plan(&facts, trust),
+                PlanUse::Shown => judge::config(&facts.config, Use::Evaluate, trust),
             }
         }
         Some(Err(error)) => judge::unreadable(&error),
@@ -481,9 +503,4 @@ fn raise_for_unbound(judged: &mut Judged, unbound: &[RawText]) {
 
 fn reason(tier: Tier, rule: &str, text: String) -> Reason {
     Reason { tier, rule: rule.to_owned(), text, word: None }
-}
-
-/// No provider is trusted but the built-in one, until a policy can say so with hashes.
-fn trust() -> Trust {
-    Trust { providers: Vec::new() }
 }

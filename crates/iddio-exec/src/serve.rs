@@ -206,8 +206,14 @@ impl<'a> Gateway<'a> {
             what: "the plan that was made",
             source: io::Error::other(error.to_string()),
         })?;
-        let (judged, bound, effects, place) =
-            staged::by_plan(judged, staged, &words, &directory, sealed);
+        let (judged, bound, effects, place) = staged::by_plan(
+            judged,
+            staged,
+            &words,
+            &directory,
+            sealed,
+            &self.setting.trust(&directory),
+        );
         let tree = action.into_tree().filter(|_| place == Place::Copy);
         let action =
             self.setting.assemble(judged, bound, tree, effects, resolved, explanation, run)?;

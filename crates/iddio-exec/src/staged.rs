@@ -16,6 +16,7 @@ use iddio_classify::{
     command::{Judged, Part, Staged},
     terraform::{
         ProviderOrigin,
+        judge::Trust,
         plan::{self, PlanFacts},
     },
 };
@@ -63,6 +64,7 @@ pub fn by_plan(
     original: &[OsString],
     directory: &Path,
     sealed: SealedInput,
+    trust: &Trust,
 ) -> (Judged, Bound, Vec<Effect>, Place) {
     let path: PathBuf = sealed.path();
     let facts = bind::content(&sealed).ok().and_then(|plan| plan::read(&plan).ok());
@@ -71,7 +73,7 @@ pub fn by_plan(
     let state = state.and_then(|facts| state_option(&facts, directory));
     let name = RawText::from("the plan that was shown");
     let input = BoundInput { name, argument: None, sealed };
-    let effects = prepare::raise_for_plan(&mut judged, Some(&input), PlanUse::Carried);
+    let effects = prepare::raise_for_plan(&mut judged, Some(&input), PlanUse::Carried, trust);
     let mut words = words(&staged.run, original, &path);
     if let Some(state) = state {
         // Before the plan, which comes last: the state is written where it lies, not in the copy.

@@ -21,6 +21,7 @@ use crate::{
     home::Home,
     policy::{HomePolicy, InForce},
     store::{self, StoreError},
+    tools::{By, Tools},
 };
 
 /// Everything a gateway works with, opened.
@@ -80,6 +81,22 @@ impl Runtime {
     /// The policy.
     pub fn policy(&self) -> &HomePolicy {
         &self.policy
+    }
+
+    /// Returns the contents of programs that policy or `iddio tool trust` names.
+    ///
+    /// # Errors
+    ///
+    /// When the store of programs cannot be read.
+    pub fn trusted(&self) -> Result<Vec<Digest>, StoreError> {
+        let by_hand = Tools::of(&self.home).list()?.into_iter();
+        let by_hand = by_hand.filter(|known| known.by == By::Trust);
+        let by_hand = by_hand.filter_map(|known| Digest::from_hex(&known.sha256));
+        let by_policy = match self.policy.in_force() {
+            InForce::Good(loaded) => loaded.trusted.iter().map(|known| known.sha256).collect(),
+            InForce::None { .. } => Vec::new(),
+        };
+        Ok(by_hand.chain(by_policy).collect())
     }
 
     /// Assembles the pipeline. What happens to an ask meanwhile is told to `notice`.

@@ -37,6 +37,7 @@ pub(crate) fn run(arguments: ExecArgs, voice: Voice) -> Ended {
         environment: commands::environment(),
         directory: env::current_dir()
             .map_err(|error| Failure::unavailable(format!("working directory: {error}")))?,
+        trusted: runtime.trusted()?,
     };
     let narrator = Arc::new(Narrator { voice });
     let prompt = if json { Prompt::Off } else { Prompt::WhereEnough };

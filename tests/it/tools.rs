@@ -1,0 +1,180 @@
+//! Real tools on real input: the AWS CLI against a local server, kubectl, helm.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use iddio_tests::{World, real};
+
+use crate::kit::{OPEN, of};
+
+/// Returns a tool that tests bring along: what the variable names, as `cargo xtask provision` sets it.
+#[track_caller]
+fn provisioned(variable: &str, name: &str) -> Option<PathBuf> {
+    let without = std::env::var("IDDIO_TEST_WITHOUT").unwrap_or_default();
+    if without.split(',').any(|word| word == name) {
+        println!("WITHOUT {name}: {}", thread::current().name().unwrap_or("a test"));
+        return None;
+    }
+    match std::env::var_os(variable) {
+        Some(path) => Some(path.into()),
+        None => {
+            let tools = iddio_tests::repository().join("target/tools");
+            let found = fs::read_to_string(tools.join("paths.json")).ok();
+            let found: Option<serde_json::Value> =
+                found.and_then(|text| serde_json::from_str(&text).ok());
+            let path = found.and_then(|paths| paths[variable].as_str().map(PathBuf::from));
+            Some(path.unwrap_or_else(|| panic!("`{name}` is needed: cargo xtask provision")))
+        }
+    }
+}
+
+/// A moto server on loopback, ended with the test.
+struct Moto {
+    child: Child,
+    port: u16,
+}
+
+impl Moto {
+    fn start(program: &PathBuf) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let moto = Self { child, port };
+        for _ in 0..600 {
+            if moto.answers() {
+                return moto;
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        panic!("moto does not answer");
+    }
+
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
+        let asked = stream.write_all(b"GET /moto-api/ HTTP/1.0\r\n\r\n");
+        let mut line = String::new();
+        asked.is_ok()
+            && BufReader::new(stream.take(1024)).read_line(&mut line).is_ok()
+            && line.contains("200")
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A world in which the AWS CLI is trusted and its configuration leads to the server.
+fn aws_world(aws: &std::path::Path, policy: &str, port: u16) -> World {
+    let world = World::with_policy(policy);
+    let directory = world.user().join(".aws");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(
+        directory.join("config"),
+        format!("[default]\nregion = us-east-1\nendpoint_url = http://127.0.0.1:{port}\n"),
+    )
+    .unwrap();
+    fs::write(
+        directory.join("credentials"),
+        "[default]\naws_access_key_id = testing\naws_secret_access_key = testing\n",
+    )
+    .unwrap();
+    world.iddio(["tool", "trust", aws.to_str().unwrap()]).ok();
+    world
+}
+
+#[test]
+fn the_aws_cli_writes_and_reads_through_iddio_and_destruction_is_refused() {
+    let Some(aws) = provisioned("IDDIO_TEST_AWS", "aws") else { return };
+    let Some(server) = provisioned("IDDIO_TEST_MOTO_SERVER", "moto") else { return };
+    let moto = Moto::start(&server);
+    let world = aws_world(&aws, OPEN, moto.port);
+    let exec = |words: &[&str]| {
+        let words = ["exec", "--", "aws"].iter().chain(words);
+        world.iddio(words)
+    };
+    exec(&["s3", "mb", "s3://shop"]).ok();
+    world.file("note.txt", "hello moto\n");
+    exec(&["s3", "cp", "note.txt", "s3://shop/note.txt"]).ok();
+    exec(&["s3", "ls", "s3://shop"]).ok().prints("note.txt");
+    exec(&["s3", "cp", "s3://shop/note.txt", "-"]).ok().prints("hello moto");
+    exec(&["sts", "get-caller-identity"]).ok().prints("123456789012");
+    exec(&["s3", "rb", "s3://shop", "--force"]).exits(77).says("T4");
+    exec(&["ec2", "terminate-instances", "--instance-ids", "i-1"]).exits(77).says("T4");
+    exec(&["s3", "ls", "s3://shop"]).ok().prints("note.txt");
+    let records = world.records();
+    assert!(of(&records, "closed").iter().all(|record| record["protocol"] == "aws"));
+    world.verify();
+}
+
+#[test]
+fn an_aws_alias_or_credential_process_does_not_run_for_a_read() {
+    // E02: `~/.aws/cli/alias` and `credential_process` are programs.
+    let Some(aws) = provisioned("IDDIO_TEST_AWS", "aws") else { return };
+    let reads = "agents:\n  local:root:\n    rules:\n      - {protocol: aws, tiers: {0: allow}}\n";
+    let world = aws_world(&aws, reads, 1);
+    let mark = world.work().join("MARK");
+    let program = world.file("program", format!("#!/bin/sh\n: > {}\n", mark.display()));
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let cli = world.user().join(".aws/cli");
+    fs::create_dir_all(&cli).unwrap();
+    fs::write(cli.join("alias"), format!("[toplevel]\nwho = !{}\n", program.display())).unwrap();
+    let direct = world.within([aws.to_str().unwrap(), "who"]).output().unwrap();
+    assert!(mark.exists(), "the alias does not even work without iddio: {direct:?}");
+    fs::remove_file(&mark).unwrap();
+    world.iddio(["exec", "--", "aws", "who"]);
+    world.iddio(["exec", "--", "aws", "s3", "ls"]);
+    assert!(!mark.exists(), "the alias ran");
+    fs::remove_file(cli.join("alias")).unwrap();
+    fs::write(
+        world.user().join(".aws/config"),
+        format!("[default]\nregion = us-east-1\ncredential_process = {}\n", program.display()),
+    )
+    .unwrap();
+    fs::remove_file(world.user().join(".aws/credentials")).unwrap();
+    let _ = world.within([aws.to_str().unwrap(), "sts", "get-caller-identity"]).output().unwrap();
+    assert!(mark.exists(), "credential_process does not even work without iddio");
+    fs::remove_file(&mark).unwrap();
+    world.iddio(["exec", "--", "aws", "sts", "get-caller-identity"]);
+    assert!(!mark.exists(), "credential_process ran for a read");
+}
+
+#[test]
+fn kubectl_runs_through_iddio_and_its_dangerous_verbs_are_refused() {
+    let Some(_) = real("kubectl", "install kubectl, or apt-get install kubernetes-client") else {
+        return;
+    };
+    let world = World::with_policy(OPEN);
+    world.iddio(["exec", "--", "kubectl", "version", "--client"]).ok().prints("Client Version");
+    for words in [
+        &["exec", "web-0", "--", "sh"][..],
+        &["delete", "ns", "prod"],
+        &["port-forward", "svc/db", "5432"],
+        &["get", "pods", "--server=https://198.51.100.9:6443"],
+    ] {
+        let words = ["exec", "--", "kubectl"].iter().chain(words);
+        world.iddio(words).exits(77).says("T4");
+    }
+    world.verify();
+}
+
+#[test]
+fn helm_runs_through_iddio() {
+    let Some(_) = real("helm", "install helm into /usr/local/bin") else { return };
+    let world = World::with_policy(OPEN);
+    world.iddio(["exec", "--", "helm", "version"]).ok();
+}
