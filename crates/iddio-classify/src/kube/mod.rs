@@ -225,7 +225,12 @@ enum Subresource {
 
 /// The parts of a sound path, one after the other; empty when there are no more.
 struct Parts<'a> {
-    rest: &'a str,
+    path: &'a str,
+    /// Where the slashes behind the first stand.
+    slashes: [usize; PARTS_MAX],
+    count: usize,
+    next: usize,
+    from: usize,
     odd: Odd,
 }
 
@@ -243,65 +248,102 @@ impl<'a> Parts<'a> {
     /// sign or control byte, a parameter, a trailing slash and control bytes have more than one.
     fn of(path: &'a str) -> Option<Self> {
         let bytes = path.as_bytes();
-        if bytes.first() != Some(&b'/') || PATH_BYTES_MAX < bytes.len() {
+        let (first, rest) = bytes.split_first()?;
+        if *first != b'/' || PATH_BYTES_MAX < bytes.len() {
             return None;
         }
-        let mut odd = Odd::Nowhere;
-        let mut before = (0, 0);
-        for (at, byte) in bytes.iter().copied().enumerate() {
-            match byte {
-                b'a'..=b'z' | b'0'..=b'9' | b'-' => {}
-                b'/' => {
-                    // A part that is empty, `.` or `..` ends here.
-                    let dots =
-                        before == (b'/', b'.') || before == (b'.', b'.') && dotted(bytes, at);
-                    if 0 < at && (before.1 == b'/' || dots) {
+        let slashes = [bytes.len(); PARTS_MAX];
+        let mut parts = Self { path, slashes, count: 0, next: 0, from: 1, odd: Odd::Nowhere };
+        for (at, byte) in (1..).zip(rest) {
+            match LETTERS.get(usize::from(*byte)) {
+                Some(Letter::Plain) => {}
+                Some(Letter::Slash) => {
+                    if ends_badly(bytes, at) {
                         return None;
                     }
-                }
-                b'%' => {
-                    odd = Odd::Everywhere;
-                    let escape = bytes.get(at + 1..at + 3)?;
-                    if !matches!(escape, [b'2'..=b'7', digit] if digit.is_ascii_hexdigit())
-                        || matches!(
-                            escape,
-                            [b'2', b'f' | b'F' | b'e' | b'E' | b'5']
-                                | [b'5', b'c' | b'C']
-                                | [b'7', b'f' | b'F']
-                        )
-                    {
-                        return None;
+                    if let Some(place) = parts.slashes.get_mut(parts.count) {
+                        *place = at;
+                        parts.count += 1;
                     }
                 }
-                b'A'..=b'Z' => odd = Odd::Everywhere,
-                b';' | b'?' | b'#' | b'\\' => return None,
-                byte if !byte.is_ascii_graphic() => return None,
-                _ => {}
+                Some(Letter::Upper) => parts.odd = Odd::Everywhere,
+                Some(Letter::Percent) if escapes_plainly(bytes, at) => parts.odd = Odd::Everywhere,
+                _ => return None,
             }
-            before = (before.1, byte);
         }
-        let dots = before == (b'/', b'.') || before == (b'.', b'.') && dotted(bytes, bytes.len());
-        if 1 < bytes.len() && (before.1 == b'/' || dots) {
-            return None;
-        }
-        Some(Self { rest: path.get(1..)?, odd })
+        (rest.is_empty() || !ends_badly(bytes, bytes.len())).then_some(parts)
     }
 
     fn next(&mut self) -> &'a str {
-        match self.rest.split_once('/') {
-            Some((part, rest)) => {
-                self.rest = rest;
-                part
-            }
-            None => std::mem::take(&mut self.rest),
-        }
+        let end = self.slashes.get(self.next).copied().unwrap_or(self.path.len());
+        let part = self.path.get(self.from..end).unwrap_or("");
+        self.next += 1;
+        self.from = end + 1;
+        part
     }
 }
 
-/// Whether the part that ends at `end` with two dots is nothing but those.
-fn dotted(bytes: &[u8], end: usize) -> bool {
-    end.checked_sub(3).and_then(|at| bytes.get(at)) == Some(&b'/')
+/// Whether the part that ends at `end` is empty, `.` or `..`.
+fn ends_badly(bytes: &[u8], end: usize) -> bool {
+    let before = |back: usize| end.checked_sub(back).and_then(|at| bytes.get(at)).copied();
+    match before(1) {
+        Some(b'/') => true,
+        Some(b'.') => match before(2) {
+            Some(b'/') => true,
+            Some(b'.') => before(3) == Some(b'/'),
+            _ => false,
+        },
+        _ => false,
+    }
 }
+
+/// Whether the escape at `at` stands for a letter that means nothing in a path.
+fn escapes_plainly(bytes: &[u8], at: usize) -> bool {
+    match bytes.get(at + 1..at + 3) {
+        Some(
+            [b'2', b'f' | b'F' | b'e' | b'E' | b'5'] | [b'5', b'c' | b'C'] | [b'7', b'f' | b'F'],
+        ) => false,
+        Some([b'2'..=b'7', digit]) => digit.is_ascii_hexdigit(),
+        _ => false,
+    }
+}
+
+/// What a byte means in a path.
+#[derive(Clone, Copy)]
+enum Letter {
+    Bad,
+    Percent,
+    Plain,
+    Slash,
+    Upper,
+}
+
+const LETTERS: [Letter; 256] = {
+    let mut letters = [Letter::Bad; 256];
+    let mut byte = 0u8;
+    loop {
+        let letter = match byte {
+            b'/' => Letter::Slash,
+            b'%' => Letter::Percent,
+            b'A'..=b'Z' => Letter::Upper,
+            b';' | b'?' | b'#' | b'\\' => Letter::Bad,
+            b'!'..=b'~' => Letter::Plain,
+            _ => Letter::Bad,
+        };
+        // Evaluated when this is compiled, where an index out of range would not compile.
+        #[expect(clippy::indexing_slicing, reason = "a constant: out of range does not compile")]
+        {
+            letters[byte as usize] = letter;
+        }
+        if byte == u8::MAX {
+            break letters;
+        }
+        byte += 1;
+    }
+};
+
+/// The most slashes that part a path for us; what follows is the rest, which a proxy forwards.
+const PARTS_MAX: usize = 12;
 
 /// Rule 1.
 fn non_resource(method: Method, path: &str) -> Verdict {
@@ -320,6 +362,9 @@ fn non_resource(method: Method, path: &str) -> Verdict {
 
 /// Rule 2: streams into workloads, for every method, of every resource.
 fn connect(method: Method, line: &Line<'_>) -> Option<Verdict> {
+    if line.subresource.is_empty() {
+        return None;
+    }
     let why = match line.subresource {
         "exec" => "runs a program in a workload",
         "attach" => "attaches to a workload",

@@ -48,10 +48,10 @@ pub enum Control {
 
 /// Finds a resource by plural name and group.
 pub fn find(plural: &str, group: &str) -> Option<&'static Resource> {
-    let place = RESOURCES
-        .binary_search_by(|resource| (resource.plural, resource.group).cmp(&(plural, group)))
-        .ok()?;
-    RESOURCES.get(place)
+    let start = STARTS.get(plural.len()).copied()?;
+    let end = STARTS.get(plural.len() + 1).copied()?;
+    let alike = RESOURCES.get(start..end)?;
+    alike.iter().find(|resource| resource.plural == plural && resource.group == group)
 }
 
 /// Finds a resource as kubectl's arguments name it: plural, singular or short, in any case, with
@@ -118,11 +118,31 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 const RESOURCE: &str = "resource.k8s.io";
 const STORAGE: &str = "storage.k8s.io";
 
-/// Sorted by plural name, then group, which a test holds.
-pub(super) static RESOURCES: &[Resource] = &{
+/// Sorted by the length of the plural name, the name, and the group, which a test holds.
+const RESOURCES: &[Resource] = &{
     use Control::{Review, Secret, ServiceAccount};
     use Place::{Cluster, Namespace};
     [
+        plain("jobs", "job", &[], "batch", Namespace),
+        plain("pods", "pod", &["po"], "", Namespace),
+        plain("pods", "podmetrics", &[], "metrics.k8s.io", Namespace),
+        control("nodes", "node", &["no"], "", "writes a node"),
+        plain("nodes", "nodemetrics", &[], "metrics.k8s.io", Cluster),
+        namespaced(control("roles", "role", &[], RBAC, "changes who may do what")),
+        plain("events", "event", &["ev"], "", Namespace),
+        plain("events", "event", &["ev"], "events.k8s.io", Namespace),
+        plain("leases", "lease", &[], "coordination.k8s.io", Namespace),
+        special(plain("secrets", "secret", &[], "", Namespace), Secret),
+        plain("bindings", "binding", &[], "", Namespace),
+        plain("cronjobs", "cronjob", &["cj"], "batch", Namespace),
+        plain("csinodes", "csinode", &[], STORAGE, Cluster),
+        plain("services", "service", &["svc"], "", Namespace),
+        plain("endpoints", "endpoints", &["ep"], "", Namespace),
+        plain("ingresses", "ingress", &["ing"], NETWORK, Namespace),
+        plain("configmaps", "configmap", &["cm"], "", Namespace),
+        plain("csidrivers", "csidriver", &[], STORAGE, Cluster),
+        plain("daemonsets", "daemonset", &["ds"], "apps", Namespace),
+        control("namespaces", "namespace", &["ns"], "", "writes a namespace"),
         control(
             "apiservices",
             "apiservice",
@@ -130,16 +150,43 @@ pub(super) static RESOURCES: &[Resource] = &{
             "apiregistration.k8s.io",
             "hands a part of the API to another server",
         ),
-        plain("bindings", "binding", &[], "", Namespace),
-        plain(
-            "certificatesigningrequests",
-            "certificatesigningrequest",
-            &["csr"],
-            "certificates.k8s.io",
-            Cluster,
+        plain("deployments", "deployment", &["deploy"], "apps", Namespace),
+        control("flowschemas", "flowschema", &[], FLOW, "changes how the API server serves"),
+        plain("ipaddresses", "ipaddress", &["ip"], NETWORK, Cluster),
+        plain("limitranges", "limitrange", &["limits"], "", Namespace),
+        plain("replicasets", "replicaset", &["rs"], "apps", Namespace),
+        control("clusterroles", "clusterrole", &[], RBAC, "changes who may do what"),
+        plain("podtemplates", "podtemplate", &[], "", Namespace),
+        namespaced(control("rolebindings", "rolebinding", &[], RBAC, "changes who may do what")),
+        plain("servicecidrs", "servicecidr", &[], NETWORK, Cluster),
+        plain("statefulsets", "statefulset", &["sts"], "apps", Namespace),
+        plain("tokenreviews", "tokenreview", &[], "authentication.k8s.io", Cluster),
+        plain("deviceclasses", "deviceclass", &[], RESOURCE, Cluster),
+        plain("endpointslices", "endpointslice", &[], "discovery.k8s.io", Namespace),
+        plain("ingressclasses", "ingressclass", &[], NETWORK, Cluster),
+        plain("resourceclaims", "resourceclaim", &[], RESOURCE, Namespace),
+        plain("resourcequotas", "resourcequota", &["quota"], "", Namespace),
+        plain("resourceslices", "resourceslice", &[], RESOURCE, Cluster),
+        plain("runtimeclasses", "runtimeclass", &[], "node.k8s.io", Cluster),
+        control("storageclasses", "storageclass", &["sc"], STORAGE, "writes a storage class"),
+        plain("leasecandidates", "leasecandidate", &[], "coordination.k8s.io", Namespace),
+        plain("networkpolicies", "networkpolicy", &["netpol"], NETWORK, Namespace),
+        control(
+            "priorityclasses",
+            "priorityclass",
+            &["pc"],
+            "scheduling.k8s.io",
+            "writes a priority class",
+        ),
+        special(plain("serviceaccounts", "serviceaccount", &["sa"], "", Namespace), ServiceAccount),
+        plain("componentstatuses", "componentstatus", &["cs"], "", Cluster),
+        control("persistentvolumes", "persistentvolume", &["pv"], "", "writes a persistent volume"),
+        plain("volumeattachments", "volumeattachment", &[], STORAGE, Cluster),
+        special(
+            plain("selfsubjectreviews", "selfsubjectreview", &[], "authentication.k8s.io", Cluster),
+            Review,
         ),
         control("clusterrolebindings", "clusterrolebinding", &[], RBAC, "changes who may do what"),
-        control("clusterroles", "clusterrole", &[], RBAC, "changes who may do what"),
         control(
             "clustertrustbundles",
             "clustertrustbundle",
@@ -147,28 +194,21 @@ pub(super) static RESOURCES: &[Resource] = &{
             "certificates.k8s.io",
             "changes what the cluster trusts",
         ),
-        plain("componentstatuses", "componentstatus", &["cs"], "", Cluster),
-        plain("configmaps", "configmap", &["cm"], "", Namespace),
         plain("controllerrevisions", "controllerrevision", &[], "apps", Namespace),
-        plain("cronjobs", "cronjob", &["cj"], "batch", Namespace),
-        plain("csidrivers", "csidriver", &[], STORAGE, Cluster),
-        plain("csinodes", "csinode", &[], STORAGE, Cluster),
         plain("csistoragecapacities", "csistoragecapacity", &[], STORAGE, Namespace),
-        control(
-            "customresourcedefinitions",
-            "customresourcedefinition",
-            &["crd", "crds"],
-            "apiextensions.k8s.io",
-            "defines a resource",
+        plain("poddisruptionbudgets", "poddisruptionbudget", &["pdb"], "policy", Namespace),
+        special(
+            plain("subjectaccessreviews", "subjectaccessreview", &[], AUTHORIZATION, Cluster),
+            Review,
         ),
-        plain("daemonsets", "daemonset", &["ds"], "apps", Namespace),
-        plain("deployments", "deployment", &["deploy"], "apps", Namespace),
-        plain("deviceclasses", "deviceclass", &[], RESOURCE, Cluster),
-        plain("endpoints", "endpoints", &["ep"], "", Namespace),
-        plain("endpointslices", "endpointslice", &[], "discovery.k8s.io", Namespace),
-        plain("events", "event", &["ev"], "", Namespace),
-        plain("events", "event", &["ev"], "events.k8s.io", Namespace),
-        control("flowschemas", "flowschema", &[], FLOW, "changes how the API server serves"),
+        plain("persistentvolumeclaims", "persistentvolumeclaim", &["pvc"], "", Namespace),
+        plain("replicationcontrollers", "replicationcontroller", &["rc"], "", Namespace),
+        plain("resourceclaimtemplates", "resourceclaimtemplate", &[], RESOURCE, Namespace),
+        special(
+            plain("selfsubjectrulesreviews", "selfsubjectrulesreview", &[], AUTHORIZATION, Cluster),
+            Review,
+        ),
+        plain("volumeattributesclasses", "volumeattributesclass", &["vac"], STORAGE, Cluster),
         plain(
             "horizontalpodautoscalers",
             "horizontalpodautoscaler",
@@ -176,13 +216,23 @@ pub(super) static RESOURCES: &[Resource] = &{
             "autoscaling",
             Namespace,
         ),
-        plain("ingressclasses", "ingressclass", &[], NETWORK, Cluster),
-        plain("ingresses", "ingress", &["ing"], NETWORK, Namespace),
-        plain("ipaddresses", "ipaddress", &["ip"], NETWORK, Cluster),
-        plain("jobs", "job", &[], "batch", Namespace),
-        plain("leasecandidates", "leasecandidate", &[], "coordination.k8s.io", Namespace),
-        plain("leases", "lease", &[], "coordination.k8s.io", Namespace),
-        plain("limitranges", "limitrange", &["limits"], "", Namespace),
+        special(
+            plain(
+                "selfsubjectaccessreviews",
+                "selfsubjectaccessreview",
+                &[],
+                AUTHORIZATION,
+                Cluster,
+            ),
+            Review,
+        ),
+        control(
+            "customresourcedefinitions",
+            "customresourcedefinition",
+            &["crd", "crds"],
+            "apiextensions.k8s.io",
+            "defines a resource",
+        ),
         special(
             plain(
                 "localsubjectaccessreviews",
@@ -200,9 +250,23 @@ pub(super) static RESOURCES: &[Resource] = &{
             ADMISSION,
             "changes admission",
         ),
+        plain(
+            "certificatesigningrequests",
+            "certificatesigningrequest",
+            &["csr"],
+            "certificates.k8s.io",
+            Cluster,
+        ),
         control(
-            "mutatingadmissionpolicybindings",
-            "mutatingadmissionpolicybinding",
+            "prioritylevelconfigurations",
+            "prioritylevelconfiguration",
+            &[],
+            FLOW,
+            "changes how the API server serves",
+        ),
+        control(
+            "validatingadmissionpolicies",
+            "validatingadmissionpolicy",
             &[],
             ADMISSION,
             "changes admission",
@@ -214,78 +278,9 @@ pub(super) static RESOURCES: &[Resource] = &{
             ADMISSION,
             "changes admission",
         ),
-        control("namespaces", "namespace", &["ns"], "", "writes a namespace"),
-        plain("networkpolicies", "networkpolicy", &["netpol"], NETWORK, Namespace),
-        control("nodes", "node", &["no"], "", "writes a node"),
-        plain("nodes", "nodemetrics", &[], "metrics.k8s.io", Cluster),
-        plain("persistentvolumeclaims", "persistentvolumeclaim", &["pvc"], "", Namespace),
-        control("persistentvolumes", "persistentvolume", &["pv"], "", "writes a persistent volume"),
-        plain("poddisruptionbudgets", "poddisruptionbudget", &["pdb"], "policy", Namespace),
-        plain("pods", "pod", &["po"], "", Namespace),
-        plain("pods", "podmetrics", &[], "metrics.k8s.io", Namespace),
-        plain("podtemplates", "podtemplate", &[], "", Namespace),
         control(
-            "priorityclasses",
-            "priorityclass",
-            &["pc"],
-            "scheduling.k8s.io",
-            "writes a priority class",
-        ),
-        control(
-            "prioritylevelconfigurations",
-            "prioritylevelconfiguration",
-            &[],
-            FLOW,
-            "changes how the API server serves",
-        ),
-        plain("replicasets", "replicaset", &["rs"], "apps", Namespace),
-        plain("replicationcontrollers", "replicationcontroller", &["rc"], "", Namespace),
-        plain("resourceclaims", "resourceclaim", &[], RESOURCE, Namespace),
-        plain("resourceclaimtemplates", "resourceclaimtemplate", &[], RESOURCE, Namespace),
-        plain("resourcequotas", "resourcequota", &["quota"], "", Namespace),
-        plain("resourceslices", "resourceslice", &[], RESOURCE, Cluster),
-        namespaced(control("rolebindings", "rolebinding", &[], RBAC, "changes who may do what")),
-        namespaced(control("roles", "role", &[], RBAC, "changes who may do what")),
-        plain("runtimeclasses", "runtimeclass", &[], "node.k8s.io", Cluster),
-        special(plain("secrets", "secret", &[], "", Namespace), Secret),
-        special(
-            plain(
-                "selfsubjectaccessreviews",
-                "selfsubjectaccessreview",
-                &[],
-                AUTHORIZATION,
-                Cluster,
-            ),
-            Review,
-        ),
-        special(
-            plain("selfsubjectreviews", "selfsubjectreview", &[], "authentication.k8s.io", Cluster),
-            Review,
-        ),
-        special(
-            plain("selfsubjectrulesreviews", "selfsubjectrulesreview", &[], AUTHORIZATION, Cluster),
-            Review,
-        ),
-        special(plain("serviceaccounts", "serviceaccount", &["sa"], "", Namespace), ServiceAccount),
-        plain("servicecidrs", "servicecidr", &[], NETWORK, Cluster),
-        plain("services", "service", &["svc"], "", Namespace),
-        plain("statefulsets", "statefulset", &["sts"], "apps", Namespace),
-        control("storageclasses", "storageclass", &["sc"], STORAGE, "writes a storage class"),
-        special(
-            plain("subjectaccessreviews", "subjectaccessreview", &[], AUTHORIZATION, Cluster),
-            Review,
-        ),
-        plain("tokenreviews", "tokenreview", &[], "authentication.k8s.io", Cluster),
-        control(
-            "validatingadmissionpolicies",
-            "validatingadmissionpolicy",
-            &[],
-            ADMISSION,
-            "changes admission",
-        ),
-        control(
-            "validatingadmissionpolicybindings",
-            "validatingadmissionpolicybinding",
+            "mutatingadmissionpolicybindings",
+            "mutatingadmissionpolicybinding",
             &[],
             ADMISSION,
             "changes admission",
@@ -297,18 +292,46 @@ pub(super) static RESOURCES: &[Resource] = &{
             ADMISSION,
             "changes admission",
         ),
-        plain("volumeattachments", "volumeattachment", &[], STORAGE, Cluster),
-        plain("volumeattributesclasses", "volumeattributesclass", &["vac"], STORAGE, Cluster),
+        control(
+            "validatingadmissionpolicybindings",
+            "validatingadmissionpolicybinding",
+            &[],
+            ADMISSION,
+            "changes admission",
+        ),
     ]
 };
 
+/// Where the names of each length start in [`RESOURCES`].
+static STARTS: [usize; NAME_BYTES_MAX + 2] = {
+    let mut starts = [0; NAME_BYTES_MAX + 2];
+    let mut length = 0;
+    let mut at = 0;
+    #[expect(clippy::indexing_slicing, reason = "a constant: out of range does not compile")]
+    while length < starts.len() {
+        while at < RESOURCES.len() && RESOURCES[at].plural.len() < length {
+            at += 1;
+        }
+        starts[length] = at;
+        length += 1;
+    }
+    starts
+};
+
+/// The longest plural name there is.
+const NAME_BYTES_MAX: usize = 33;
+
 #[cfg(test)]
 mod tests {
-    use super::{RESOURCES, find, named};
+    use super::{NAME_BYTES_MAX, RESOURCES, find, named};
 
     #[test]
     fn resources_are_sorted_so_that_each_is_found() {
-        let key = |at: usize| RESOURCES.get(at).map(|resource| (resource.plural, resource.group));
+        let key = |at: usize| {
+            let resource = RESOURCES.get(at);
+            resource.map(|resource| (resource.plural.len(), resource.plural, resource.group))
+        };
+        assert!(RESOURCES.iter().all(|resource| resource.plural.len() <= NAME_BYTES_MAX));
         assert!((1..RESOURCES.len()).all(|at| key(at - 1) < key(at)));
         assert!(
             RESOURCES
