@@ -182,7 +182,8 @@ fn clients_window(dir: &Path, clients: u64, millis: u64) -> Window {
                     let mut entry = decided.clone();
                     entry.id = iddio_core::operation::OperationId(id);
                     let Ok(receipt) = kit::append(log, &entry) else { break };
-                    let Ok(_) = kit::append(log, &kit::closed(id, receipt.seq())) else { break };
+                    let closed = kit::closed_as(&decided, id, receipt.seq());
+                    let Ok(_) = kit::append(log, &closed) else { break };
                     own += 2;
                 }
                 records.fetch_add(own, Ordering::Relaxed);

@@ -9,7 +9,7 @@
 //! drained may have happened. In both cases the pipeline's debt tells [`AuditSink::orphan`].
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     future::Future,
     path::{Path, PathBuf},
     pin::Pin,
@@ -22,8 +22,10 @@ use std::{
 use iddio_core::{
     BoxFuture,
     audit::{
-        AuditError, AuditSink, Durability, Entry, Receipt, checkpoint::CheckpointSigner,
-        line::Fragment, secret::Commit,
+        AuditError, AuditSink, Body, DecisionRecord, Durability, Entry, Receipt,
+        checkpoint::CheckpointSigner,
+        line::{Described, Fragment, LineError},
+        secret::Commit,
     },
     operation::OperationId,
     time::Clock,
@@ -76,12 +78,16 @@ struct Inner {
     locks: Locks,
     writer: String,
     commit: Arc<dyn Commit>,
+    /// What the decisions said whose operations are open.
+    described: Mutex<DescribedById>,
     chain: Mutex<Chain>,
     queue: Mutex<Queue>,
     flush: Mutex<Flush>,
     flush_due: Condvar,
     lock_wait: Duration,
 }
+
+type DescribedById = HashMap<OperationId, (Arc<DecisionRecord>, Arc<Described>)>;
 
 #[derive(Default)]
 struct Queue {
@@ -166,6 +172,7 @@ impl Log {
             locks,
             writer: chain.writer().to_owned(),
             commit,
+            described: Mutex::default(),
             chain: Mutex::new(chain),
             queue: Mutex::default(),
             flush: Mutex::default(),
@@ -249,8 +256,7 @@ impl AuditSink for Log {
         entry: &'a Entry,
         durability: Durability,
     ) -> BoxFuture<'a, Result<Receipt, AuditError>> {
-        let Inner { writer, commit, .. } = &*self.inner;
-        match Fragment::new(entry, writer, &**commit) {
+        match self.inner.fragment(entry) {
             Ok(fragment) => {
                 let item = Item { fragment, charge: Charge::of(entry) };
                 let ticket = Ticket { item, durability, state: Mutex::default() };
@@ -261,6 +267,7 @@ impl AuditSink for Log {
     }
 
     fn orphan(&self, id: OperationId) {
+        self.inner.described().remove(&id);
         self.inner.queue().orphans.push(id);
     }
 }
@@ -359,6 +366,37 @@ impl Inner {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         // The queue is whole at every step, so a panic elsewhere leaves it usable.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the record of `entry`. The end of an operation takes over what its decision said.
+    fn fragment(&self, entry: &Entry) -> Result<Fragment, LineError> {
+        let Self { writer, commit, .. } = self;
+        match &entry.body {
+            Body::Decided(record) if record.refusal.is_none() => {
+                let fresh = Arc::new(Described::of(record, &**commit));
+                let mut described = self.described();
+                if described.len() < DESCRIBED_MAX {
+                    described.insert(entry.id, (record.clone(), fresh.clone()));
+                }
+                drop(described);
+                Fragment::with(entry, writer, &fresh)
+            }
+            Body::Closed(closed) => {
+                let known = self.described().remove(&entry.id);
+                match known.filter(|(record, _)| Arc::ptr_eq(record, &closed.decided)) {
+                    Some((_, known)) => Fragment::with(entry, writer, &known),
+                    None => Fragment::new(entry, writer, &**commit),
+                }
+            }
+            Body::Admin(_) | Body::Asked(_) | Body::Decided(_) => {
+                Fragment::new(entry, writer, &**commit)
+            }
+        }
+    }
+
+    fn described(&self) -> MutexGuard<'_, DescribedById> {
+        // Each entry is whole or absent, so a panic elsewhere leaves the map usable.
+        self.described.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn chain(&self) -> Result<MutexGuard<'_, Chain>, AuditError> {
@@ -501,6 +539,9 @@ fn not_stored(error: TurnError) -> AuditError {
 }
 
 const WRITERS: &str = "writers";
+
+/// How many open operations' descriptions are kept: some 3 KiB each. Others are described again.
+const DESCRIBED_MAX: usize = 1_024;
 
 /// The most records in one write: what a thousand callers may have waiting, several times over.
 const BATCH_RECORDS_MAX: usize = 4_096;

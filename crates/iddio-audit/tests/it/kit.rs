@@ -167,6 +167,15 @@ pub(crate) fn closed(id: u128, decided_seq: u64) -> Entry {
     entry(id, Body::Closed(ClosedRecord { decided_seq, decided, end }))
 }
 
+/// The end of an operation whose decision is `decided`, as the pipeline records it.
+pub(crate) fn closed_as(decided: &Entry, id: u128, decided_seq: u64) -> Entry {
+    let mut end = closed(id, decided_seq);
+    if let (Body::Closed(end), Body::Decided(record)) = (&mut end.body, &decided.body) {
+        end.decided = record.clone();
+    }
+    end
+}
+
 /// Appends and waits for it.
 pub(crate) fn append(log: &Log, entry: &Entry) -> Result<Receipt, AuditError> {
     wait(log.append(entry, Durability::Sync))
@@ -174,8 +183,9 @@ pub(crate) fn append(log: &Log, entry: &Entry) -> Result<Receipt, AuditError> {
 
 /// Runs an operation from its decision to its end.
 pub(crate) fn run(log: &Log, id: u128) {
-    let decided = append(log, &allowed(id)).unwrap();
-    let _ = append(log, &closed(id, decided.seq())).unwrap();
+    let entry = allowed(id);
+    let decided = append(log, &entry).unwrap();
+    let _ = append(log, &closed_as(&entry, id, decided.seq())).unwrap();
 }
 
 /// Waits for a future on this thread.

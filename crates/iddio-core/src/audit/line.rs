@@ -42,6 +42,13 @@ pub struct Fragment {
     seq_at: usize,
 }
 
+/// What the records of one decision say of it, with its secrets taken out.
+///
+/// The record of the end repeats that of the decision. Looking for secrets is most of the work, so
+/// it is done once for both.
+#[derive(Clone, Debug)]
+pub struct Described(Members<'static>);
+
 /// What a record does to its operation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Kind {
@@ -68,6 +75,15 @@ pub enum LineError {
     Shape,
 }
 
+// === impl Described ===
+
+impl Described {
+    /// Describes a decision. Secrets are taken out, and `commit` commits to them.
+    pub fn of(record: &DecisionRecord, commit: &dyn Commit) -> Self {
+        Self(decided(record, commit))
+    }
+}
+
 // === impl Fragment ===
 
 impl Fragment {
@@ -77,15 +93,38 @@ impl Fragment {
     ///
     /// When the record would be too long, or an administrative field has a name that is taken.
     pub fn new(entry: &Entry, writer: &str, commit: &dyn Commit) -> Result<Self, LineError> {
+        let members = match &entry.body {
+            Body::Admin(event) => admin(event),
+            Body::Asked(record) => asked(record, commit),
+            Body::Closed(record) => closed(record, decided(&record.decided, commit)),
+            Body::Decided(record) => decided(record, commit),
+        };
+        Self::stamped(entry, writer, members)
+    }
+
+    /// Makes the record of `entry`, of whose decision `described` is the description.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`]; and when `entry` is about no decision.
+    pub fn with(entry: &Entry, writer: &str, described: &Described) -> Result<Self, LineError> {
+        let Described(members) = described;
+        let members = match &entry.body {
+            Body::Admin(_) | Body::Asked(_) => return Err(LineError::Shape),
+            Body::Closed(record) => closed(record, members.clone()),
+            Body::Decided(_) => members.clone(),
+        };
+        Self::stamped(entry, writer, members)
+    }
+
+    fn stamped(entry: &Entry, writer: &str, mut members: Members<'_>) -> Result<Self, LineError> {
         let Entry { id, at, body } = entry;
-        let (kind, mut members) = match body {
-            Body::Admin(event) => (Kind::Admin, admin(event)),
-            Body::Asked(record) => (Kind::Asked, asked(record, commit)),
-            Body::Closed(record) => (Kind::Closed, closed(record, commit)),
-            Body::Decided(record) => {
-                let kind = if record.refusal.is_some() { Kind::Denied } else { Kind::Allowed };
-                (kind, decided(record, commit))
-            }
+        let kind = match body {
+            Body::Admin(_) => Kind::Admin,
+            Body::Asked(_) => Kind::Asked,
+            Body::Closed(_) => Kind::Closed,
+            Body::Decided(record) if record.refusal.is_some() => Kind::Denied,
+            Body::Decided(_) => Kind::Allowed,
         };
         members.push(("id", Value::Text(id.to_string())));
         members.push(("timestamp", timestamp(*at)));
@@ -245,9 +284,8 @@ fn decided(record: &DecisionRecord, commit: &dyn Commit) -> Members<'static> {
     members
 }
 
-fn closed(record: &ClosedRecord, commit: &dyn Commit) -> Members<'static> {
-    let ClosedRecord { decided_seq, decided: before, end } = record;
-    let mut members = decided(before, commit);
+fn closed(record: &ClosedRecord, mut members: Members<'static>) -> Members<'static> {
+    let ClosedRecord { decided_seq, decided: _, end } = record;
     members.retain(|(name, _)| *name != "event");
     members.push(("event", Value::text("closed")));
     members.push(("decided_seq", Value::Int(*decided_seq)));
