@@ -57,22 +57,28 @@ pub(crate) struct Dead {
 impl Register {
     /// Makes the file of a new writer.
     ///
-    /// Whoever looks for dead writers may find the file before its lock is taken, think it dead, and
-    /// remove it. So it is looked at again once it is locked.
+    /// It is locked under a name nobody looks for dead writers under, and takes its own name by
+    /// rename: it is never seen without its lock.
     pub(crate) fn new(dir: &Directory, stem: &str) -> Result<Self, FileError> {
         for place in 0..WRITERS_PER_PROCESS_MAX {
-            let name = match place {
-                0 => format!("{stem}{SUFFIX}"),
-                _ => format!("{stem}-{place}{SUFFIX}"),
+            let stem = match place {
+                0 => stem.to_owned(),
+                _ => format!("{stem}-{place}"),
             };
-            match dir.new_file(&name, OFlags::RDWR) {
-                Ok(file) => {
-                    let ours = matches!(try_hold(&file), Ok(true));
-                    if ours && dir.still_names(&name, &file).is_ok() {
-                        return Ok(Self::locked(name, file));
-                    }
-                }
-                Err(FileError::Io { errno: Errno::EXIST, .. }) => {}
+            let (unborn, name) = (format!("{stem}{UNBORN}"), format!("{stem}{SUFFIX}"));
+            let file = match dir.new_file(&unborn, OFlags::RDWR) {
+                Ok(file) => file,
+                Err(FileError::Io { errno: Errno::EXIST, .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            if !matches!(try_hold(&file), Ok(true)) {
+                continue;
+            }
+            match dir.rename_to_new(&unborn, &name) {
+                Ok(()) => return Ok(Self::locked(name, file)),
+                Err(FileError::Io { errno: Errno::EXIST, .. }) => dir.unlink(&unborn)?,
+                // Somebody took it for a leftover before it was locked.
+                Err(FileError::Io { errno: Errno::NOENT, .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -188,10 +194,14 @@ pub(crate) fn lives(dir: &Directory, writer: &str) -> bool {
 pub(crate) fn dead(dir: &Directory, own: Option<&str>) -> Result<Vec<Dead>, FileError> {
     let mut found = Vec::new();
     for name in dir.names()? {
+        if name.ends_with(UNBORN) {
+            sweep(dir, &name);
+            continue;
+        }
         if Some(name.as_str()) == own || !name.ends_with(SUFFIX) {
             continue;
         }
-        let file = dir.file(&name, OFlags::RDONLY)?;
+        let Some(file) = present(dir, &name)? else { continue };
         if try_hold(&file).map_err(|errno| io_error(&name, errno))? {
             let owed = slots(&file).map_err(|errno| io_error(&name, errno))?;
             found.push(Dead { name, owed, _lock: file });
@@ -200,15 +210,38 @@ pub(crate) fn dead(dir: &Directory, own: Option<&str>) -> Result<Vec<Dead>, File
     Ok(found)
 }
 
+/// Opens a writer's file, or returns `None` if its writer ended and removed it meanwhile.
+fn present(dir: &Directory, name: &str) -> Result<Option<OwnedFd>, FileError> {
+    let gone = |error: &FileError| matches!(error, FileError::Io { errno: Errno::NOENT, .. });
+    match dir.file(name, OFlags::RDONLY) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if gone(&error) => Ok(None),
+        // Removed between opening and looking at it: then it is gone at a second look.
+        Err(error) => match dir.file(name, OFlags::RDONLY) {
+            Err(again) if gone(&again) => Ok(None),
+            Ok(_) | Err(_) => Err(error),
+        },
+    }
+}
+
+/// Removes what a writer left that died before it took its name. One that is being made takes
+/// another name.
+fn sweep(dir: &Directory, name: &str) {
+    if let Ok(Some(file)) = present(dir, name)
+        && matches!(try_hold(&file), Ok(true))
+    {
+        // Best effort: it holds nothing.
+        let _ = dir.unlink(name);
+    }
+}
+
 /// Makes every writer's slots durable, so that after a crash of the machine they and the last
 /// segment together say what was owed.
 pub(crate) fn sync_all(dir: &Directory) -> Result<(), FileError> {
     for name in dir.names()?.into_iter().filter(|name| name.ends_with(SUFFIX)) {
-        match dir.file(&name, OFlags::RDONLY) {
-            Ok(file) => dir.disk().sync(&file).map_err(|errno| io_error(&name, errno))?,
-            // A writer may end, and remove its file, at any time.
-            Err(FileError::Io { errno: Errno::NOENT, .. }) => {}
-            Err(error) => return Err(error),
+        // A writer may end, and remove its file, at any time.
+        if let Some(file) = present(dir, &name)? {
+            dir.disk().sync(&file).map_err(|errno| io_error(&name, errno))?;
         }
     }
     dir.sync()
@@ -250,7 +283,11 @@ fn decode(slot: &[u8]) -> Option<(OperationId, Place)> {
     whole.then_some((OperationId(u128::from_le_bytes(*id)), place))
 }
 
+/// What the name of a living or dead writer's file ends with.
 const SUFFIX: &str = ".lock";
+
+/// What it ends with before it is locked.
+const UNBORN: &str = ".unborn";
 
 /// A slot is an id, a place and the SHA-256 of both: 64 bytes, so none crosses a sector.
 const SLOT_BYTES: usize = 64;
