@@ -226,9 +226,8 @@ enum Subresource {
 /// The parts of a sound path, one after the other; empty when there are no more.
 struct Parts<'a> {
     path: &'a str,
-    /// Where the slashes behind the first stand.
-    slashes: [usize; PARTS_MAX],
-    count: usize,
+    /// Where the slashes behind the first stand; beyond any path where there is none.
+    slashes: [u16; PARTS_MAX],
     next: usize,
     from: usize,
     odd: Odd,
@@ -252,30 +251,38 @@ impl<'a> Parts<'a> {
         if *first != b'/' || PATH_BYTES_MAX < bytes.len() {
             return None;
         }
-        let slashes = [bytes.len(); PARTS_MAX];
-        let mut parts = Self { path, slashes, count: 0, next: 0, from: 1, odd: Odd::Nowhere };
-        for (at, byte) in (1..).zip(rest) {
-            match LETTERS.get(usize::from(*byte)) {
-                Some(Letter::Plain) => {}
-                Some(Letter::Slash) => {
-                    if ends_badly(bytes, at) {
-                        return None;
-                    }
-                    if let Some(place) = parts.slashes.get_mut(parts.count) {
-                        *place = at;
-                        parts.count += 1;
-                    }
+        // Two passes without branches on single letters, which the compiler turns into wide ones.
+        let mut bad = false;
+        let mut upper = false;
+        let mut percent = false;
+        for byte in rest {
+            bad |= !byte.is_ascii_graphic() | matches!(byte, b';' | b'?' | b'#' | b'\\');
+            upper |= byte.is_ascii_uppercase();
+            percent |= *byte == b'%';
+        }
+        if bad || percent && !escapes_plainly(bytes) {
+            return None;
+        }
+        let odd = if upper || percent { Odd::Everywhere } else { Odd::Nowhere };
+        let mut parts = Self { path, slashes: [u16::MAX; PARTS_MAX], next: 0, from: 1, odd };
+        let mut count = 0;
+        for (at, byte) in (1u16..).zip(rest) {
+            if *byte == b'/' {
+                if ends_badly(bytes, usize::from(at)) {
+                    return None;
                 }
-                Some(Letter::Upper) => parts.odd = Odd::Everywhere,
-                Some(Letter::Percent) if escapes_plainly(bytes, at) => parts.odd = Odd::Everywhere,
-                _ => return None,
+                if let Some(place) = parts.slashes.get_mut(count) {
+                    *place = at;
+                    count += 1;
+                }
             }
         }
         (rest.is_empty() || !ends_badly(bytes, bytes.len())).then_some(parts)
     }
 
     fn next(&mut self) -> &'a str {
-        let end = self.slashes.get(self.next).copied().unwrap_or(self.path.len());
+        let slash = self.slashes.get(self.next).copied().map_or(usize::MAX, usize::from);
+        let end = slash.min(self.path.len());
         let part = self.path.get(self.from..end).unwrap_or("");
         self.next += 1;
         self.from = end + 1;
@@ -297,50 +304,17 @@ fn ends_badly(bytes: &[u8], end: usize) -> bool {
     }
 }
 
-/// Whether the escape at `at` stands for a letter that means nothing in a path.
-fn escapes_plainly(bytes: &[u8], at: usize) -> bool {
-    match bytes.get(at + 1..at + 3) {
+/// Whether every escape stands for a letter that means nothing in a path.
+fn escapes_plainly(bytes: &[u8]) -> bool {
+    let plain = |at: usize| match bytes.get(at + 1..at + 3) {
         Some(
             [b'2', b'f' | b'F' | b'e' | b'E' | b'5'] | [b'5', b'c' | b'C'] | [b'7', b'f' | b'F'],
         ) => false,
         Some([b'2'..=b'7', digit]) => digit.is_ascii_hexdigit(),
         _ => false,
-    }
+    };
+    bytes.iter().enumerate().all(|(at, byte)| *byte != b'%' || plain(at))
 }
-
-/// What a byte means in a path.
-#[derive(Clone, Copy)]
-enum Letter {
-    Bad,
-    Percent,
-    Plain,
-    Slash,
-    Upper,
-}
-
-const LETTERS: [Letter; 256] = {
-    let mut letters = [Letter::Bad; 256];
-    let mut byte = 0u8;
-    loop {
-        let letter = match byte {
-            b'/' => Letter::Slash,
-            b'%' => Letter::Percent,
-            b'A'..=b'Z' => Letter::Upper,
-            b';' | b'?' | b'#' | b'\\' => Letter::Bad,
-            b'!'..=b'~' => Letter::Plain,
-            _ => Letter::Bad,
-        };
-        // Evaluated when this is compiled, where an index out of range would not compile.
-        #[expect(clippy::indexing_slicing, reason = "a constant: out of range does not compile")]
-        {
-            letters[byte as usize] = letter;
-        }
-        if byte == u8::MAX {
-            break letters;
-        }
-        byte += 1;
-    }
-};
 
 /// The most slashes that part a path for us; what follows is the rest, which a proxy forwards.
 const PARTS_MAX: usize = 12;
@@ -419,3 +393,6 @@ fn verdict(tier: Tier, class: Class, rule: u8, reason: &'static str) -> Verdict 
 
 /// The longest path that is read. Names have at most 253 bytes, so an honest path is far shorter.
 pub const PATH_BYTES_MAX: usize = 4096;
+
+// Places in a path are kept in 16 bits.
+const _: () = assert!(PATH_BYTES_MAX < u16::MAX as usize);
