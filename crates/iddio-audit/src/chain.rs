@@ -33,7 +33,7 @@ use crate::{
     budget::{Charge, Counted, Ledger, Verdict},
     commitments::random,
     directory::{Directory, FileError, io_error},
-    lock::{self, LockError},
+    lock::{self, LockError, Needless},
     log::Options,
     pages::{Health, Published, Space, Synced},
     recover::{self, Prefix},
@@ -614,7 +614,18 @@ impl Chain {
         let Some((number, end)) = self.unsynced else { return Ok(()) };
         let boot = self.boot();
         let fail = |errno| io_error(SYNC_LOCK, errno);
-        let _held = hold_sync(locks, &self.options)?;
+        // Another process's sync may cover this one while its turn is waited for.
+        let covered = || {
+            let page = Synced::read(&locks.sync)?;
+            let sound = page.filter(|page| page.health == Health::Sound);
+            let covers = sound.is_some_and(|page| page.covers(boot, number, end));
+            Ok(if covers { Needless::Yes } else { Needless::No })
+        };
+        let held = lock::hold_unless(&locks.sync, self.options.lock_wait, covered);
+        let Some(_held) = held.map_err(|error| busy(SYNC_LOCK, error))? else {
+            self.unsynced = None;
+            return Ok(());
+        };
         self.dir.still_names(SYNC_LOCK, &locks.sync)?;
         let synced = Synced::read(&locks.sync).map_err(fail)?.filter(|page| page.boot == boot);
         match synced {

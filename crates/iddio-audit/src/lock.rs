@@ -37,11 +37,31 @@ impl Drop for Held<'_> {
 
 /// Waits for the lock on `file`, at most `wait`.
 pub(crate) fn hold(file: &OwnedFd, wait: Duration) -> Result<Held<'_>, LockError> {
+    let held = hold_unless(file, wait, || Ok(Needless::No))?;
+    held.ok_or(LockError::Busy)
+}
+
+/// Whether a lock that is waited for is still wanted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Needless {
+    No,
+    Yes,
+}
+
+/// Waits for the lock on `file`, at most `wait`; returns `None` as soon as it is `needless`.
+pub(crate) fn hold_unless(
+    file: &OwnedFd,
+    wait: Duration,
+    needless: impl Fn() -> Result<Needless, Errno>,
+) -> Result<Option<Held<'_>>, LockError> {
     let mut began = None;
     let mut nap = NAP_MIN;
     for turn in 0_u32.. {
+        if needless().map_err(LockError::Io)? == Needless::Yes {
+            return Ok(None);
+        }
         match try_hold(file) {
-            Ok(true) => return Ok(Held(file)),
+            Ok(true) => return Ok(Some(Held(file))),
             Ok(false) => {}
             Err(errno) => return Err(LockError::Io(errno)),
         }
@@ -81,4 +101,4 @@ const TURNS_AWAKE: u32 = 16;
 const NAP_MIN: Duration = Duration::from_micros(20);
 
 /// The longest nap: about what a sync takes.
-const NAP_MAX: Duration = Duration::from_micros(500);
+const NAP_MAX: Duration = Duration::from_micros(250);

@@ -68,7 +68,10 @@ impl Register {
             let (unborn, name) = (format!("{stem}{UNBORN}"), format!("{stem}{SUFFIX}"));
             let file = match dir.new_file(&unborn, OFlags::RDWR) {
                 Ok(file) => file,
-                Err(FileError::Io { errno: Errno::EXIST, .. }) => continue,
+                // Taken, or swept away as a leftover before it could be looked at.
+                Err(FileError::Io { errno: Errno::EXIST, .. } | FileError::Foreign { .. }) => {
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             if !matches!(try_hold(&file), Ok(true)) {
