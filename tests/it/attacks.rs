@@ -101,6 +101,7 @@ for name in entries:
     if name.endswith("main.tf"):
         entries[name] = config.encode()
 entries[".terraform.lock.hcl"] = lock.encode()
+open("hello/.terraform.lock.hcl", "w").write(lock)
 with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as z:
     for name, data in entries.items():
         z.writestr(name, data)
@@ -136,11 +137,15 @@ fn e02_a_read_with_the_trees_own_plugins_is_no_read() {
         "terraform {\n  required_providers {\n    evil = { source = \"evil/evil\" }\n  }\n}\nresource \"evil_thing\" \"x\" {}\n",
     );
     let terraform = terraform.to_str().unwrap();
-    assert!(world.within([terraform, "-chdir=t", "init"]).output().unwrap().status.success());
-    control(world.within([terraform, "-chdir=t", "validate"]), &mark);
+    let tree = world.work().join("t");
+    let mut init = world.within([terraform, "init"]);
+    assert!(init.current_dir(&tree).output().unwrap().status.success());
+    let mut validate = world.within([terraform, "validate"]);
+    validate.current_dir(&tree);
+    control(validate, &mark);
     for verb in ["validate", "graph", "plan", "providers schema -json"] {
-        let words = ["exec", "--", "terraform", "-chdir=t"].into_iter().chain(verb.split(' '));
-        world.iddio(words);
+        let words = ["exec", "--", "terraform"].into_iter().chain(verb.split(' '));
+        world.command(words).current_dir(&tree).output().unwrap();
         assert!(!mark.exists(), "`terraform {verb}` ran the tree's own plugin as a read");
     }
     world.verify();
@@ -484,21 +489,21 @@ fn e21_a_manifest_from_the_network_is_unbound_and_t3() {
 fn e24_a_loop_of_refused_commands_does_not_fill_the_log() {
     let world = World::with_policy(READS);
     let loops =
-        "i=0; while [ $i -lt 300 ]; do \"$1\" -q exec -- touch ran 2>/dev/null; i=$((i+1)); done";
+        "i=0; while [ $i -lt 400 ]; do \"$1\" -q exec -- touch ran 2>/dev/null; i=$((i+1)); done";
     let binary = iddio_tests::binary();
     let mut shell = world.within(["sh", "-c", loops, "sh", binary.to_str().unwrap()]);
     shell.output().unwrap();
     assert!(!world.work().join("ran").exists());
     let records = world.records();
     let refused = of(&records, "decided").len();
-    assert!(refused < 300, "{refused} refusals were recorded one by one");
+    assert!(refused < 400, "{refused} refusals were recorded one by one");
     let said = world.iddio(["audit", "verify"]).ok();
     drop(said);
     let coalesced: u64 = of(&records, "refusals.coalesced")
         .iter()
         .filter_map(|record| record["count"].as_u64())
         .sum();
-    assert!(refused as u64 + coalesced <= 300);
+    assert!(refused as u64 + coalesced <= 400);
 }
 
 #[test]

@@ -22,8 +22,8 @@ fn an_apply_asks_is_approved_from_the_queue_runs_and_verifies() {
     world
         .iddio(["approvals", "show", &id])
         .ok()
-        .prints("local:root, for")
-        .prints("terraform apply")
+        .prints("local:root (unix-user), for themselves")
+        .prints("terraform -chdir=hello apply -auto-approve")
         .prints("+ terraform_data.hello")
         .prints("tier 2 = escalate");
     world.iddio(["approvals", "approve", &id]).ok().prints("assurance: none");

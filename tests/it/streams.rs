@@ -53,7 +53,7 @@ fn one_gigabyte_through_stdin_and_stdout_keeps_every_byte() {
 #[test]
 fn the_child_sees_an_allow_listed_environment_and_no_shell_shaping() {
     let world = World::with_policy(OPEN);
-    let mut command = world.command(["exec", "--", "env"]);
+    let mut command = world.command(["exec", "--", "printenv"]);
     let hostile = [
         ("LD_PRELOAD", "/tmp/none.so"),
         ("BASH_ENV", "/tmp/none"),

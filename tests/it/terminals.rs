@@ -64,7 +64,7 @@ fn vim_edits_a_file_in_its_own_terminal() {
     let Some(vim) = real("vim", "apt-get install vim") else { return };
     let world = World::with_policy(OPEN);
     let command = format!(
-        "sh -c '{} exec -- {} -u NONE note.txt; echo ended $?; read x'",
+        "sh -c '{} exec -- {} -u NONE note.txt; echo ended $?; sleep 600'",
         binary().display(),
         vim.display()
     );
@@ -81,7 +81,7 @@ fn vim_edits_a_file_in_its_own_terminal() {
 fn control_z_stops_the_command_and_the_wrapper_and_fg_continues_both() {
     let world = World::with_policy(OPEN);
     let tmux = Tmux::start(&world, "bash --norc --noprofile");
-    tmux.until("$");
+    tmux.until("bash-");
     tmux.keys(&[&format!("{} exec -- cat", binary().display()), "Enter"]);
     tmux.keys(&["one", "Enter"]);
     tmux.until("one\none");
@@ -102,7 +102,7 @@ fn e05_whoever_owns_the_terminal_answers_t2_with_assurance_none_and_t3_not_at_al
     );
     // The agent makes itself a terminal and has the yes typed ahead.
     let command =
-        format!("sh -c '{} exec -- touch ran; echo ended $?; read x'", binary().display());
+        format!("sh -c '{} exec -- touch ran; echo ended $?; sleep 600'", binary().display());
     let tmux = Tmux::start(&world, &command);
     tmux.keys(&["y", "Enter", "y", "Enter"]);
     tmux.until("waiting for approval");
@@ -121,7 +121,7 @@ fn e05_a_yes_typed_before_the_question_is_no_answer() {
     );
     world.example("hello");
     let command = format!(
-        "sh -c 'sleep 1; {} exec -- terraform -chdir=hello apply; echo ended $?; read x'",
+        "sh -c 'sleep 1; {} exec -- terraform -chdir=hello apply; echo ended $?; sleep 600'",
         binary().display()
     );
     let tmux = Tmux::start(&world, &command);
@@ -139,7 +139,7 @@ fn the_prompt_on_the_callers_own_terminal_answers_t2() {
     let world = World::with_policy(crate::kit::ASKING);
     world.example("hello");
     let command = format!(
-        "sh -c '{} exec -- terraform -chdir=hello apply; echo ended $?; read x'",
+        "sh -c '{} exec -- terraform -chdir=hello apply; echo ended $?; sleep 600'",
         binary().display()
     );
     let tmux = Tmux::start(&world, &command);

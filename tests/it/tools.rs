@@ -35,6 +35,16 @@ fn provisioned(variable: &str, name: &str) -> Option<PathBuf> {
     }
 }
 
+/// Everything but break-glass runs, against servers on loopback too.
+const GRANTING: &str = "\
+agents:
+  local:root:
+    rules:
+      - protocol: aws
+        tiers: {0: allow, 1: allow, 2: allow, 3: allow, 4: deny}
+        grants: {endpoints: ['http://127.0.0.1:*']}
+";
+
 /// A moto server on loopback, ended with the test.
 struct Moto {
     child: Child,
@@ -101,11 +111,15 @@ fn the_aws_cli_writes_and_reads_through_iddio_and_destruction_is_refused() {
     let Some(aws) = provisioned("IDDIO_TEST_AWS", "aws") else { return };
     let Some(server) = provisioned("IDDIO_TEST_MOTO_SERVER", "moto") else { return };
     let moto = Moto::start(&server);
-    let world = aws_world(&aws, OPEN, moto.port);
+    let world = aws_world(&aws, GRANTING, moto.port);
+    let endpoint = format!("--endpoint-url=http://127.0.0.1:{}", moto.port);
     let exec = |words: &[&str]| {
-        let words = ["exec", "--", "aws"].iter().chain(words);
+        let words = ["exec", "--", "aws", &endpoint].into_iter().chain(words.iter().copied());
         world.iddio(words)
     };
+    // The endpoint of the configuration is not followed, and a foreign one is not granted.
+    let foreign = ["exec", "--", "aws", "--endpoint-url=http://127.0.0.1.evil.test", "s3", "ls"];
+    world.iddio(foreign).exits(77).says("T4");
     exec(&["s3", "mb", "s3://shop"]).ok();
     world.file("note.txt", "hello moto\n");
     exec(&["s3", "cp", "note.txt", "s3://shop/note.txt"]).ok();

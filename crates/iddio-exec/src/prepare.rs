@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     os::unix::ffi::{OsStrExt, OsStringExt},
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     time::Duration,
 };
 
@@ -250,7 +250,7 @@ impl Setting {
             let parts = bytes.split(|byte| matches!(byte, b'=' | b'@' | b','));
             let leads = |part: &[u8]| {
                 let path = self.directory.join(OsStr::from_bytes(part));
-                !part.is_empty() && path.canonicalize().is_ok_and(|path| path.starts_with(&home))
+                !part.is_empty() && really(&path).is_some_and(|path| path.starts_with(&home))
             };
             if leads(bytes) || parts.into_iter().any(leads) {
                 let text = "leads into iddio's own home".to_owned();
@@ -369,6 +369,16 @@ impl Setting {
             limits: limits(plan),
         })
     }
+}
+
+/// Returns where a path really leads: its longest beginning that exists, links followed, and what
+/// remains.
+fn really(path: &Path) -> Option<PathBuf> {
+    path.ancestors().find_map(|beginning| {
+        let rest = path.strip_prefix(beginning).ok()?;
+        let plain = rest.components().all(|part| matches!(part, Component::Normal(_)));
+        beginning.canonicalize().ok().filter(|_| plain).map(|beginning| beginning.join(rest))
+    })
 }
 
 /// Returns what the child finds as its own name: for a script, which its interpreter looks for by
