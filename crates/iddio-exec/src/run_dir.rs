@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -24,6 +24,9 @@ pub struct RunDir {
 impl RunDir {
     /// Makes the directory of the run `id` below `runs`.
     ///
+    /// Its lock comes first, and is never seen without being held: it is taken under another name.
+    /// So a run that is killed at any point leaves only what the next one removes.
+    ///
     /// # Errors
     ///
     /// When it cannot be made.
@@ -31,9 +34,11 @@ impl RunDir {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(runs)?;
         sweep(runs)?;
         let path = runs.join(id.to_string());
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
-        let lock = File::create(path.join(LOCK))?;
+        let unborn = path.with_extension(UNBORN);
+        let lock = File::options().write(true).create_new(true).mode(0o600).open(&unborn)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        fs::rename(&unborn, path.with_extension(LOCK))?;
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self { path, lock })
     }
 
@@ -56,26 +61,39 @@ impl RunDir {
 
 impl Drop for RunDir {
     fn drop(&mut self) {
-        // Best effort: the next run sweeps what is left.
-        let _ = fs::remove_dir_all(&self.path);
+        remove(&self.path);
     }
 }
 
-/// Removes the directories whose run is over. One without a lock file is being made or removed, and
-/// is left alone.
+/// Removes the directories whose run is over.
 fn sweep(runs: &Path) -> io::Result<()> {
     for entry in fs::read_dir(runs)? {
         let path = entry?.path();
-        let Ok(lock) = File::open(path.join(LOCK)) else { continue };
+        let extension = path.extension().unwrap_or_default();
+        if extension != LOCK && extension != UNBORN {
+            continue;
+        }
+        let Ok(lock) = File::open(&path) else { continue };
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            // Best effort: another run may be sweeping too.
-            let _ = fs::remove_dir_all(&path);
+            // One that was just made and not yet locked loses its name, and its maker notices.
+            let _ = fs::remove_file(path.with_extension(UNBORN));
+            remove(&path.with_extension(""));
         }
     }
     Ok(())
 }
 
-const LOCK: &str = ".lock";
+/// Removes a directory, then its lock. Best effort: the next run sweeps what is left.
+fn remove(path: &Path) {
+    let _ = fs::remove_dir_all(path);
+    let _ = fs::remove_file(path.with_extension(LOCK));
+}
+
+/// The extension of the lock of a run.
+const LOCK: &str = "lock";
+
+/// Its extension before it is held.
+const UNBORN: &str = "unborn";
 
 #[cfg(test)]
 mod tests {
@@ -85,12 +103,14 @@ mod tests {
     fn a_run_removes_its_directory_and_those_of_dead_runs_but_not_of_live_ones() {
         let runs = tempfile::tempdir().unwrap();
         let live = RunDir::make(runs.path(), OperationId(1)).unwrap();
-        let dead = RunDir::make(runs.path(), OperationId(2)).unwrap();
-        let left = dead.path().to_owned();
-        drop(dead);
+        let left = runs.path().join(OperationId(2).to_string());
         fs::create_dir(&left).unwrap();
-        File::create(left.join(LOCK)).unwrap();
+        fs::write(left.join("plan"), "").unwrap();
+        File::create(left.with_extension(LOCK)).unwrap();
+        File::create(runs.path().join("half.unborn")).unwrap();
         let next = RunDir::make(runs.path(), OperationId(3)).unwrap();
-        assert!(live.path().is_dir() && next.path().is_dir() && !left.exists());
+        assert!(live.path().is_dir() && next.path().is_dir());
+        drop((live, next));
+        assert_eq!(fs::read_dir(runs.path()).unwrap().count(), 0, "nothing is left");
     }
 }
