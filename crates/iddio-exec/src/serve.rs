@@ -7,16 +7,23 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::unix::ffi::OsStrExt,
     path::Path,
-    pin::pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, Wake, Waker},
 };
 
+use crate::{
+    drive::drive,
+    forward::{self, ForwardError},
+    operation::CommandAction,
+    prepare::{Examined, Place, PrepareError, Setting},
+    refuse::{self, Refused},
+    request::{self, First, ResolveError, Resolved, Standing},
+    run_dir::RunDir,
+    snapshot::Snapshot,
+    staged,
+    tree::Tree,
+};
 use iddio_approve::{Cancel, Notice, Prompt};
 use iddio_classify::{
     catalog::Catalog,
@@ -40,22 +47,6 @@ use iddio_runtime::{
     tools::{By, Tools},
 };
 use iddio_spawn::{Ended, OpenError, Output, Status, SuperviseError, Supervisor};
-use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
-    process::{Signal, kill_process},
-};
-
-use crate::{
-    forward::{self, ForwardError},
-    operation::CommandAction,
-    prepare::{Examined, Place, PrepareError, Setting},
-    refuse::{self, Refused},
-    request::{self, First, ResolveError, Resolved, Standing},
-    run_dir::RunDir,
-    snapshot::Snapshot,
-    staged,
-    tree::Tree,
-};
 
 /// One caller's commands, on their way through.
 pub struct Gateway<'a> {
@@ -462,64 +453,6 @@ fn show(bytes: &[u8]) {
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
     move |source| ServeError::System { what, source }
-}
-
-/// Polls `future` to its end on this thread, and withdraws what waits when this process is asked to
-/// end.
-fn drive<T>(
-    supervisor: &mut Supervisor,
-    cancel: &Cancel,
-    future: impl Future<Output = T>,
-) -> io::Result<T> {
-    let bell = Arc::new(Bell(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?));
-    let waker = Waker::from(bell.clone());
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return Ok(value);
-        }
-        let signalled = {
-            let mut waiting = [
-                PollFd::new(&bell.0, PollFlags::IN),
-                PollFd::from_borrowed_fd(supervisor.as_fd(), PollFlags::IN),
-            ];
-            match poll(&mut waiting, None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            waiting.get(1).is_some_and(|supervisor| !supervisor.revents().is_empty())
-        };
-        let mut number = [0; 8];
-        // Empty or not, the future is polled again.
-        let _ = rustix::io::read(&bell.0, &mut number);
-        if signalled {
-            heed(supervisor, cancel);
-        }
-    }
-}
-
-/// Withdraws on a signal that asks to end; stops on one that asks to stop.
-fn heed(supervisor: &mut Supervisor, cancel: &Cancel) {
-    for arrived in supervisor.arrived() {
-        let is = |signal: Signal| arrived.signal == signal.as_raw();
-        if [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM].into_iter().any(is) {
-            cancel.cancel();
-        } else if is(Signal::TSTP) {
-            // It cannot fail for oneself.
-            let _ = kill_process(rustix::process::getpid(), Signal::STOP);
-        }
-    }
-}
-
-/// Wakes the loop of [`drive`].
-struct Bell(OwnedFd);
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        // It is full only if it is readable already, which is all that is wanted.
-        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
-    }
 }
 
 /// The most a preview may print: it is shown only if it failed.
