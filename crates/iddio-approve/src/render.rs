@@ -131,10 +131,11 @@ pub fn headline(ask: &Ask) -> String {
 
 /// Returns a time span as people say it: `12 s`, `14 min`, `2 h`.
 pub fn span(millis: u64) -> String {
-    match millis / 1_000 {
+    let rounded = |unit: u64| millis.saturating_add(unit / 2) / unit;
+    match rounded(SECOND_MILLIS) {
         seconds @ 0..120 => format!("{seconds} s"),
-        seconds @ 120..7_200 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3_600),
+        120..7_200 => format!("{} min", rounded(60 * SECOND_MILLIS)),
+        _ => format!("{} h", rounded(3_600 * SECOND_MILLIS)),
     }
 }
 
@@ -371,3 +372,5 @@ const ROW_COLUMNS: usize = 36;
 
 /// How wide the column of callers is in a list.
 const WHO_COLUMNS: usize = 20;
+
+const SECOND_MILLIS: u64 = 1_000;

@@ -169,18 +169,16 @@ pub(crate) enum ApprovalsVerb {
     Approve {
         /// The ask, `esc_…` or a unique beginning of it
         id: String,
-        /// Sign as this operator; asks for the passphrase of their key
-        #[arg(long = "as", value_name = "OPERATOR")]
-        operator: Option<String>,
-        /// Read the passphrase from this descriptor instead of the terminal
-        #[arg(long, value_name = "FD", requires = "operator")]
-        passphrase_fd: Option<i32>,
+        #[command(flatten)]
+        signing: Signing,
         /// Also cover like asks (same agent, command and scope, T2 at most) for so long, at most 15m
-        #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "15m")]
+        #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "15m", conflicts_with = "statement")]
         ticket: Option<String>,
         /// Confirm that the whole content was read: the first digits of the digest `show` prints
         #[arg(long, value_name = "DIGEST")]
         reviewed: Option<String>,
+        #[command(flatten)]
+        detached: Detached,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -192,6 +190,10 @@ pub(crate) enum ApprovalsVerb {
         /// Say why; the caller sees it
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+        #[command(flatten)]
+        signing: Signing,
+        #[command(flatten)]
+        detached: Detached,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -213,8 +215,51 @@ pub(crate) enum ApprovalsVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Print what an operator signs elsewhere to answer an ask
+    #[command(after_help = STATEMENT_HELP)]
+    Statement {
+        /// The ask, `esc_…` or a unique beginning of it
+        id: String,
+        /// Whose answer it is
+        #[arg(long = "as", value_name = "OPERATOR")]
+        operator: String,
+        /// Say no instead of yes
+        #[arg(long, conflicts_with = "ticket")]
+        deny: bool,
+        /// Also cover like asks (same agent, command and scope, T2 at most) for so long, at most 15m
+        #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "15m")]
+        ticket: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Watch the queue and answer, full screen
-    Watch,
+    Watch {
+        #[command(flatten)]
+        signing: Signing,
+    },
+}
+
+/// An answer signed here.
+#[derive(Args, Debug)]
+pub(crate) struct Signing {
+    /// Sign as this operator; asks for the passphrase of their key
+    #[arg(long = "as", value_name = "OPERATOR")]
+    pub(crate) operator: Option<String>,
+    /// Read the passphrase from this descriptor instead of the terminal
+    #[arg(long, value_name = "FD", requires = "operator")]
+    pub(crate) passphrase_fd: Option<i32>,
+}
+
+/// An answer signed elsewhere.
+#[derive(Args, Debug)]
+pub(crate) struct Detached {
+    /// Hand in an answer signed elsewhere: what `approvals statement` printed
+    #[arg(long, value_name = "FILE", requires = "signature", conflicts_with = "operator")]
+    pub(crate) statement: Option<PathBuf>,
+    /// The signature over it, as `ssh-keygen -Y sign` wrote it
+    #[arg(long, value_name = "FILE", requires = "statement")]
+    pub(crate) signature: Option<PathBuf>,
 }
 
 /// `iddio audit`.
@@ -229,16 +274,38 @@ pub(crate) enum AuditVerb {
         #[arg(long)]
         json: bool,
     },
+    /// Erase the key behind one day's commitments, so that nobody can ever guess what they hide
+    #[command(after_help = FORGET_HELP)]
+    Forget {
+        /// A past day in UTC, `2026-11-20`
+        #[arg(value_name = "DAY")]
+        day: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prove that a record is in the log the last checkpoint signed, as JSON
+    #[command(after_help = PROVE_HELP)]
+    Prove {
+        /// The record's number
+        #[arg(value_name = "SEQ")]
+        seq: u64,
+    },
     /// Print records that match
     Query(QueryArgs),
+    /// Open the log again after the disk failed to sync it
+    #[command(after_help = REPAIR_HELP)]
+    Repair(Json),
     /// Print every record about one operation, ask or record
     Show {
-        /// An operation id, an ask, or a record's seq
+        /// An operation's id or the beginning of one, an ask `esc_…`, or a record `#SEQ`
         id: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
+    /// Say how large the log is, and whether it takes records
+    Status(Json),
     /// Print records as they are written
     Tail {
         /// Print the last N first
@@ -304,6 +371,9 @@ pub(crate) enum OperatorVerb {
         /// Their OpenSSH public key
         #[arg(long, value_name = "FILE")]
         ssh_key: Option<PathBuf>,
+        /// Where the private half of that key lies, as you state it: nobody can check
+        #[arg(long, value_enum, default_value_t = Custody::Here, requires = "ssh_key", value_name = "WHERE")]
+        custody: Custody,
         /// A group policy may name; may be repeated
         #[arg(long, value_name = "GROUP")]
         group: Vec<String>,
@@ -335,6 +405,15 @@ pub(crate) enum OperatorVerb {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Where the private half of a key made elsewhere lies.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Custody {
+    /// Out of reach of the Unix user that asks: another machine, another user.
+    Elsewhere,
+    /// Within reach of it: a signature then proves nothing.
+    Here,
 }
 
 /// `iddio policy`.
@@ -418,7 +497,7 @@ pub(crate) enum Generated {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 the answer is no, 64 usage, 69 unavailable, 77 refused.
+Exit codes: 0 done, 1 the answer is no, 64 usage, 69 unavailable, 77 refused, 141 nobody reads on.
 `iddio exec` ends with the command's own code; 124 timed out, 126 not executable, 127 not found.
 
   iddio exec -- terraform plan        run a command through the pipeline
@@ -432,3 +511,22 @@ says so, and durably recorded. Refused commands end with 77 and one explanation 
 
   iddio exec -- terraform -chdir=prod apply
   iddio exec --agent claude-code -- kubectl get pods -n web";
+
+const FORGET_HELP: &str = "\
+A record never holds a secret, only a commitment to it under a key of that day. Without the key
+nothing can be learned from the commitment, and the log verifies as before. It cannot be undone.";
+
+const PROVE_HELP: &str = "\
+The proof is a Merkle inclusion proof (RFC 6962) up to the root that the last checkpoint signed. Who
+holds that checkpoint needs nothing else of the log: docs/audit-format.md says how to check it.";
+
+const REPAIR_HELP: &str = "\
+After a failed sync nobody knows what the disk holds, so nothing is recorded and nothing is allowed.
+What may not have been synced is set aside beside the log, never dropped, and a record says so.";
+
+const STATEMENT_HELP: &str = "\
+For a key that lies elsewhere. Read the ask, sign the statement, hand both in:
+
+  iddio approvals statement ID --as bob > statement
+  ssh-keygen -Y sign -f KEY -n iddio-approval statement
+  iddio approvals approve ID --statement statement --signature statement.sig";

@@ -8,8 +8,12 @@ use iddio_runtime::{
 /// fits.
 #[derive(Debug)]
 pub(crate) enum Failure {
+    /// Whoever read stdout has gone, and needs no more. Exit 141, as if by the signal.
+    Closed,
     /// The answer is no: a log that does not verify, a policy that does not load. Exit 1.
     No,
+    /// Somebody may not do what they asked for. Exit 77.
+    Refused(String, Option<String>),
     /// Asked wrongly. Exit 64.
     Usage(String, Option<String>),
     /// Something that is needed is not there. Exit 69.
@@ -27,6 +31,11 @@ impl Failure {
         Self::Unavailable(what.to_string(), None)
     }
 
+    /// Returns the failure of something that may not be done.
+    pub(crate) fn refused(what: impl ToString) -> Self {
+        Self::Refused(what.to_string(), None)
+    }
+
     /// Returns the failure of a question that was asked wrongly.
     pub(crate) fn usage(what: impl ToString) -> Self {
         Self::Usage(what.to_string(), None)
@@ -35,7 +44,9 @@ impl Failure {
     /// Adds what to do about it.
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         match self {
+            Self::Closed => Self::Closed,
             Self::No => Self::No,
+            Self::Refused(what, _) => Self::Refused(what, Some(hint.into())),
             Self::Usage(what, _) => Self::Usage(what, Some(hint.into())),
             Self::Unavailable(what, _) => Self::Unavailable(what, Some(hint.into())),
         }
@@ -44,7 +55,9 @@ impl Failure {
     /// Returns the exit code.
     pub(crate) fn code(&self) -> u8 {
         match self {
+            Self::Closed => CLOSED,
             Self::No => NO,
+            Self::Refused(..) => REFUSED,
             Self::Usage(..) => USAGE,
             Self::Unavailable(..) => UNAVAILABLE,
         }
@@ -87,7 +100,11 @@ impl From<AgentError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Self::unavailable(error)
+        match error.kind() {
+            // Only streams are written without a word of their own about what failed.
+            std::io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::unavailable(error),
+        }
     }
 }
 
@@ -102,3 +119,9 @@ pub(crate) const USAGE: u8 = 64;
 
 /// `EX_UNAVAILABLE`.
 pub(crate) const UNAVAILABLE: u8 = 69;
+
+/// `EX_NOPERM`.
+pub(crate) const REFUSED: u8 = 77;
+
+/// What a shell reports of a program that `SIGPIPE` ended.
+const CLOSED: u8 = 128 + 13;

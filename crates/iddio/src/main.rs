@@ -40,8 +40,10 @@ fn main() -> ExitCode {
 
 fn complain(failure: &Failure, voice: Voice) {
     let (what, hint) = match failure {
-        Failure::No => return,
-        Failure::Usage(what, hint) | Failure::Unavailable(what, hint) => (what, hint),
+        Failure::Closed | Failure::No => return,
+        Failure::Refused(what, hint)
+        | Failure::Unavailable(what, hint)
+        | Failure::Usage(what, hint) => (what, hint),
     };
     voice.tell(output::foreign(what));
     if let Some(hint) = hint {

@@ -250,10 +250,10 @@ impl Queue {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Ignored {
     /// It proves nothing.
-    #[error("a vote was ignored: {0}")]
+    #[error("{0}")]
     Worthless(Worthless),
     /// It is a human's, and does not count here.
-    #[error("a vote was ignored: {0}")]
+    #[error("{0}")]
     Objection(Objection),
 }
 

@@ -2,13 +2,13 @@
 
 use std::{
     fs::File,
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
     time::Duration,
 };
 
 use iddio_approve::{
     Approval, ApproveError, Denial, Filter, PassphraseSource, Queue, QueueError, Registry,
-    Reviewed, Signer, State, read_passphrase, render, watch,
+    Reviewed, Signer, State, Word, read_passphrase, render, statement::NAMESPACE, watch,
 };
 use iddio_core::time::Clock;
 use iddio_mint::approver::ApproverKey;
@@ -16,9 +16,9 @@ use iddio_runtime::{assemble, clock::SystemClock, home::Home};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::{ApprovalsVerb, WaitArgs},
+    cli::{ApprovalsVerb, Detached, Signing, WaitArgs},
     commands,
-    exit::{DONE, Ended, Failure},
+    exit::{DONE, Ended, Failure, REFUSED},
     output::{self, Voice},
 };
 
@@ -28,23 +28,28 @@ pub(crate) fn run(verb: ApprovalsVerb, voice: Voice) -> Ended {
     match verb {
         ApprovalsVerb::List { all, json } => list(&mut queue, all, json, voice),
         ApprovalsVerb::Show { id, json } => show(&mut queue, &id, json),
-        ApprovalsVerb::Watch => {
+        ApprovalsVerb::Statement { id, operator, deny, ticket, json } => {
+            let word = if deny { Word::Refuse } else { Word::Grant };
+            let ticket = ticket.as_deref().map(millis).transpose()?;
+            statement(&mut queue, &id, &operator, word, ticket, json)
+        }
+        ApprovalsVerb::Watch { signing } => {
             let _human = commands::human(&home)?;
-            watch::run(queue, None).map_err(Failure::unavailable)?;
+            let key = signing_key(&home, signing)?;
+            watch::run(queue, key.as_ref()).map_err(Failure::unavailable)?;
             Ok(DONE)
         }
-        ApprovalsVerb::Deny { id, reason, json } => {
+        ApprovalsVerb::Deny { id, reason, signing, detached, json } => {
             let _human = commands::human(&home)?;
-            deny(&mut queue, &id, reason.as_deref(), json, voice)
+            let (key, handed) = (signing_key(&home, signing)?, handed(detached)?);
+            let signer = signer(key.as_ref(), handed.as_ref());
+            deny(&mut queue, &id, Denial { signer, reason: reason.as_deref() }, json, voice)
         }
-        ApprovalsVerb::Approve { id, operator, passphrase_fd, ticket, reviewed, json } => {
+        ApprovalsVerb::Approve { id, signing, ticket, reviewed, detached, json } => {
             let _human = commands::human(&home)?;
-            let key = match operator {
-                Some(operator) => Some(key(&home, &operator, passphrase_fd)?),
-                None => None,
-            };
+            let (key, handed) = (signing_key(&home, signing)?, handed(detached)?);
             let approval = Approval {
-                signer: key.as_ref().map_or(Signer::Unsigned, Signer::Key),
+                signer: signer(key.as_ref(), handed.as_ref()),
                 ticket_millis: ticket.as_deref().map(millis).transpose()?,
                 reviewed: reviewed.as_deref().map_or(Reviewed::NotSaid, Reviewed::Digest),
             };
@@ -97,7 +102,10 @@ fn show(queue: &mut Queue, id: &str, json: bool) -> Ended {
     let entry = queue.show(id).map_err(failure)?;
     match json {
         true => output::json(&render::json(&entry, queue.now()))?,
-        false => output::line(render::show(&entry, queue.now(), render::View::Full))?,
+        false => {
+            let shown = render::show(&entry, queue.now(), render::View::Full);
+            output::line(shown.trim_end_matches('\n'))?;
+        }
     }
     Ok(DONE)
 }
@@ -124,14 +132,58 @@ fn approve(queue: &mut Queue, id: &str, approval: Approval<'_>, json: bool, voic
     Ok(DONE)
 }
 
-fn deny(queue: &mut Queue, id: &str, reason: Option<&str>, json: bool, voice: Voice) -> Ended {
-    let denial = Denial { signer: Signer::Unsigned, reason };
+fn statement(
+    queue: &mut Queue,
+    id: &str,
+    operator: &str,
+    word: Word,
+    ticket_millis: Option<u64>,
+    json: bool,
+) -> Ended {
+    let statement = queue.statement(id, operator, word, ticket_millis).map_err(refused)?;
+    let text = statement.to_string();
+    match json {
+        true => output::json(&json!({"statement": text, "namespace": NAMESPACE}))?,
+        // What is signed ends with its own newline and nothing else.
+        false => io::stdout().write_all(text.as_bytes())?,
+    }
+    Ok(DONE)
+}
+
+fn deny(queue: &mut Queue, id: &str, denial: Denial<'_>, json: bool, voice: Voice) -> Ended {
     let entry = queue.deny(id, denial).map_err(refused)?;
     match json {
         true => output::json(&render::json(&entry, queue.now()))?,
         false => voice.say(format_args!("denied {}", entry.id.as_str())),
     }
     Ok(DONE)
+}
+
+/// An answer that was signed elsewhere.
+struct Handed {
+    statement: String,
+    signature: String,
+}
+
+fn handed(detached: Detached) -> Result<Option<Handed>, Failure> {
+    let Detached { statement: Some(statement), signature: Some(signature) } = detached else {
+        return Ok(None);
+    };
+    let (statement, signature) = (commands::text(&statement)?, commands::text(&signature)?);
+    Ok(Some(Handed { statement, signature }))
+}
+
+fn signer<'a>(key: Option<&'a ApproverKey>, handed: Option<&'a Handed>) -> Signer<'a> {
+    match (key, handed) {
+        (Some(key), _) => Signer::Key(key),
+        (None, Some(Handed { statement, signature })) => Signer::Detached { statement, signature },
+        (None, None) => Signer::Unsigned,
+    }
+}
+
+fn signing_key(home: &Home, signing: Signing) -> Result<Option<ApproverKey>, Failure> {
+    let Signing { operator, passphrase_fd } = signing;
+    operator.map(|operator| key(home, &operator, passphrase_fd)).transpose()
 }
 
 /// Opens an operator's key with their passphrase.
@@ -185,15 +237,24 @@ fn failure(error: QueueError) -> Failure {
 
 fn refused(error: ApproveError) -> Failure {
     let hint = match &error {
-        ApproveError::NeedsKey(_) | ApproveError::Objection(_) => {
+        ApproveError::Queue(_) => None,
+        ApproveError::NeedsKey(_) => {
+            Some("an operator with a key signs: iddio approvals approve ID --as OPERATOR")
+        }
+        ApproveError::Objection(_) => {
             Some("somebody else with a key can: iddio approvals approve ID --as OPERATOR")
         }
         ApproveError::NotReviewed(_) => {
             Some("iddio approvals show ID, then approve ID --reviewed DIGEST")
         }
+        ApproveError::KeyUnknown => Some("iddio operator list"),
         _ => None,
     };
-    let failure = Failure::unavailable(error);
+    let failure = match error {
+        ApproveError::Queue(error) => failure(error),
+        ApproveError::Registry(_) | ApproveError::Sign(_) => Failure::unavailable(error),
+        error => Failure::refused(error),
+    };
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,
@@ -214,6 +275,3 @@ fn millis(text: &str) -> Result<u64, Failure> {
 
 /// The longest wait: longer than any ask lives.
 const WAIT_SECONDS_MAX: u64 = 25 * 60 * 60;
-
-/// `EX_NOPERM`.
-const REFUSED: u8 = 77;

@@ -5,17 +5,24 @@ use std::{
     io::{self, Write},
     ops::ControlFlow,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use iddio_audit::{
-    checkpoint::last_checkpoint,
+    Health, Log, Options, Repaired, Room, Status,
+    checkpoint::{CheckpointError, Tree, last_checkpoint},
+    commitments::{self, Erased},
     query::{self, Filter, Record, Tail},
     verify::{Report, Standing, verify, verify_against},
 };
-use iddio_core::audit::{checkpoint::Note, verify::Oddity};
+use iddio_core::{
+    audit::{AdminEvent, Field, checkpoint::Note, verify::Oddity},
+    digest::Digest,
+    time::Clock,
+};
 use iddio_mint::checkpoint::CheckpointKey;
-use iddio_runtime::home::Home;
+use iddio_runtime::{clock::SystemClock, home::Home};
 use serde_json::{Value, json};
 
 use crate::{
@@ -28,8 +35,12 @@ use crate::{
 pub(crate) fn run(verb: AuditVerb, voice: Voice) -> Ended {
     match verb {
         AuditVerb::Checkpoint { output, json } => checkpoint(output.as_deref(), json, voice),
+        AuditVerb::Forget { day, json } => forget(&day, json, voice),
+        AuditVerb::Prove { seq } => prove(seq, voice),
         AuditVerb::Query(arguments) => run_query(arguments, voice),
+        AuditVerb::Repair(json) => repair(json.json, voice),
         AuditVerb::Show { id, json } => show(&id, json, voice),
+        AuditVerb::Status(json) => run_status(json.json, voice),
         AuditVerb::Tail { last, no_follow, json } => tail(last, no_follow, json, voice),
         AuditVerb::Verify { log, checkpoint, json } => run_verify(log, checkpoint, json, voice),
     }
@@ -47,7 +58,7 @@ fn run_verify(
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let note = match &checkpoint {
-        Some(path) => Some(fs::read_to_string(path)?),
+        Some(path) => Some(commands::text(path)?),
         None => last_checkpoint(&dir).map_err(Failure::unavailable)?,
     };
     let report = match &note {
@@ -152,7 +163,7 @@ fn checkpoint(copy: Option<&Path>, json: bool, voice: Voice) -> Ended {
         CheckpointKey::open(&runtime.home().checkpoint_key()).map_err(Failure::unavailable)?;
     let note = runtime.checkpoint(&key).map_err(Failure::unavailable)?;
     if let Some(path) = copy {
-        fs::write(path, &note)?;
+        fs::write(path, &note).map_err(|error| commands::named(path, &error))?;
     }
     match json {
         true => output::json(&json!({"checkpoint": note}))?,
@@ -164,6 +175,135 @@ fn checkpoint(copy: Option<&Path>, json: bool, voice: Voice) -> Ended {
         }
     }
     Ok(DONE)
+}
+
+fn forget(day: &str, json: bool, voice: Voice) -> Ended {
+    let runtime = commands::runtime(voice)?;
+    let caller = commands::human(runtime.home())?;
+    let now = runtime.clock().now().wall.to_string();
+    if !is_day(day) {
+        return Err(Failure::usage(format!("`{day}` is no day")).hint("2026-11-20"));
+    }
+    if now.get(..DAY_CHARS).is_none_or(|today| today <= day) {
+        return Err(Failure::usage(format!("`{day}` is not over in UTC"))
+            .hint("its key is still in use; come back tomorrow"));
+    }
+    // Recorded first: a key that is gone without a record would look like an accident.
+    let event = AdminEvent {
+        event: "commitments.erased",
+        principal: Some(caller.principal().clone()),
+        fields: vec![("day", Field::Text(day.into()))],
+    };
+    let _recorded = runtime.record(event).map_err(Failure::unavailable)?;
+    let erased = commitments::erase(&runtime.home().log(), day).map_err(Failure::unavailable)?;
+    let word = match erased {
+        Erased::Absent => "there was no key of that day",
+        Erased::Now => "erased",
+    };
+    match json {
+        true => output::json(&json!({"day": day, "erased": erased == Erased::Now}))?,
+        false => output::line(format_args!("{day}  {word}"))?,
+    }
+    Ok(DONE)
+}
+
+fn is_day(text: &str) -> bool {
+    text.len() == DAY_CHARS
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
+fn prove(seq: u64, voice: Voice) -> Ended {
+    let home = commands::home(voice)?;
+    let dir = home.log();
+    let record = numbered(&dir, seq)?;
+    let record = record.ok_or_else(|| {
+        Failure::usage(format!("no record #{seq}")).hint("iddio audit tail --no-follow")
+    })?;
+    let hash = record.text("hash").and_then(Digest::from_hex);
+    let hash = hash.ok_or_else(|| Failure::unavailable(format!("record #{seq} has no hash")))?;
+    let note = last_checkpoint(&dir).map_err(Failure::unavailable)?;
+    let note = note.ok_or_else(|| {
+        Failure::unavailable("there is no checkpoint yet").hint("iddio audit checkpoint")
+    })?;
+    let mut tree = Tree::open(&dir).map_err(Failure::unavailable)?;
+    let proof = tree.prove(seq, hash).map_err(|error| match error {
+        CheckpointError::NoRecord(_) => {
+            Failure::unavailable(format!("record #{seq} is younger than the last checkpoint"))
+                .hint("iddio audit checkpoint")
+        }
+        error => Failure::unavailable(error),
+    })?;
+    let path = proof.path.iter().map(|sibling| sibling.to_hex());
+    output::json(&json!({
+        "seq": proof.seq,
+        "record_hash": proof.record_hash.to_hex(),
+        "size": proof.size,
+        "root": proof.root.to_hex(),
+        "path": path.collect::<Vec<_>>(),
+        "checkpoint": note,
+    }))?;
+    Ok(DONE)
+}
+
+fn repair(json: bool, voice: Voice) -> Ended {
+    let home = commands::home(voice)?;
+    let _human = commands::human(&home)?;
+    let key = CheckpointKey::open(&home.checkpoint_key()).map_err(Failure::unavailable)?;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // Not through the runtime: it records while it opens, which a closed log refuses.
+    let clock = Arc::new(SystemClock::new());
+    let log = Log::open(&home.log(), Options::of_home(clock, host, key.public()))
+        .map_err(Failure::unavailable)?;
+    let repaired = log.repair().map_err(Failure::unavailable)?;
+    let bytes = match repaired {
+        Repaired::Nothing => 0,
+        Repaired::SetAside(bytes) => bytes,
+    };
+    match (json, repaired) {
+        (true, _) => output::json(
+            &json!({"repaired": repaired != Repaired::Nothing, "set_aside_bytes": bytes}),
+        )?,
+        (false, Repaired::Nothing) => output::line("nothing to repair")?,
+        (false, Repaired::SetAside(bytes)) => output::line(format_args!(
+            "the log takes records again; {bytes} bytes that may not have been synced were set aside"
+        ))?,
+    }
+    Ok(DONE)
+}
+
+fn run_status(json: bool, voice: Voice) -> Ended {
+    let home = commands::home(voice)?;
+    let Status { records, bytes, segments, room, health } =
+        iddio_audit::status(&home.log(), None).map_err(Failure::unavailable)?;
+    let (room_word, used) = match room {
+        Room::Full => ("full", None),
+        Room::Low(percent) => ("low", Some(percent)),
+        Room::Plenty => ("plenty", None),
+    };
+    let sound = health == Health::Sound && room != Room::Full;
+    if json {
+        output::json(&json!({
+            "ok": sound, "records": records, "bytes": bytes, "segments": segments,
+            "room": room_word, "used_percent": used, "poisoned": health == Health::Poisoned,
+        }))?;
+    } else {
+        output::line(format_args!("{records} records, {bytes} bytes, {segments} segments"))?;
+        output::line(match room {
+            Room::Full => "no room: everything is refused until there is some".to_owned(),
+            Room::Low(percent) => format!("room is low: {percent} % are used"),
+            Room::Plenty => "room is plenty".to_owned(),
+        })?;
+        output::line(match health {
+            Health::Poisoned => {
+                "CLOSED: a sync failed, so nothing is recorded and nothing is allowed: iddio audit repair"
+            }
+            Health::Sound => "it takes records",
+        })?;
+    }
+    if sound { Ok(DONE) } else { Err(Failure::No) }
 }
 
 fn run_query(arguments: QueryArgs, voice: Voice) -> Ended {
@@ -207,16 +347,7 @@ fn show(id: &str, json: bool, voice: Voice) -> Ended {
 fn story(home: &Home, id: &str) -> Result<Vec<Record>, Failure> {
     let dir = home.log();
     if let Some(number) = id.strip_prefix('#').and_then(|number| number.parse::<u64>().ok()) {
-        let mut found = Vec::new();
-        query::query(&dir, &Filter::default(), |record| {
-            if record.int("seq") != Some(number) {
-                return ControlFlow::Continue(());
-            }
-            found.push(record);
-            ControlFlow::Break(())
-        })
-        .map_err(Failure::unavailable)?;
-        return Ok(found);
+        return Ok(numbered(&dir, number)?.into_iter().collect());
     }
     let id = match id.starts_with("esc_") {
         true => {
@@ -228,6 +359,19 @@ fn story(home: &Home, id: &str) -> Result<Vec<Record>, Failure> {
         false => id.to_owned(),
     };
     query::show(&dir, &id).map_err(Failure::unavailable)
+}
+
+fn numbered(dir: &Path, seq: u64) -> Result<Option<Record>, Failure> {
+    let mut found = None;
+    query::query(dir, &Filter::default(), |record| {
+        if record.int("seq") != Some(seq) {
+            return ControlFlow::Continue(());
+        }
+        found = Some(record);
+        ControlFlow::Break(())
+    })
+    .map_err(Failure::unavailable)?;
+    Ok(found)
 }
 
 fn tail(last: usize, no_follow: bool, json: bool, voice: Voice) -> Ended {
@@ -277,6 +421,9 @@ fn pretty(record: &Record) -> String {
     let text = serde_json::to_string_pretty(&value).unwrap_or_default();
     text.lines().map(foreign).collect::<Vec<_>>().join("\n")
 }
+
+/// The characters of a date: `2026-11-20`.
+const DAY_CHARS: usize = 10;
 
 /// How long one wait for a record lasts before the next: nothing depends on it.
 const FOLLOW_WAIT: Duration = Duration::from_secs(60);

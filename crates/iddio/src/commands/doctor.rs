@@ -14,7 +14,7 @@ use iddio_spawn::{Exposure, Program, ToolPath};
 use serde_json::json;
 
 use crate::{
-    commands,
+    commands::{self, enrolment::Enrolments},
     exit::{DONE, Ended, Failure},
     output::{self, Paint, Voice, foreign},
 };
@@ -127,6 +127,7 @@ fn operators(home: &Home, findings: &mut Vec<Finding>) {
     match Registry::open(home.root()) {
         Err(error) => findings.push(wrong(format!("operators: {error}"), "restore operators.json")),
         Ok(registry) => {
+            strangers(home, &registry, findings);
             let live = registry.operators().iter().filter(|operator| operator.revoked.is_none());
             let own = format!("local:{}", home.user());
             let other = |operator: &&iddio_approve::Operator| {
@@ -137,6 +138,25 @@ fn operators(home: &Home, findings: &mut Vec<Finding>) {
                 findings.push(note(
                     "nobody but you can approve, so T3 and above cannot be approved at all",
                     "iddio operator add NAME, then iddio operator enroll NAME",
+                ));
+            }
+        }
+    }
+}
+
+/// Looks for operators who were written into the registry behind iddio's back.
+fn strangers(home: &Home, registry: &Registry, findings: &mut Vec<Finding>) {
+    match Enrolments::read(&home.log()) {
+        Err(error) => findings.push(wrong(
+            format!("operators cannot be compared with the log: {error}"),
+            "mend the permissions of the log directory",
+        )),
+        Ok(enrolments) => {
+            for (operator, why) in enrolments.strangers(registry) {
+                let name = operator.name();
+                findings.push(wrong(
+                    format!("operator {name} {why}"),
+                    format!("iddio operator revoke {name}, and ask who wrote operators.json"),
                 ));
             }
         }

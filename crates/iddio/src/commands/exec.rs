@@ -3,11 +3,12 @@
 use std::{
     env,
     io::{self, IsTerminal},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use iddio_approve::{Notice, Prompt, render};
+use iddio_approve::{AskId, Ignored, Notice, Prompt, render};
 use iddio_core::{
+    audit::{AdminEvent, Field},
     operation::{Effect, Operations},
     text::RawText,
 };
@@ -16,13 +17,13 @@ use iddio_exec::{
     refuse::{self, Refused},
     serve::{Gateway, Narrate, ServeError, Served},
 };
-use iddio_runtime::home::user_directory;
+use iddio_runtime::{assemble::Runtime, home::user_directory};
 use iddio_spawn::ToolPath;
 
 use crate::{
     cli::ExecArgs,
     commands,
-    exit::{DONE, Ended, Failure},
+    exit::{DONE, Ended, Failure, REFUSED},
     output::{Paint, Voice, foreign, tier_paint},
 };
 
@@ -39,11 +40,12 @@ pub(crate) fn run(arguments: ExecArgs, voice: Voice) -> Ended {
             .map_err(|error| Failure::unavailable(format!("working directory: {error}")))?,
         trusted: runtime.trusted()?,
     };
-    let narrator = Arc::new(Narrator { voice });
+    let narrator = Arc::new(Narrator { voice, ignored: Mutex::default() });
     let prompt = if json { Prompt::Off } else { Prompt::WhereEnough };
     let explanation = because.map(RawText::from);
-    let served = Gateway::new(&runtime, setting, caller, prompt, narrator)
+    let served = Gateway::new(&runtime, setting, caller, prompt, narrator.clone())
         .and_then(|mut gateway| gateway.serve(command, explanation));
+    record_ignored(&runtime, &narrator, voice);
     let code = match served {
         Ok(Served::Ran(code)) => code,
         Ok(Served::Refused(refused)) => {
@@ -61,6 +63,25 @@ pub(crate) fn run(arguments: ExecArgs, voice: Voice) -> Ended {
         Err(error) => {
             voice.tell(foreign(&error.to_string()));
             Ok(code)
+        }
+    }
+}
+
+/// Records the answers that were none.
+///
+/// They are noticed on the thread that waits for an answer, while the pipeline may hold the log:
+/// so they are kept until the wait is over.
+fn record_ignored(runtime: &Runtime, narrator: &Narrator, voice: Voice) {
+    let ignored = narrator.ignored.lock().map(|mut ignored| std::mem::take(&mut *ignored));
+    for (id, why) in ignored.unwrap_or_else(|poisoned| std::mem::take(&mut *poisoned.into_inner()))
+    {
+        let fields = vec![
+            ("ask", Field::Text(id.as_str().into())),
+            ("reason", Field::Text(why.to_string().as_str().into())),
+        ];
+        let event = AdminEvent { event: "approval.ignored", principal: None, fields };
+        if let Err(error) = runtime.record(event) {
+            voice.tell(foreign(&error.to_string()));
         }
     }
 }
@@ -96,6 +117,7 @@ fn complain(error: &ServeError, voice: Voice) {
 /// Tells the user of an ask while it waits.
 struct Narrator {
     voice: Voice,
+    ignored: Mutex<Vec<(AskId, Ignored)>>,
 }
 
 impl Narrate for Narrator {
@@ -132,8 +154,12 @@ impl Narrate for Narrator {
                 self.voice.tell(format_args!("no signature counts: {}", foreign(&reason)));
             }
             Notice::Ignored { id, why } => {
-                let why = foreign(&format!("{why:?}"));
-                self.voice.tell(format_args!("an answer to {} was ignored: {why}", id.as_str()));
+                let said = foreign(&why.to_string());
+                self.voice.tell(format_args!("an answer to {} was ignored: {said}", id.as_str()));
+                let mut ignored = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
+                if ignored.len() < IGNORED_MAX {
+                    ignored.push((id, why));
+                }
             }
             Notice::Ticket { id } => {
                 self.voice.say(format_args!("a ticket answers {}", id.as_str()));
@@ -157,5 +183,6 @@ fn counts(effects: &[Effect]) -> Option<String> {
     (!effects.is_empty()).then(|| format!("{add} to add, {change} to change, {destroy} to destroy"))
 }
 
-/// `EX_NOPERM`: refused.
-const REFUSED: u8 = 77;
+/// How many ignored answers of one command are recorded: more than a quorum has, and no more than a
+/// forger should be able to write into the log.
+const IGNORED_MAX: usize = 64;

@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 mod classify;
 mod doctor;
+mod enrolment;
 mod exec;
 mod generate;
 mod init;
@@ -15,6 +16,8 @@ mod tool;
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
+    fs, io,
+    path::Path,
 };
 
 use iddio_classify::command::{Ambient, Judged, judge};
@@ -93,7 +96,7 @@ pub(crate) fn human(home: &Home) -> Result<Identified, Failure> {
     let caller = caller(home, None)?;
     match caller.principal().kind {
         PrincipalKind::Human => Ok(caller),
-        PrincipalKind::Agent | PrincipalKind::Workload => Err(Failure::usage(format!(
+        PrincipalKind::Agent | PrincipalKind::Workload => Err(Failure::refused(format!(
             "`{}` is an agent, and only a human may do this",
             caller.principal().id
         ))
@@ -106,6 +109,16 @@ pub(crate) fn judged(words: &[OsString]) -> Judged {
     use std::os::unix::ffi::OsStrExt;
     let argv: Vec<RawText> = words.iter().map(|word| RawText::new(word.as_bytes())).collect();
     judge(&argv, &Ambient::default())
+}
+
+/// Reads a small text file that somebody named.
+pub(crate) fn text(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| named(path, &error))
+}
+
+/// Returns the failure of a file that somebody named.
+pub(crate) fn named(path: &Path, error: &io::Error) -> Failure {
+    Failure::unavailable(format!("`{}`: {error}", path.display()))
 }
 
 /// Returns the caller's environment.

@@ -1,15 +1,13 @@
 //! `iddio operator`: the humans who may approve.
 
-use std::fs;
-
 use iddio_approve::{Custody, Operator, Profile, Registry, RegistryError, Typing, read_passphrase};
 use iddio_core::{principal::Identified, time::Clock};
 use iddio_runtime::assemble::Runtime;
 use serde_json::{Value, json};
 
 use crate::{
-    cli::OperatorVerb,
-    commands::{self, approvals},
+    cli::{self, OperatorVerb},
+    commands::{self, approvals, enrolment::Enrolments},
     exit::{DONE, Ended, Failure},
     output::{self, Voice},
 };
@@ -18,15 +16,20 @@ pub(crate) fn run(verb: OperatorVerb, voice: Voice) -> Ended {
     let runtime = commands::runtime(voice)?;
     let dir = runtime.home().root().to_owned();
     if let OperatorVerb::List(json) = verb {
-        return list(&Registry::open(&dir).map_err(failure)?, json.json);
+        list(&Registry::open(&dir).map_err(failure)?, json.json)?;
+        return strangers(&runtime, voice);
     }
     let caller = commands::human(runtime.home())?;
     let now = runtime.clock().now().wall;
     let (operator, event, json) = match verb {
         OperatorVerb::List(_) => return Ok(DONE),
-        OperatorVerb::Add { name, ssh_key, group, unix_user, json } => {
-            let line = ssh_key.map(fs::read_to_string).transpose()?;
-            let key = line.as_deref().map(|line| (line, Custody::Here));
+        OperatorVerb::Add { name, ssh_key, custody, group, unix_user, json } => {
+            let line = ssh_key.as_deref().map(commands::text).transpose()?;
+            let custody = match custody {
+                cli::Custody::Elsewhere => Custody::Elsewhere,
+                cli::Custody::Here => Custody::Here,
+            };
+            let key = line.as_deref().map(|line| (line, custody));
             let profile = Profile { groups: group, unix_users: unix_user.into_iter().collect() };
             let added = Registry::add(&dir, &name, key, &profile, now).map_err(failure)?;
             (added, "operator.added", json)
@@ -53,10 +56,10 @@ pub(crate) fn run(verb: OperatorVerb, voice: Voice) -> Ended {
     Ok(DONE)
 }
 
-fn list(registry: &Registry, json: bool) -> Ended {
+fn list(registry: &Registry, json: bool) -> Result<(), Failure> {
     if json {
-        output::json(&Value::Array(registry.operators().iter().map(value).collect()))?;
-        return Ok(DONE);
+        let operators = registry.operators().iter().map(value);
+        return Ok(output::json(&Value::Array(operators.collect()))?);
     }
     for operator in registry.operators() {
         let key = match &operator.key {
@@ -67,6 +70,17 @@ fn list(registry: &Registry, json: bool) -> Ended {
         };
         let standing = operator.revoked.map_or("live".to_owned(), |when| format!("revoked {when}"));
         output::line(format_args!("{}  {key}  {standing}", operator.name()))?;
+    }
+    Ok(())
+}
+
+/// Notes who was written into the registry behind iddio's back.
+fn strangers(runtime: &Runtime, voice: Voice) -> Ended {
+    let home = runtime.home();
+    let registry = Registry::open(home.root()).map_err(failure)?;
+    let enrolments = Enrolments::read(&home.log()).map_err(Failure::unavailable)?;
+    for (operator, why) in enrolments.strangers(&registry) {
+        voice.tell(format_args!("operator {} {why}", operator.name()));
     }
     Ok(DONE)
 }
@@ -111,7 +125,12 @@ fn record(
 
 fn failure(error: RegistryError) -> Failure {
     match error {
-        RegistryError::Unknown(_) => Failure::usage(error).hint("iddio operator list"),
+        RegistryError::Exists(_) | RegistryError::Unknown(_) => {
+            Failure::usage(error).hint("iddio operator list")
+        }
+        RegistryError::KeyTaken(_) | RegistryError::Name(_) | RegistryError::Public(_) => {
+            Failure::usage(error)
+        }
         error => Failure::unavailable(error),
     }
 }
