@@ -41,6 +41,7 @@ const KILLED: i32 = 137;
 
 /// Runs `iddio exec -- touch ran` under strace with one fault.
 fn with_fault(world: &World, calls: &str, fault: &str) -> Output {
+    let log = world.work().join("strace");
     let strace = real("strace", STRACE).unwrap();
     let trace = format!("trace={calls}");
     let inject = format!("inject={calls}:{fault}");
@@ -48,7 +49,7 @@ fn with_fault(world: &World, calls: &str, fault: &str) -> Output {
         strace.to_str().unwrap().to_owned(),
         "-qq".to_owned(),
         "-o".to_owned(),
-        "/dev/null".to_owned(),
+        log.display().to_string(),
         "-e".to_owned(),
         trace,
         "-e".to_owned(),
@@ -57,6 +58,11 @@ fn with_fault(world: &World, calls: &str, fault: &str) -> Output {
     ];
     let mut command = world.within(words);
     command.args(["exec", "--", "touch", "ran"]).output().unwrap()
+}
+
+/// Whether the fault of the last run met a call at all.
+fn fault_met(world: &World) -> bool {
+    fs::read_to_string(world.work().join("strace")).unwrap().contains("INJECTED")
 }
 
 fn decided_allow(world: &World) -> usize {
@@ -132,7 +138,9 @@ fn a_failed_write_or_sync_at_any_point_refuses_or_records_and_never_runs_unrecor
             let ran = take_mark(&world);
             let recorded = before < decided_allow(&world);
             assert!(!ran || recorded, "{calls} {error} {step}: ran unrecorded: {said:#?}");
-            if said.code == 0 && said.stderr.is_empty() {
+            if !fault_met(&world) {
+                assert_eq!(said.code, 0, "{calls} {error} {step}: {said:#?}");
+                assert!(1 < step, "{calls}: the fault never met a call");
                 break;
             }
             assert!(step < 500, "{calls} {error} never gets through: {said:#?}");
