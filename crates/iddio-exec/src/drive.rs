@@ -14,7 +14,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use iddio_approve::Cancel;
+use iddio_runtime::assemble::Cancel;
 use iddio_spawn::Supervisor;
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},

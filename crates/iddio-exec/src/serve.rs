@@ -24,7 +24,6 @@ use crate::{
     staged,
     tree::Tree,
 };
-use iddio_approve::{Cancel, Notice, Prompt};
 use iddio_classify::{
     catalog::Catalog,
     command::{Need, Staged},
@@ -41,7 +40,7 @@ use iddio_core::{
     time::Clock,
 };
 use iddio_runtime::{
-    assemble::{self, Runtime},
+    assemble::{self, Cancel, Notice, Prompt, Runtime},
     clock::draw_id,
     store::StoreError,
     tools::{By, Tools},

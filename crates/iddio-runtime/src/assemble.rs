@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use iddio_approve::{Cancel, Form, Notice, Prompt, Queue, QueueApprover, QueueError, Setting};
+use iddio_approve::{Form, Queue, QueueApprover, QueueError, Setting};
+// What a gateway needs of asking, so that it knows no approver.
+pub use iddio_approve::{Cancel, Notice, Prompt};
 use iddio_audit::{Log, OpenError, Options, checkpoint::CheckpointError};
 use iddio_core::{
     audit::{
