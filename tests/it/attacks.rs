@@ -186,6 +186,22 @@ fn e03_a_tool_that_changed_since_it_was_pinned_asks_again() {
 }
 
 #[test]
+fn a_trusted_script_counts_as_a_write_and_under_another_name_as_unknown() {
+    let world = World::with_policy(READS);
+    let script = executable(&world, "deploy.sh", "#!/bin/sh\necho deployed\n");
+    let tier = |path: &Path| {
+        let said = world.iddio(["exec", "--", path.to_str().unwrap()]).exits(77);
+        said.stderr.split("refused  ").nth(1).unwrap().get(..2).unwrap().to_owned()
+    };
+    assert_eq!(tier(&script), "T3");
+    world.iddio(["tool", "trust", script.to_str().unwrap()]).ok();
+    assert_eq!(tier(&script), "T2");
+    // The same content under a tool's name is not that tool.
+    let disguised = executable(&world, "terraform", "#!/bin/sh\necho deployed\n");
+    world.iddio(["exec", "--", disguised.to_str().unwrap(), "plan"]).exits(77).says("T3");
+}
+
+#[test]
 fn e04_a_plan_whose_configuration_runs_programs_or_reads_secrets_is_t3() {
     let Some(_) = real("terraform", TERRAFORM) else { return };
     let world = World::with_policy(READS);

@@ -13,7 +13,7 @@ use std::{
 };
 
 use iddio_classify::{
-    command::{Ambient, Judged, Need, Pin, RunPlan, StdinRole, judge},
+    command::{Ambient, Judged, Need, Pin, RunPlan, StdinRole, Vouched, judge},
     terraform::{
         config::ConfigFacts,
         judge::{self, PlanJudgement, Trust, Use},
@@ -56,8 +56,8 @@ pub struct Setting {
     pub environment: BTreeMap<OsString, OsString>,
     /// Where the caller is.
     pub directory: PathBuf,
-    /// The contents of programs that policy or `iddio tool trust` names.
-    pub trusted: Vec<Digest>,
+    /// The programs that policy or `iddio tool trust` names, with their contents.
+    pub trusted: Vec<(PathBuf, Digest)>,
 }
 
 /// A command that was looked at and not yet bound.
@@ -119,13 +119,20 @@ impl Setting {
     pub fn examine(&self, words: Vec<OsString>, standing: &Standing) -> Examined {
         let argv: Vec<RawText> = words.iter().map(|word| RawText::new(word.as_bytes())).collect();
         let goes_by = match standing {
-            Standing::Tool { tool, .. } | Standing::Changed { tool } => Some(tool.clone()),
+            Standing::Tool { tool, .. }
+            | Standing::Trusted { tool }
+            | Standing::Changed { tool } => Some(tool.clone()),
             Standing::Unknown => None,
+        };
+        let vouched = match standing {
+            Standing::Trusted { .. } => Vouched::Somebody,
+            Standing::Changed { .. } | Standing::Tool { .. } | Standing::Unknown => Vouched::Nobody,
         };
         let mut ambient = Ambient {
             own_paths: self.own_paths(),
             working_directory: Some(RawText::new(self.directory.as_os_str().as_bytes())),
             goes_by,
+            vouched,
             ..Ambient::default()
         };
         let wanted = judge(&argv, &ambient).plan;
@@ -212,7 +219,12 @@ impl Setting {
 
     /// Returns the providers below a tool's directory that are trusted by their content.
     pub fn trust(&self, directory: &Path) -> Trust {
-        installed::providers(directory, &self.trusted)
+        installed::providers(directory, &self.contents())
+    }
+
+    /// The trusted contents, wherever they lie.
+    fn contents(&self) -> Vec<Digest> {
+        self.trusted.iter().map(|(_, content)| *content).collect()
     }
 
     fn tool_directory(&self, plan: &RunPlan) -> PathBuf {
@@ -308,7 +320,7 @@ impl Setting {
                     judged.raise(reason(tier, "exec:fetch", text), Class::Unknown);
                 }
                 Need::Installed { paths, otherwise } => {
-                    let installed = installed::look(directory, &paths, &self.trusted);
+                    let installed = installed::look(directory, &paths, &self.contents());
                     if let Some(path) = installed.untrusted {
                         let text = format!("runs {}, which nobody trusted", path.display());
                         judged.raise(reason(otherwise, "exec:installed", text), Class::Unknown);

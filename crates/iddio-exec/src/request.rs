@@ -44,6 +44,12 @@ pub enum Standing {
         /// Whether it is seen for the first time and must be pinned.
         first: First,
     },
+    /// Its content was trusted by hand or by policy: judged by the catalog of its name, if there is
+    /// one.
+    Trusted {
+        /// The name.
+        tool: String,
+    },
     /// Nobody vouches for it.
     Unknown,
 }
@@ -81,6 +87,7 @@ pub fn resolve(
     tool_path: &ToolPath,
     directory: &Path,
     name: &OsStr,
+    trusted: &[(PathBuf, Digest)],
 ) -> Result<Resolved, ResolveError> {
     let tools = Tools::of(home);
     let (program, place) = open(&tools, tool_path, directory, name)?;
@@ -91,7 +98,7 @@ pub fn resolve(
     let standing = match (&known, place) {
         (ToolStanding::Changed(_), _) => Standing::Changed { tool },
         (ToolStanding::Known(known), _) if known.by == By::Trust => {
-            Standing::Tool { tool: goes_by(known), first: First::No }
+            Standing::Trusted { tool: goes_by(known) }
         }
         (ToolStanding::Known(_), Place::ToolPath) => Standing::Tool { tool, first: First::No },
         (ToolStanding::New, Place::ToolPath) => Standing::Tool { tool, first: First::Yes },
@@ -104,6 +111,17 @@ pub fn resolve(
     let digest = match digest {
         Some(digest) => digest,
         None => Digest::from_bytes(program.sha256()?),
+    };
+    let standing = match standing {
+        // Both count: a content under another name would be judged by another catalog.
+        Standing::Unknown
+            if trusted
+                .iter()
+                .any(|(path, content)| path == program.path() && *content == digest) =>
+        {
+            Standing::Trusted { tool: file_name(program.path().as_os_str()) }
+        }
+        standing => standing,
     };
     Ok(Resolved { program, digest, standing })
 }

@@ -325,18 +325,22 @@ impl<'a> Gateway<'a> {
     fn resolve(&self, words: &[OsString]) -> Result<Resolved, ServeError> {
         let name = words.first().map(OsString::as_os_str).unwrap_or_default();
         let Setting { home, tool_path, directory, .. } = &self.setting;
-        let resolved = match request::resolve(home, tool_path, directory, name) {
-            Ok(resolved) => resolved,
-            Err(error) => {
-                self.record_unresolved(name, &error)?;
-                return Err(error.into());
-            }
-        };
+        let resolved =
+            match request::resolve(home, tool_path, directory, name, &self.setting.trusted) {
+                Ok(resolved) => resolved,
+                Err(error) => {
+                    self.record_unresolved(name, &error)?;
+                    return Err(error.into());
+                }
+            };
         match &resolved.standing {
             Standing::Tool { first: First::Yes, tool } if Catalog::for_program(tool).is_some() => {
                 self.pin(&resolved)?;
             }
-            Standing::Tool { .. } | Standing::Changed { .. } | Standing::Unknown => {}
+            Standing::Changed { .. }
+            | Standing::Tool { .. }
+            | Standing::Trusted { .. }
+            | Standing::Unknown => {}
         }
         Ok(resolved)
     }

@@ -1,6 +1,6 @@
 //! Puts the parts of a home together: its log, its policy, its queue, one pipeline.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use iddio_approve::{Form, Queue, QueueApprover, QueueError, Setting};
 // What a gateway needs of asking, so that it knows no approver.
@@ -16,6 +16,7 @@ use iddio_core::{
     time::Clock,
 };
 use iddio_mint::checkpoint::{CheckpointKey, CheckpointKeyError};
+use iddio_policy::Trusted;
 
 use crate::{
     block_on::block_on,
@@ -85,17 +86,21 @@ impl Runtime {
         &self.policy
     }
 
-    /// Returns the contents of programs that policy or `iddio tool trust` names.
+    /// Returns the programs that policy or `iddio tool trust` names, with their contents.
     ///
     /// # Errors
     ///
     /// When the store of programs cannot be read.
-    pub fn trusted(&self) -> Result<Vec<Digest>, StoreError> {
+    pub fn trusted(&self) -> Result<Vec<(PathBuf, Digest)>, StoreError> {
         let by_hand = Tools::of(&self.home).list()?.into_iter();
         let by_hand = by_hand.filter(|known| known.by == By::Trust);
-        let by_hand = by_hand.filter_map(|known| Digest::from_hex(&known.sha256));
+        let by_hand =
+            by_hand.filter_map(|known| Some((known.path, Digest::from_hex(&known.sha256)?)));
         let by_policy = match self.policy.in_force() {
-            InForce::Good(loaded) => loaded.trusted.iter().map(|known| known.sha256).collect(),
+            InForce::Good(loaded) => {
+                let pair = |known: &Trusted| (PathBuf::from(&known.path), known.sha256);
+                loaded.trusted.iter().map(pair).collect()
+            }
             InForce::None { .. } => Vec::new(),
         };
         Ok(by_hand.chain(by_policy).collect())

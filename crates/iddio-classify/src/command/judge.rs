@@ -52,7 +52,7 @@ pub fn judge(argv: &[RawText], ambient: &Ambient) -> Judged {
             }
         },
         None => {
-            let (scopes, plan, reasons) = unknown::program(argv, name);
+            let (scopes, plan, reasons) = unknown::program(argv, name, ambient.vouched);
             sum.scopes = scopes;
             sum.plan = plan;
             for (class, reason) in reasons {

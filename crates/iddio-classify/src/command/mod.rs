@@ -46,8 +46,21 @@ pub struct Ambient {
     /// The catalog program that the resolved program is trusted to be, where its file name does
     /// not say: a trusted path of a version manager.
     pub goes_by: Option<String>,
+    /// Whether somebody vouched for the content of the program: it then counts for less than an
+    /// unknown one where no catalog knows it, and for no less than a write.
+    pub vouched: Vouched,
     /// What is known of manifests, by the path that the command line names.
     pub manifests: Vec<(RawText, ManifestFacts)>,
+}
+
+/// Whether somebody vouched for a program's content.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Vouched {
+    /// Nobody did.
+    #[default]
+    Nobody,
+    /// Policy or a human did.
+    Somebody,
 }
 
 /// What somebody read in a manifest.

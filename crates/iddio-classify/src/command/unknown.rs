@@ -7,7 +7,7 @@ use iddio_core::{
 };
 
 use super::{
-    Judged,
+    Judged, Vouched,
     plan::{EnvironmentPlan, EnvironmentValue, Program, RunPlan, StdinRole, Terminal},
 };
 
@@ -37,7 +37,11 @@ pub fn shell_line(text: &RawText) -> Judged {
 }
 
 /// Judges a program that has no catalog entry. Its name is fit to be shown.
-pub(super) fn program(argv: &[RawText], name: &str) -> (Scopes, RunPlan, Vec<(Class, Reason)>) {
+pub(super) fn program(
+    argv: &[RawText],
+    name: &str,
+    vouched: Vouched,
+) -> (Scopes, RunPlan, Vec<(Class, Reason)>) {
     let file = name.rsplit('/').next().unwrap_or(name);
     let (tier, class, rule, text) = match file {
         _ if file == OWN => own(argv),
@@ -52,6 +56,12 @@ pub(super) fn program(argv: &[RawText], name: &str) -> (Scopes, RunPlan, Vec<(Cl
             Class::Unknown,
             "runner:unread",
             "it runs another program, which is judged in a later version",
+        ),
+        _ if vouched == Vouched::Somebody => (
+            Tier::Modify,
+            Class::Unknown,
+            "program:trusted",
+            "no catalog knows this program, and its content is trusted",
         ),
         _ => (Tier::Sensitive, Class::Unknown, "program:unknown", "no catalog knows this program"),
     };

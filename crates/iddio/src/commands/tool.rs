@@ -50,7 +50,7 @@ fn trust(path: PathBuf, json: bool, voice: Voice) -> Ended {
     let caller = commands::human(&home)?;
     let directory = env::current_dir()?;
     let path = directory.join(path);
-    let resolved = request::resolve(&home, &ToolPath::system(), &directory, path.as_os_str())
+    let resolved = request::resolve(&home, &ToolPath::system(), &directory, path.as_os_str(), &[])
         .map_err(Failure::unavailable)?;
     let now = runtime.clock().now().wall.to_string();
     let known = request::known(&resolved, By::Trust, now);
