@@ -4,11 +4,7 @@
 //! inputs and the private tree; the digest is taken over these, and [`crate::forward`] starts the
 //! child from the same value and nothing else.
 
-use std::{
-    ffi::{OsStr, OsString},
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
 use iddio_core::{
     digest::{Canonical, Digest, Encoder},
@@ -16,10 +12,10 @@ use iddio_core::{
     text::RawText,
 };
 use iddio_spawn::{
-    Arguments, Environment, Limits, Program, RequestError, RunTime, SealedInput, WorkingDirectory,
+    Arguments, Environment, Limits, Program, RunTime, SealedInput, WorkingDirectory,
 };
 
-use crate::{snapshot::Snapshot, staged};
+use crate::snapshot::Snapshot;
 
 /// A command, judged and ready to run.
 pub struct CommandAction {
@@ -128,19 +124,6 @@ impl Canonical for CommandAction {
 }
 
 // === impl Material ===
-
-impl Material {
-    /// Puts the place where a preview's plan really lies in place of the name it was judged by.
-    ///
-    /// # Errors
-    ///
-    /// When the place cannot be an argument.
-    pub fn place_plan(&mut self, file: &Path) -> Result<(), RequestError> {
-        let rest: Vec<OsString> = self.arguments.rest().to_vec();
-        self.arguments = Arguments::new(self.arguments.name(), staged::put(rest, file))?;
-        Ok(())
-    }
-}
 
 impl Canonical for Material {
     fn encode(&self, encoder: &mut Encoder) {

@@ -184,7 +184,7 @@ impl<'a> Gateway<'a> {
         let tree = self.setting.tree(&mut preview.judged, &preview.directory.clone(), run);
         let mut action =
             self.setting.prepare_in(preview, tree, Place::Copy, again, explanation.clone(), run)?;
-        action.material.place_plan(&file).map_err(PrepareError::from)?;
+        staged::put(&mut action.material, &file).map_err(PrepareError::from)?;
         let kept = Output::Keep { bytes_max: PREVIEW_BYTES_MAX };
         let (served, ran) = self.pass(action, kept)?;
         let Some((action, ended)) = ran else { return Ok(served) };

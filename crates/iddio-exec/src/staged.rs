@@ -6,7 +6,7 @@
 //! private copy of the tree.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -21,11 +21,11 @@ use iddio_classify::{
     },
 };
 use iddio_core::{operation::Effect, text::RawText};
-use iddio_spawn::{SPOOL_BYTES_MAX, SealedInput, SpoolError};
+use iddio_spawn::{Arguments, RequestError, SPOOL_BYTES_MAX, SealedInput, SpoolError};
 
 use crate::{
     bind::{self, Bound},
-    operation::BoundInput,
+    operation::{BoundInput, Material},
     prepare::{self, Place, PlanUse},
 };
 
@@ -108,15 +108,21 @@ fn state_option(facts: &PlanFacts, directory: &Path) -> Option<OsString> {
     Some(option)
 }
 
-/// Replaces the name under which a stage was judged by the place where the file really lies.
-pub fn put(words: Vec<OsString>, file: &Path) -> Vec<OsString> {
-    let placed = |word: OsString| match word.as_bytes().strip_suffix(PLAN_NAME.as_bytes()) {
+/// Puts the place where a preview's plan really lies in place of the name it was judged by.
+///
+/// # Errors
+///
+/// When the place cannot be an argument.
+pub fn put(material: &mut Material, file: &Path) -> Result<(), RequestError> {
+    let placed = |word: &OsString| match word.as_bytes().strip_suffix(PLAN_NAME.as_bytes()) {
         Some(before) => {
-            let mut placed = OsString::from(std::ffi::OsStr::from_bytes(before));
+            let mut placed = OsString::from(OsStr::from_bytes(before));
             placed.push(file);
             placed
         }
-        None => word,
+        None => word.clone(),
     };
-    words.into_iter().map(placed).collect()
+    let rest: Vec<OsString> = material.arguments.rest().iter().map(placed).collect();
+    material.arguments = Arguments::new(material.arguments.name(), rest)?;
+    Ok(())
 }
