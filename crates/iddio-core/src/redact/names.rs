@@ -8,6 +8,9 @@ use super::{Kind, part};
 
 /// Returns what sort of secret a field called `name` holds, if it holds one.
 pub(super) fn kind_of(name: &[u8]) -> Option<Kind> {
+    if !tells(Joined::of(name).as_bytes()) {
+        return None;
+    }
     let name = Name::parse(name);
     let (last, before_last) = name.last_two();
     if name.joined.ends_with("secretid") {
@@ -75,6 +78,10 @@ pub(super) fn is_weighty(value: &[u8]) -> bool {
 
 /// Returns the kind of a name that means a secret only beside a weighty value.
 pub(super) fn weak_kind(name: &[u8], in_query: InQuery) -> Option<Kind> {
+    let joined = Joined::of(name);
+    if !WEAK.iter().any(|weak| joined.as_bytes().ends_with(weak)) {
+        return None;
+    }
     let name = Name::parse(name);
     let (last, _) = name.last_two();
     match (last, in_query) {
@@ -93,10 +100,45 @@ pub(super) enum InQuery {
     Yes,
 }
 
+/// The small letters and digits of a name, without what stands between its words.
+struct Joined {
+    bytes: [u8; NAME_BYTES_MAX],
+    len: usize,
+}
+
 /// A name, split into lower-case words.
 struct Name {
     words: Vec<String>,
     joined: String,
+}
+
+// === impl Joined ===
+
+impl Joined {
+    fn of(name: &[u8]) -> Self {
+        let start = name.len().saturating_sub(NAME_BYTES_MAX);
+        let name = part(name, start..name.len());
+        match name.contains(&b'%') {
+            true => Self::of_decoded(&percent_decoded(name)),
+            false => Self::of_decoded(name),
+        }
+    }
+
+    fn of_decoded(name: &[u8]) -> Self {
+        let mut bytes = [0; NAME_BYTES_MAX];
+        let mut len = 0;
+        for byte in name.iter().filter(|byte| byte.is_ascii_alphanumeric()) {
+            if let Some(slot) = bytes.get_mut(len) {
+                *slot = byte.to_ascii_lowercase();
+                len += 1;
+            }
+        }
+        Self { bytes, len }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        part(&self.bytes, 0..self.len)
+    }
 }
 
 // === impl Name ===
@@ -135,6 +177,34 @@ impl Name {
         let mut words = self.words.iter().rev().map(String::as_str);
         (words.next().unwrap_or_default(), words.next().unwrap_or_default())
     }
+}
+
+/// Whether a name may say secret: whether it holds a part that every name has which [`word_kind`] or
+/// [`compound_kind`] knows. Most words of a command line hold none, and need not be split.
+fn tells(joined: &[u8]) -> bool {
+    let mut rest = joined;
+    while let [_, tail @ ..] = rest {
+        match rest {
+            [b'p', b'w', ..]
+            | [b'k', b'e', b'y', ..]
+            | [b'j', b'w', b't', ..]
+            | [b'o', b't', b'p', ..]
+            | [b'p', b'a', b's', b's', ..]
+            | [b'c', b'r', b'e', b'd', ..]
+            | [b't', b'o', b'k', b'e', b'n', ..]
+            | [b's', b'e', b'c', b'r', b'e', b't', ..]
+            | [b'b', b'e', b'a', b'r', b'e', b'r', ..]
+            | [b'c', b'o', b'o', b'k', b'i', b'e', ..]
+            | [b'm', b'n', b'e', b'm', b'o', b'n', b'i', b'c', ..] => return true,
+            [b'a' | b'c' | b'r' | b's', ..]
+                if LONG_PARTS.iter().any(|part| rest.starts_with(part)) =>
+            {
+                return true;
+            }
+            _ => rest = tail,
+        }
+    }
+    false
 }
 
 fn word_kind(word: &str) -> Option<Kind> {
@@ -207,6 +277,13 @@ fn percent_decoded(name: &[u8]) -> Vec<u8> {
 
 /// The most bytes of a name that are looked at, from its end. Names are short; attackers are not.
 pub(super) const NAME_BYTES_MAX: usize = 128;
+
+/// The longer parts that [`tells`] looks for.
+const LONG_PARTS: &[&[u8]] =
+    &[b"authorization", b"connectionstring", b"rediscliauth", b"sharedaccesssignature"];
+
+/// The last words that [`weak_kind`] looks at.
+const WEAK: &[&[u8]] = &[b"assertion", b"auth", b"code", b"key", b"sig", b"signature", b"ticket"];
 
 /// Last words of names that speak about a secret and hold none.
 const ABOUT: &[&str] = &[
@@ -368,3 +445,57 @@ const ROOTS: &[&[u8]] = &[
     b"vault",
     b"workspace",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quick_look_passes_over_no_name_that_says_secret() {
+        let words = [
+            "pass",
+            "pw",
+            "pwd",
+            "passwd",
+            "password",
+            "passwords",
+            "passphrase",
+            "passcode",
+            "sshpass",
+            "token",
+            "tokens",
+            "jwt",
+            "bearer",
+            "otp",
+            "totp",
+            "cookie",
+            "cookies",
+            "secret",
+            "secrets",
+            "credential",
+            "credentials",
+            "creds",
+            "mnemonic",
+            "dbpass",
+            "rootpwd",
+            "connectionstring",
+            "clientkeydata",
+            "sharedaccesssignature",
+            "rediscliauth",
+            "authorization",
+            "secretid",
+        ];
+        let mut said = 0;
+        for name in words.iter().chain(KEYS) {
+            assert!(tells(name.as_bytes()), "{name}");
+            let spread = name.chars().flat_map(|char| ['-', char.to_ascii_uppercase()]);
+            let forms =
+                [name.to_string(), format!("x_{name}"), name.to_uppercase(), spread.collect()];
+            said += forms.iter().filter(|form| kind_of(form.as_bytes()).is_some()).count();
+        }
+        assert!(150 < said, "{said}");
+        for name in ["terraform", "apply", "limit", "namespace", "", "=", "%"] {
+            assert!(!tells(Joined::of(name.as_bytes()).as_bytes()), "{name}");
+        }
+    }
+}

@@ -29,6 +29,9 @@ pub(super) enum Place {
 
 /// Finds every value whose name says it is secret, and the passwords of URLs.
 pub(super) fn scan(text: &[u8], place: Place, spans: &mut Spans) {
+    if !text.contains(&b'=') && !text.contains(&b':') {
+        return;
+    }
     let manifest = is_secret_manifest(text);
     let mut next = 0;
     while let Some(found) = position(text, next, |byte| byte == b'=' || byte == b':') {
@@ -268,7 +271,8 @@ fn is_secret_manifest(text: &[u8]) -> Manifest {
     let kinds: [&[u8]; 4] =
         [b"kind: Secret", b"\"kind\":\"Secret\"", b"\"kind\": \"Secret\"", b"kind: \"Secret\""];
     let holds = |kind: &&[u8]| text.windows(kind.len()).any(|window| window == *kind);
-    if kinds.iter().any(holds) { Manifest::Secret } else { Manifest::Other }
+    let may = text.contains(&b'S');
+    if may && kinds.iter().any(holds) { Manifest::Secret } else { Manifest::Other }
 }
 
 /// Takes the password out of `user:password@host`, from just behind `://`. Returns where to go on.

@@ -41,6 +41,9 @@ impl Seen {
     /// Notes a word that may name a program or a subcommand.
     pub(super) fn note(&mut self, word: &[u8]) {
         let base = word.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if !may_be_known(base) {
+            return;
+        }
         let Ok(base) = std::str::from_utf8(part(base, 0..base.len().min(PROGRAM_BYTES_MAX + 1)))
         else {
             return;
@@ -64,7 +67,8 @@ impl Seen {
 
     /// Returns the flags that carry secrets for what was seen.
     pub(super) fn flags(&self) -> impl Iterator<Item = &'static Flag> {
-        FLAGS.iter().filter(|flag| {
+        let flags = if self.programs.is_empty() { &[] } else { FLAGS };
+        flags.iter().filter(|flag| {
             self.any(flag.programs) && (flag.subcommand.is_empty() || self.did(flag.subcommand))
         })
     }
@@ -108,12 +112,45 @@ impl Seen {
     }
 
     fn any(&self, programs: &[&'static str]) -> bool {
-        programs.iter().any(|program| self.programs.contains(program))
+        !self.programs.is_empty() && programs.iter().any(|program| self.programs.contains(program))
     }
 
     fn did(&self, subcommand: &'static str) -> bool {
         self.subcommands.contains(&subcommand)
     }
+}
+
+/// Whether a word has the first byte and the length of some name in these tables: a filter that
+/// passes too much, never too little.
+fn may_be_known(word: &[u8]) -> bool {
+    let Some(first) = word.first().filter(|_| word.len() <= PROGRAM_BYTES_MAX) else {
+        return false;
+    };
+    LENGTHS.get(usize::from(*first)).is_some_and(|lengths| lengths >> word.len() & 1 == 1)
+}
+
+/// Marks, for every first byte, the lengths of the names that begin with it.
+const fn lengths() -> [u64; 256] {
+    let mut marks = mark(mark(mark([0; 256], SCRIPTED), PLACED), SUBCOMMANDS);
+    let mut rest = FLAGS;
+    while let [flag, tail @ ..] = rest {
+        marks = mark(marks, flag.programs);
+        rest = tail;
+    }
+    marks
+}
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which checks the place")]
+const fn mark(mut marks: [u64; 256], names: &[&str]) -> [u64; 256] {
+    let mut rest = names;
+    while let [name, tail @ ..] = rest {
+        assert!(name.len() <= PROGRAM_BYTES_MAX, "a name in these tables is short");
+        if let [first, ..] = name.as_bytes() {
+            marks[*first as usize] |= 1 << name.len();
+        }
+        rest = tail;
+    }
+    marks
 }
 
 const fn flag(
@@ -238,6 +275,9 @@ const SCRIPTED: &[&str] =
 /// Subcommands that change what a flag means.
 const SUBCOMMANDS: &[&str] =
     &["config", "enc", "kv", "login", "put-parameter", "secret", "secrets"];
+
+/// What [`may_be_known`] looks at.
+static LENGTHS: [u64; 256] = lengths();
 
 /// The longest name in these tables. What is longer is none of them.
 const PROGRAM_BYTES_MAX: usize = 32;

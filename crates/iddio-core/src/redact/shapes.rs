@@ -7,9 +7,33 @@ use super::{Kind, Spans, at, before, part, run_end};
 
 /// Finds every shape in `text`.
 pub(super) fn scan(text: &[u8], spans: &mut Spans) {
+    // Every shape is longer than most words, and holds a capital, a digit or an equals sign.
+    if text.len() < SHAPE_LEN_MIN {
+        return;
+    }
+    let seen = text.iter().fold(0, |seen, byte| seen | class(*byte));
+    let (capital, marked) = (seen & CAPITAL != 0, seen & (CAPITAL | DIGIT) != 0);
+    if marked {
+        prefixed(text, spans);
+    }
+    // Where two overlap exactly, the first says of which kind they are.
+    if capital {
+        private_keys(text, spans);
+    }
+    if seen & SPACE != 0 && seen & (DIGIT | EQUALS) != 0 {
+        after_bearer(text, spans);
+    }
+    if capital {
+        aws_secret_keys(text, spans);
+        web_tokens(text, spans);
+    }
+}
+
+/// Finds the tokens that a prefix gives away.
+fn prefixed(text: &[u8], spans: &mut Spans) {
     let mut place = 0;
-    while place < text.len() {
-        let found = match begins_word(text, place) {
+    while place + SHAPE_LEN_MIN <= text.len() {
+        let found = match begins_word(text, place) && may_begin(part(text, place..place + 3)) {
             true => shape_at(text, place),
             false => None,
         };
@@ -21,10 +45,6 @@ pub(super) fn scan(text: &[u8], spans: &mut Spans) {
             None => place += 1,
         }
     }
-    private_keys(text, spans);
-    after_bearer(text, spans);
-    aws_secret_keys(text, spans);
-    web_tokens(text, spans);
 }
 
 /// Whether `run` looks drawn at random: long, of three classes of characters, and changing often.
@@ -37,6 +57,62 @@ pub(super) fn is_random(run: &[u8], len_min: usize) -> bool {
 /// Whether `byte` may stand in base64, of either alphabet.
 pub(super) fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/_-=".contains(&byte)
+}
+
+/// Returns the bit of the class that matters here, if `byte` is in one.
+fn class(byte: u8) -> u8 {
+    match byte {
+        b'A'..=b'Z' => CAPITAL,
+        b'0'..=b'9' => DIGIT,
+        b'=' => EQUALS,
+        b' ' => SPACE,
+        _ => 0,
+    }
+}
+
+/// Whether some prefix may begin with these three bytes: a filter that passes too much, never too
+/// little.
+fn may_begin(lead: &[u8]) -> bool {
+    let [first, second, third] = lead else { return true };
+    let bit = lead_bit(*first, *second, *third);
+    LEADS.get(bit / 64).is_none_or(|word| word >> (bit % 64) & 1 == 1)
+}
+
+/// Returns the bit of [`LEADS`] for three bytes.
+const fn lead_bit(first: u8, second: u8, third: u8) -> usize {
+    let mixed = (first as usize) * 0x9e5 + (second as usize) * 0x6b7 + (third as usize) * 0x1f3;
+    (mixed ^ (mixed >> 7)) % (64 * LEAD_WORDS)
+}
+
+/// Marks the first three bytes of every prefix.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which checks the place")]
+const fn leads() -> [u64; LEAD_WORDS] {
+    let mut marks = [0; LEAD_WORDS];
+    let mut rest = PREFIXES;
+    while let [(prefix, ..), tail @ ..] = rest {
+        assert!(3 <= prefix.len(), "a prefix has three bytes at least");
+        if let [first, second, third, ..] = prefix.as_bytes() {
+            let bit = lead_bit(*first, *second, *third);
+            marks[bit / 64] |= 1 << (bit % 64);
+        }
+        rest = tail;
+    }
+    marks
+}
+
+/// Returns the length of the shortest shape.
+const fn shortest() -> usize {
+    // A web token: a run of twelve, a dot, and four more.
+    let mut least = 17;
+    let mut rest = PREFIXES;
+    while let [(prefix, _, behind, _), tail @ ..] = rest {
+        let length = prefix.len() + *behind;
+        if length < least {
+            least = length;
+        }
+        rest = tail;
+    }
+    least
 }
 
 /// What may follow a prefix.
@@ -125,6 +201,10 @@ fn after_bearer(text: &[u8], spans: &mut Spans) {
     let schemes = [(b"bearer ".as_slice(), 16), (b"basic ", 12)];
     let mut place = 0;
     while place < text.len() {
+        if !matches!(at(text, place), Some(b'B' | b'b')) {
+            place += 1;
+            continue;
+        }
         let head =
             |scheme: &[u8]| part(text, place..place + scheme.len()).eq_ignore_ascii_case(scheme);
         let scheme = schemes.iter().find(|(scheme, _)| head(scheme));
@@ -145,6 +225,9 @@ fn after_bearer(text: &[u8], spans: &mut Spans) {
 
 /// Forty characters of base64 that look drawn at random: the secret half of an AWS key.
 fn aws_secret_keys(text: &[u8], spans: &mut Spans) {
+    if text.len() < AWS_SECRET_LEN {
+        return;
+    }
     let inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
     let mut place = 0;
     while place < text.len() {
@@ -192,6 +275,20 @@ fn find(text: &[u8], needle: &[u8], from: usize) -> Option<usize> {
     let tail = text.get(from..)?;
     tail.windows(needle.len()).position(|window| window == needle).map(|place| from + place)
 }
+
+/// The bits of [`class`].
+const CAPITAL: u8 = 1;
+const DIGIT: u8 = 2;
+const EQUALS: u8 = 4;
+const SPACE: u8 = 8;
+
+/// The length of the shortest shape.
+const SHAPE_LEN_MIN: usize = shortest();
+
+/// Which three bytes a prefix may begin with. A thousand bits for a hundred prefixes pass one word
+/// in ten for nothing.
+static LEADS: [u64; LEAD_WORDS] = leads();
+const LEAD_WORDS: usize = 16;
 
 /// How far the title of an armoured key is looked for.
 const TITLE_BYTES_MAX: usize = 64;
