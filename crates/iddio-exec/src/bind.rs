@@ -6,7 +6,7 @@
 
 use std::{
     ffi::OsString,
-    fs::{self, File},
+    fs,
     io,
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
@@ -20,6 +20,7 @@ use iddio_core::{digest::Digest, text::RawText};
 use iddio_spawn::{SPOOL_BYTES_MAX, SealedInput, SpoolError};
 
 use crate::{
+    facts,
     operation::BoundInput,
     run_dir::RunDir,
     snapshot::{Apart, Snapshot, SnapshotError},
@@ -115,11 +116,7 @@ impl Bound {
         path: &Path,
         run: &RunDir,
     ) -> Result<(), BindError> {
-        let opened = File::open(path).and_then(|file| match file.metadata()?.is_file() {
-            true => Ok(file),
-            false => Err(io::Error::other("not a regular file")),
-        });
-        let Ok(mut file) = opened else {
+        let Ok(mut file) = facts::open(path) else {
             self.unbound.push(input.path.clone());
             return Ok(());
         };

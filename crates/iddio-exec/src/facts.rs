@@ -7,7 +7,8 @@ use std::{
     collections::BTreeMap,
     ffi::OsString,
     fs::File,
-    io::Read,
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -115,16 +116,27 @@ pub(crate) enum Found {
     Unreadable,
 }
 
+/// Opens a regular file, links followed, and never waits for whoever holds the other end of a pipe.
+///
+/// # Errors
+///
+/// When it is none, or cannot be opened.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("not a regular file")),
+    }
+}
+
 /// Reads a small text file.
 pub(crate) fn read(path: &Path) -> Found {
-    let file = match File::open(path) {
+    let file = match open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Found::Missing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Missing,
         Err(_) => return Found::Unreadable,
     };
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Found::Unreadable;
-    }
     let mut text = String::new();
     match file.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text) {
         Ok(count) if u64::try_from(count).is_ok_and(|count| count <= TEXT_BYTES_MAX) => {

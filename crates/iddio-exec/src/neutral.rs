@@ -97,7 +97,8 @@ fn ini_key(text: &str, forbidden: &[String]) -> Option<String> {
 fn yaml_key(value: &Value, forbidden: &[String]) -> Option<String> {
     match value {
         Value::Object(members) => members.iter().find_map(|(key, value)| {
-            let held = !value.is_null() && is_forbidden(key, forbidden);
+            let set = !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
+            let held = set && is_forbidden(key, forbidden);
             if held { Some(key.clone()) } else { yaml_key(value, forbidden) }
         }),
         Value::Array(items) => items.iter().find_map(|item| yaml_key(item, forbidden)),

@@ -140,7 +140,7 @@ impl Setting {
         ambient.scopes = facts::establish(&wanted.facts, &self.around(&directory));
         let mut judged = judge(&argv, &ambient);
         self.look_around(&mut judged, standing, &directory);
-        self.see_through_links(&mut judged, &argv);
+        self.see_through_links(&mut judged, &argv, &directory);
         Examined { judged, words, directory }
     }
 
@@ -254,15 +254,31 @@ impl Setting {
         }
     }
 
-    /// Raises for words that lead into iddio's home through links or `..` (threat E07).
-    fn see_through_links(&self, judged: &mut Judged, argv: &[RawText]) {
+    /// Raises for words that lead into iddio's home through links or `..` (threat E07), from where
+    /// the caller is or from where the tool works, and for written files that links lead elsewhere.
+    fn see_through_links(&self, judged: &mut Judged, argv: &[RawText], directory: &Path) {
+        for output in &judged.plan.outputs.clone() {
+            let path = directory.join(OsStr::from_bytes(output.path.as_bytes()));
+            let here = directory.canonicalize().ok();
+            let inside = |path: &PathBuf| here.as_ref().is_some_and(|here| path.starts_with(here));
+            if !path.is_absolute() || !really(&path).is_some_and(|path| inside(&path)) {
+                let text = "a link leads what it writes out of the working directory".to_owned();
+                let word = u32::try_from(output.word).ok();
+                let reason = Reason { word, ..reason(Tier::Sensitive, "exec:linked-output", text) };
+                judged.raise(reason, Class::Evasion);
+            }
+        }
         let Ok(home) = self.home.root().canonicalize() else { return };
         for (index, word) in argv.iter().enumerate().skip(1) {
             let bytes = word.as_bytes();
-            let parts = bytes.split(|byte| matches!(byte, b'=' | b'@' | b','));
+            let parts = bytes.split(|byte| matches!(byte, b'=' | b'@' | b',' | b':'));
             let leads = |part: &[u8]| {
-                let path = self.directory.join(OsStr::from_bytes(part));
-                !part.is_empty() && really(&path).is_some_and(|path| path.starts_with(&home))
+                // What stands behind `file://`.
+                let part = part.strip_prefix(b"//").unwrap_or(part);
+                let path = OsStr::from_bytes(part);
+                let paths = [self.directory.join(path), directory.join(path)];
+                !part.is_empty()
+                    && paths.iter().any(|path| really(path).is_some_and(|p| p.starts_with(&home)))
             };
             if leads(bytes) || parts.into_iter().any(leads) {
                 let text = "leads into iddio's own home".to_owned();

@@ -34,12 +34,13 @@ impl RunDir {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(runs)?;
         sweep(runs)?;
         let path = runs.join(id.to_string());
-        let unborn = path.with_extension(UNBORN);
-        let lock = File::options().write(true).create_new(true).mode(0o600).open(&unborn)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        fs::rename(&unborn, path.with_extension(LOCK))?;
-        fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self { path, lock })
+        for attempt in 0..ATTEMPTS_MAX {
+            if let Some(lock) = hold(&path, attempt)? {
+                fs::DirBuilder::new().mode(0o700).create(&path)?;
+                return Ok(Self { path, lock });
+            }
+        }
+        Err(io::Error::other("other runs keep clearing this one away"))
     }
 
     /// Where it is.
@@ -62,6 +63,21 @@ impl RunDir {
 impl Drop for RunDir {
     fn drop(&mut self) {
         remove(&self.path);
+    }
+}
+
+/// Makes the lock of a run and holds it, or returns `None` if another run took it for a leftover
+/// before it was held.
+fn hold(path: &Path, attempt: usize) -> io::Result<Option<File>> {
+    let unborn = path.with_extension(format!("{attempt}.{UNBORN}"));
+    let lock = File::options().write(true).create_new(true).mode(0o600).open(&unborn)?;
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(None);
+    }
+    match fs::rename(&unborn, path.with_extension(LOCK)) {
+        Ok(()) => Ok(Some(lock)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -88,6 +104,10 @@ fn remove(path: &Path) {
     let _ = fs::remove_dir_all(path);
     let _ = fs::remove_file(path.with_extension(LOCK));
 }
+
+/// How often a lock is made again that another run cleared away: each time needs another run that
+/// sweeps in the few microseconds before it is held.
+const ATTEMPTS_MAX: usize = 64;
 
 /// The extension of the lock of a run.
 const LOCK: &str = "lock";

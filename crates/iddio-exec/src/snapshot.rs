@@ -126,6 +126,14 @@ impl Snapshot {
         })
     }
 
+    /// Returns every link of the copy, with its path relative to the tree.
+    pub fn links(&self) -> impl Iterator<Item = &Path> {
+        self.entries.iter().filter_map(|(path, copied)| match copied {
+            Copied::Link { .. } => Some(path.as_path()),
+            Copied::Directory | Copied::File { .. } => None,
+        })
+    }
+
     /// Reads one of the copied files.
     ///
     /// # Errors
@@ -179,10 +187,30 @@ impl Snapshot {
             return Ok(());
         }
         if let Some(parent) = there.parent() {
+            self.is_own(path).map_err(failed(parent))?;
             fs::create_dir_all(parent).map_err(failed(parent))?;
+            self.is_own(path).map_err(failed(parent))?;
         }
         replace(&here, &there).map_err(failed(&there))?;
         given.copied.push(path.to_owned());
+        Ok(())
+    }
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Whether every directory above `path` in the original is one of its own: a link that took its
+    /// place meanwhile would lead the file elsewhere.
+    fn is_own(&self, path: &Path) -> io::Result<()> {
+        for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()) {
+            match fs::symlink_metadata(self.origin.join(above)) {
+                Ok(metadata) if metadata.is_dir() => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Ok(_) => return Err(io::Error::other("no directory of the tree any more")),
+                Err(error) => return Err(error),
+            }
+        }
         Ok(())
     }
 }

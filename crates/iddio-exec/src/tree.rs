@@ -13,11 +13,14 @@ use std::{
 
 use iddio_classify::terraform::{
     ProviderAddress, ProviderOrigin,
-    config::{self, ConfigFacts, Fact, Source, Text},
+    config::{self, ConfigFacts, Fact, Finding, Position, Reach, Source, Text},
 };
 use serde_json::Value;
 
-use crate::snapshot::{Apart, Snapshot, SnapshotError};
+use crate::{
+    facts::{self, Found},
+    snapshot::{Apart, Snapshot, SnapshotError},
+};
 
 /// A copied tree, and where in it the root module lies.
 #[derive(Debug)]
@@ -87,16 +90,25 @@ impl Tree {
     /// the templates they render.
     pub fn facts(&self) -> ConfigFacts {
         let mut directories = BTreeSet::from([self.module.clone()]);
-        directories.extend(self.fetched());
+        let mut away = BTreeSet::new();
+        for directory in self.fetched() {
+            match directory {
+                Ok(directory) => drop(directories.insert(directory)),
+                Err(path) => drop(away.insert(path)),
+            }
+        }
         let mut templates = BTreeSet::new();
         loop {
-            let facts = self.scan(&directories, &templates);
+            let facts = self.scan(&directories, &templates, &mut away);
             let (count, seen) = (directories.len(), templates.len());
             for finding in &facts.findings {
                 let directory = Path::new(&finding.path).parent().unwrap_or(Path::new(""));
                 match &finding.fact {
                     Fact::Module(Text::Literal(source)) if source.starts_with('.') => {
-                        directories.extend(resolve(directory, source));
+                        match resolve(directory, source) {
+                            Some(directory) => drop(directories.insert(directory)),
+                            None => drop(away.insert(directory.join(source))),
+                        }
                     }
                     Fact::UnseenTemplate(path) => {
                         templates.insert(PathBuf::from(path));
@@ -105,35 +117,49 @@ impl Tree {
                 }
             }
             if directories.len() == count && templates.len() == seen {
-                return facts;
+                return self.with_links(facts, away);
             }
         }
     }
 
-    /// The directories of modules that `init` fetched, from its own list of them.
-    fn fetched(&self) -> Vec<PathBuf> {
+    /// The directories of modules that `init` fetched, from its own list of them; as errors what in
+    /// it leads out of the tree. The tool believes the list, so it is read to the letter: whatever
+    /// could be a directory to it, in whatever case, is one here.
+    fn fetched(&self) -> Vec<Result<PathBuf, PathBuf>> {
         let list = self.module.join(".terraform/modules/modules.json");
-        let Ok(bytes) = self.snapshot.read(&list) else { return Vec::new() };
-        let Ok(list) = serde_json::from_slice::<Value>(&bytes) else { return Vec::new() };
-        let modules = list.get("Modules").and_then(Value::as_array).cloned().unwrap_or_default();
-        let directory =
-            |module: &Value| module.get("Dir").and_then(Value::as_str).map(str::to_owned);
-        let directories = modules.iter().filter_map(directory);
-        directories.filter_map(|directory| resolve(&self.module, &directory)).collect()
+        let text = match facts::read(&self.snapshot.root().join(&list)) {
+            Found::Missing => return Vec::new(),
+            Found::Text(text) => text,
+            Found::Unreadable => return vec![Err(list)],
+        };
+        if self.within(&list).is_none() {
+            return vec![Err(list)];
+        }
+        let Some(value) = facts::yaml(&text) else { return vec![Err(list)] };
+        let mut named = Vec::new();
+        directories_in(&value, &mut named);
+        let place = |directory: String| {
+            let away = || Path::new("modules.json").join(directory.trim_start_matches('/'));
+            resolve(&self.module, &directory).ok_or_else(away)
+        };
+        named.into_iter().map(place).collect()
     }
 
-    fn scan(&self, directories: &BTreeSet<PathBuf>, templates: &BTreeSet<PathBuf>) -> ConfigFacts {
-        let wanted = |path: &&Path| {
-            let here = path.parent().is_some_and(|parent| directories.contains(parent));
-            (here && is_configuration(path)) || templates.contains(*path)
-        };
-        let files: Vec<(String, Vec<u8>)> = self
-            .snapshot
-            .files()
-            .filter(wanted)
+    fn scan(
+        &self,
+        directories: &BTreeSet<PathBuf>,
+        templates: &BTreeSet<PathBuf>,
+        away: &mut BTreeSet<PathBuf>,
+    ) -> ConfigFacts {
+        let listed = directories.iter().flat_map(|directory| self.configuration(directory, away));
+        let mut wanted: BTreeSet<PathBuf> = listed.collect();
+        let copied = self.snapshot.files().filter(|path| templates.contains(*path));
+        wanted.extend(copied.map(Path::to_owned));
+        let files: Vec<(String, Vec<u8>)> = wanted
+            .into_iter()
             .map(|path| {
                 // What cannot be read is handed over as what cannot be parsed.
-                let bytes = self.snapshot.read(path).unwrap_or_else(|_| vec![0]);
+                let bytes = self.snapshot.read(&path).unwrap_or_else(|_| vec![0]);
                 (path.to_string_lossy().into_owned(), bytes)
             })
             .collect();
@@ -141,6 +167,74 @@ impl Tree {
             files.iter().map(|(path, bytes)| Source { path, bytes }).collect();
         config::scan_within(&self.module.to_string_lossy(), &sources, None)
     }
+
+    /// Returns the configuration files of a directory as the tool would find them: through links.
+    /// What leads out of the copy is not read but noted.
+    fn configuration(&self, directory: &Path, away: &mut BTreeSet<PathBuf>) -> Vec<PathBuf> {
+        let Some(real) = self.within(directory) else {
+            away.insert(directory.to_owned());
+            return Vec::new();
+        };
+        let Ok(entries) = fs::read_dir(real) else { return Vec::new() };
+        let paths = entries.filter_map(|entry| Some(directory.join(entry.ok()?.file_name())));
+        let named = paths.filter(|path| is_configuration(path) && !is_ignored(path));
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            named.partition(|path| self.within(path).is_some());
+        away.extend(outside);
+        inside
+    }
+
+    /// Returns where a path of the copy really leads, if that is in the copy.
+    fn within(&self, path: &Path) -> Option<PathBuf> {
+        let root = self.snapshot.root().canonicalize().ok()?;
+        let real = root.join(path).canonicalize().ok()?;
+        real.starts_with(&root).then_some(real)
+    }
+
+    /// Adds what leads out of the copy: nobody has looked there, and it may change before it is
+    /// read. Links that no module lies behind count where the configuration reads files.
+    fn with_links(&self, mut facts: ConfigFacts, mut away: BTreeSet<PathBuf>) -> ConfigFacts {
+        if facts.findings.iter().any(|f| matches!(f.fact, Fact::FileFunction { .. })) {
+            let linked = apart(self.snapshot.root(), &self.module).linked;
+            let own = |path: &&Path| !linked.iter().any(|linked| linked == path);
+            let links = self.snapshot.links().filter(own);
+            away.extend(links.filter(|path| self.within(path).is_none()).map(Path::to_owned));
+        }
+        let finding = |path: PathBuf| {
+            let path = path.to_string_lossy().into_owned();
+            Finding {
+                at: Position { line: 0, column: 0 },
+                address: String::new(),
+                fact: Fact::FileFunction {
+                    function: "what leads out of the tree, ".to_owned(),
+                    path: Text::Literal(path.clone()),
+                    reach: Reach::Outside,
+                },
+                path,
+            }
+        };
+        facts.findings.extend(away.into_iter().map(finding));
+        facts
+    }
+}
+
+/// Collects the text of every member that Go would take for `Dir`, at any depth.
+fn directories_in(value: &Value, named: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| match value {
+            Value::String(text) if name.eq_ignore_ascii_case("dir") => named.push(text.clone()),
+            value => directories_in(value, named),
+        }),
+        Value::Array(items) => items.iter().for_each(|item| directories_in(item, named)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Whether the tool leaves a file out that is named like configuration: hidden ones and editors'
+/// leavings, but for its own lock file.
+fn is_ignored(path: &Path) -> bool {
+    let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+    name != b".terraform.lock.hcl" && (name.starts_with(b".") || name.starts_with(b"#"))
 }
 
 /// Returns how many levels above the module the configuration reaches: the longest run of `../` in
@@ -149,8 +243,8 @@ fn reach(module: &Path) -> usize {
     let Ok(entries) = fs::read_dir(module) else { return 0 };
     let names = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     let levels = names.filter(|path| is_configuration(path)).map(|path| {
-        let bytes = fs::read(&path).unwrap_or_default();
-        longest_ascent(&bytes)
+        let Found::Text(text) = facts::read(&path) else { return 0 };
+        longest_ascent(text.as_bytes())
     });
     levels.max().unwrap_or(0)
 }
@@ -218,7 +312,7 @@ mod tests {
             (b"source = \"./a\"", 0),
             (b"source = \"../a\"", 1),
             (b"\"../../a\" \"../b\"", 2),
-            (b"...././", 0),
+            (b"a./b./", 0),
         ];
         for (text, levels) in cases {
             assert_eq!(longest_ascent(text), levels, "{}", String::from_utf8_lossy(text));
