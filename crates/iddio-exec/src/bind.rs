@@ -6,8 +6,7 @@
 
 use std::{
     ffi::OsString,
-    fs,
-    io,
+    fs, io,
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
         fs::symlink,

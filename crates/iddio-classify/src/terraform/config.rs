@@ -589,7 +589,12 @@ impl<'a> Scan<'a> {
         self.used.insert((self.directory, name.to_owned()));
         let address = format!("provider.{name}");
         self.inside(block, &address);
-        let mut pending = vec![&block.body];
+        self.programs(&block.body, name, &address);
+    }
+
+    /// Looks for arguments that name programs, or files that may name some, at any depth.
+    fn programs(&mut self, body: &Body, provider: &str, address: &str) {
+        let mut pending = vec![body];
         while let Some(body) = pending.pop() {
             for attribute in &body.attributes {
                 let inside = attribute.value.names.iter().map(String::as_str);
@@ -601,8 +606,8 @@ impl<'a> Scan<'a> {
                 if attribute.name == "command" {
                     program.extend(body.attribute("args").map(texts).unwrap_or_default());
                 }
-                let provider = name.to_owned();
-                self.find(attribute.at, &address, Fact::ProviderProgram { provider, program });
+                let provider = provider.to_owned();
+                self.find(attribute.at, address, Fact::ProviderProgram { provider, program });
             }
             pending.extend(body.blocks.iter().map(|inner| &inner.body));
         }
@@ -614,6 +619,7 @@ impl<'a> Scan<'a> {
             let label = inner.labels.first().cloned().unwrap_or_default();
             match inner.kind.as_str() {
                 "backend" | "state_store" => {
+                    self.programs(&inner.body, &format!("backend {label}"), "terraform");
                     self.find(inner.at, "terraform", Fact::Backend(label));
                 }
                 "cloud" => self.find(inner.at, "terraform", Fact::Cloud),
@@ -781,15 +787,21 @@ const FILE_FUNCTIONS: [&str; 11] = [
     "templatefile",
 ];
 
-/// Arguments of providers that name a program to run: `exec { command }` of kubernetes and helm,
-/// `credential_process` and its like.
-const PROGRAM_ARGUMENTS: [&str; 7] = [
+/// Arguments of providers and backends that name a program to run: `exec { command }` of kubernetes
+/// and helm, `credential_process` and its like; and files that may name one: settings of the AWS SDK
+/// and kubeconfigs.
+const PROGRAM_ARGUMENTS: [&str; 12] = [
     "command",
+    "config_path",
+    "config_paths",
     "credential_process",
     "credentials_process",
     "exec",
     "password_command",
     "program",
+    "shared_config_files",
+    "shared_credentials_file",
+    "shared_credentials_files",
     "token_command",
 ];
 
