@@ -228,7 +228,11 @@ pub fn write_int(out: &mut Vec<u8>, n: u64) {
 
 /// Appends bytes as lower-case hexadecimal digits.
 pub fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend(bytes.iter().flat_map(|byte| hex_byte(*byte)));
+    for chunk in bytes.chunks(32) {
+        let mut digits = [[0; 2]; 32];
+        digits.iter_mut().zip(chunk).for_each(|(digits, byte)| *digits = hex_byte(*byte));
+        out.extend_from_slice(digits.get(..chunk.len()).unwrap_or_default().as_flattened());
+    }
 }
 
 /// Returns the two lower-case hexadecimal digits of a byte.

@@ -71,18 +71,34 @@ pub enum Kind {
     Value,
 }
 
+/// Bytes in which secrets were looked for. Most hold none, and those need not be copied.
+pub(crate) struct Looked<'a> {
+    bytes: &'a [u8],
+    spans: Spans,
+}
+
 /// Finds the secrets of a command line.
 pub fn argv(words: &[RawText]) -> Vec<Redacted> {
-    let mut spans: Vec<Spans> = words.iter().map(|_| Spans::default()).collect();
-    words::scan_argv(words, &mut spans);
-    words.iter().zip(spans).map(|(word, spans)| spans.cut(word.as_bytes())).collect()
+    look_argv(words).map(Looked::cut).collect()
 }
 
 /// Finds the secrets of text: a script, a body, an error message, a note.
 pub fn text(text: &[u8]) -> Redacted {
+    look(text).cut()
+}
+
+/// Looks for the secrets of each word of a command line.
+pub(crate) fn look_argv(words: &[RawText]) -> impl Iterator<Item = Looked<'_>> {
+    let mut spans: Vec<Spans> = words.iter().map(|_| Spans::default()).collect();
+    words::scan_argv(words, &mut spans);
+    words.iter().zip(spans).map(|(word, spans)| Looked { bytes: word.as_bytes(), spans })
+}
+
+/// Looks for the secrets of text.
+pub(crate) fn look(text: &[u8]) -> Looked<'_> {
     let mut spans = Spans::default();
     words::scan_text(text, &mut spans);
-    spans.cut(text)
+    Looked { bytes: text, spans }
 }
 
 /// Finds the secrets of a URL: the password before the host, and those of the query.
@@ -117,6 +133,20 @@ pub fn named(name: &[u8], value: &[u8]) -> Redacted {
         None => words::scan_text(value, &mut spans),
     }
     spans.cut(value)
+}
+
+// === impl Looked ===
+
+impl<'a> Looked<'a> {
+    /// Returns the bytes, if no secret is among them.
+    pub(crate) fn plain(&self) -> Option<&'a [u8]> {
+        self.spans.0.is_empty().then_some(self.bytes)
+    }
+
+    /// Tells the secrets apart.
+    pub(crate) fn cut(self) -> Redacted {
+        self.spans.cut(self.bytes)
+    }
 }
 
 // === impl Redacted ===

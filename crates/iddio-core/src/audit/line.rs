@@ -8,12 +8,12 @@
 //! is the SHA-256 of that line without the `hash` member. `docs/audit-format.md` says it byte by
 //! byte.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    AdminEvent, AskRecord, Body, ClosedRecord, DecisionRecord, Entry, Field, Outcome, Refusal,
+    AdminEvent, AskRecord, Body, ClosedRecord, DecisionRecord, End, Entry, Field, Outcome, Refusal,
     Subject,
     chain::Head,
     checkpoint::encode,
@@ -25,8 +25,7 @@ use crate::{
     json::{self, LINE_BYTES_MAX, Value},
     operation::{Description, Operation, OperationId, Operations},
     policy::Decision,
-    redact::{self, Redacted},
-    text::RawText,
+    redact::{self, Looked},
     time::Timestamp,
 };
 
@@ -48,6 +47,13 @@ pub struct Fragment {
 /// it is done once for both.
 #[derive(Clone, Debug)]
 pub struct Described(Members<'static>);
+
+/// Members as they stand in a line, each with a comma before it, and where each stands.
+#[derive(Clone, Debug, Default)]
+struct Members<'a> {
+    bytes: Vec<u8>,
+    places: Vec<(&'a str, Range<usize>)>,
+}
 
 /// What a record does to its operation.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -80,7 +86,10 @@ pub enum LineError {
 impl Described {
     /// Describes a decision. Secrets are taken out, and `commit` commits to them.
     pub fn of(record: &DecisionRecord, commit: &dyn Commit) -> Self {
-        Self(decided(record, commit))
+        let mut members = Members::default();
+        decided(&mut members, record, commit);
+        members.places.sort_by(|(one, _), (other, _)| json::order(one, other));
+        Self(members)
     }
 }
 
@@ -93,13 +102,22 @@ impl Fragment {
     ///
     /// When the record would be too long, or an administrative field has a name that is taken.
     pub fn new(entry: &Entry, writer: &str, commit: &dyn Commit) -> Result<Self, LineError> {
-        let members = match &entry.body {
-            Body::Admin(event) => admin(event),
-            Body::Asked(record) => asked(record, commit),
-            Body::Closed(record) => closed(record, decided(&record.decided, commit)),
-            Body::Decided(record) => decided(record, commit),
-        };
-        Self::stamped(entry, writer, members)
+        let none = Members::default();
+        match &entry.body {
+            Body::Admin(event) => {
+                let mut members = Members::default();
+                admin(&mut members, event);
+                Self::stamped(entry, writer, &none, members)
+            }
+            Body::Asked(record) => {
+                let mut members = Members::default();
+                asked(&mut members, record, commit);
+                Self::stamped(entry, writer, &none, members)
+            }
+            Body::Closed(ClosedRecord { decided, .. }) | Body::Decided(decided) => {
+                Self::with(entry, writer, &Described::of(decided, commit))
+            }
+        }
     }
 
     /// Makes the record of `entry`, of whose decision `described` is the description.
@@ -108,16 +126,21 @@ impl Fragment {
     ///
     /// As [`Self::new`]; and when `entry` is about no decision.
     pub fn with(entry: &Entry, writer: &str, described: &Described) -> Result<Self, LineError> {
-        let Described(members) = described;
-        let members = match &entry.body {
+        let mut own = Members::default();
+        match &entry.body {
             Body::Admin(_) | Body::Asked(_) => return Err(LineError::Shape),
-            Body::Closed(record) => closed(record, members.clone()),
-            Body::Decided(_) => members.clone(),
-        };
-        Self::stamped(entry, writer, members)
+            Body::Closed(record) => closed(&mut own, record),
+            Body::Decided(_) => own.text("event", "decided"),
+        }
+        Self::stamped(entry, writer, &described.0, own)
     }
 
-    fn stamped(entry: &Entry, writer: &str, mut members: Members<'_>) -> Result<Self, LineError> {
+    fn stamped(
+        entry: &Entry,
+        writer: &str,
+        described: &Members<'_>,
+        mut own: Members<'_>,
+    ) -> Result<Self, LineError> {
         let Entry { id, at, body } = entry;
         let kind = match body {
             Body::Admin(_) => Kind::Admin,
@@ -126,10 +149,10 @@ impl Fragment {
             Body::Decided(record) if record.refusal.is_some() => Kind::Denied,
             Body::Decided(_) => Kind::Allowed,
         };
-        members.push(("id", Value::Text(id.to_string())));
-        members.push(("timestamp", timestamp(*at)));
-        members.push(("writer", Value::text(writer)));
-        Self::of(*id, kind, members)
+        own.hex("id", &id.0.to_be_bytes());
+        own.text("timestamp", &at.to_string());
+        own.text("writer", writer);
+        Self::of(*id, kind, described, &own)
     }
 
     /// Makes the record that closes an operation whose owner is gone, from the line that opened it:
@@ -151,31 +174,36 @@ impl Fragment {
         let outcome = decided.map_or(Outcome::Withdrawn, |_| Outcome::Abandoned);
         let Value::Object(members) = &record else { return Err(LineError::Shape) };
         let kept = members.iter().filter(|(name, _)| !REPLACED.contains(&name.as_str()));
-        let mut members: Vec<(&str, Value)> =
-            kept.map(|(name, value)| (name.as_str(), value.clone())).collect();
-        members.extend(decided.map(|seq| ("decided_seq", Value::Int(seq))));
-        members.push(("event", Value::text("closed")));
-        members.push(("outcome", Value::text(outcome.name())));
-        members.push(("timestamp", timestamp(at)));
-        members.push(("writer", Value::text(writer)));
-        Self::of(id, Kind::Closed, members)
+        let mut own = Members::default();
+        kept.for_each(|(name, value)| own.value(name, value));
+        if let Some(seq) = decided {
+            own.int("decided_seq", seq);
+        }
+        own.text("event", "closed");
+        own.text("outcome", outcome.name());
+        own.text("timestamp", &at.to_string());
+        own.text("writer", writer);
+        Self::of(id, Kind::Closed, &Members::default(), &own)
     }
 
-    fn of(id: OperationId, kind: Kind, mut members: Vec<(&str, Value)>) -> Result<Self, LineError> {
+    fn of(
+        id: OperationId,
+        kind: Kind,
+        described: &Members<'_>,
+        own: &Members<'_>,
+    ) -> Result<Self, LineError> {
+        let mut members: Vec<(&str, &[u8])> = described.iter().chain(own.iter()).collect();
         members.sort_by(|(one, _), (other, _)| json::order(one, other));
         if let Some(name) = taken(&members) {
             return Err(LineError::Name(name.to_owned()));
         }
-        let mut out = Vec::with_capacity(1024);
+        let mut out = Vec::with_capacity(described.bytes.len() + own.bytes.len());
         let before =
             |open: &str| members.partition_point(|(name, _)| json::order(name, open).is_lt());
         let counts = ASSIGNED.map(before);
         let mut places = [0; 3];
-        for (count, (name, value)) in (1..).zip(&members) {
-            out.push(b',');
-            json::write_text(&mut out, name);
-            out.push(b':');
-            value.write(&mut out);
+        for (count, (_, member)) in (1..).zip(&members) {
+            out.extend_from_slice(member);
             for (place, _) in places.iter_mut().zip(counts).filter(|(_, before)| *before == count) {
                 *place = out.len();
             }
@@ -230,15 +258,15 @@ impl Fragment {
         hasher.update(out.get(rest_at..).unwrap_or_default());
         let hash = Digest::from_bytes(hasher.finalize().into());
         let digits = out.iter_mut().skip(digits_at);
-        let hex = hash.as_bytes().iter().flat_map(|byte| json::hex_byte(*byte));
-        digits.zip(hex).for_each(|(digit, hex)| *digit = hex);
+        let hex = hash.as_bytes().map(json::hex_byte);
+        digits.zip(hex.as_flattened()).for_each(|(digit, hex)| *digit = *hex);
         out.push(b'\n');
         hash
     }
 }
 
 /// Returns a name that the chain assigns, or that occurs twice. `members` are sorted.
-fn taken<'a>(members: &[(&'a str, Value)]) -> Option<&'a str> {
+fn taken<'a>(members: &[(&'a str, &[u8])]) -> Option<&'a str> {
     let assigned = members.iter().map(|(name, _)| *name).find(|name| ASSIGNED.contains(name));
     let twice = || {
         let pairs = members.iter().zip(members.iter().skip(1));
@@ -247,54 +275,131 @@ fn taken<'a>(members: &[(&'a str, Value)]) -> Option<&'a str> {
     assigned.or_else(|| twice().map(|(name, _)| name))
 }
 
-type Members<'a> = Vec<(&'a str, Value)>;
+// === impl Members ===
 
-fn admin(event: &AdminEvent) -> Members<'static> {
-    let AdminEvent { event, principal, fields } = event;
-    let mut members = vec![("event", Value::text(*event))];
-    members.extend(principal.as_ref().map(|who| ("agent", Value::text(who.id.as_str()))));
-    members.extend(fields.iter().map(|(name, field)| (*name, field_value(field))));
-    members
-}
+impl<'a> Members<'a> {
+    fn iter(&self) -> impl Iterator<Item = (&'a str, &[u8])> {
+        let member = |span: &Range<usize>| self.bytes.get(span.clone()).unwrap_or_default();
+        self.places.iter().map(move |(name, span)| (*name, member(span)))
+    }
 
-fn field_value(field: &Field) -> Value {
-    match field {
-        Field::Digest(digest) => hex(digest),
-        Field::Int(n) => Value::Int(*n),
-        Field::List(items) => Value::Array(items.iter().map(field_value).collect()),
-        Field::Text(text) => raw_text(text),
+    /// Adds the member whose value `write` appends.
+    fn put(&mut self, name: &'a str, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.bytes.len();
+        self.bytes.push(b',');
+        json::write_text(&mut self.bytes, name);
+        self.bytes.push(b':');
+        write(&mut self.bytes);
+        self.places.push((name, start..self.bytes.len()));
+    }
+
+    fn text(&mut self, name: &'a str, text: &str) {
+        self.put(name, |out| json::write_text(out, text));
+    }
+
+    fn int(&mut self, name: &'a str, n: u64) {
+        self.put(name, |out| json::write_int(out, n));
+    }
+
+    fn hex(&mut self, name: &'a str, bytes: &[u8]) {
+        self.put(name, |out| write_digits(out, bytes));
+    }
+
+    fn value(&mut self, name: &'a str, value: &Value) {
+        self.put(name, |out| value.write(out));
+    }
+
+    /// Words of ours about an operation, which may quote it.
+    fn masked(&mut self, name: &'a str, text: &str) {
+        let shown = redact::look(text.as_bytes());
+        self.put(name, |out| match shown.plain() {
+            Some(_) => json::write_text(out, text),
+            None => write_raw(out, shown.cut().masked().as_bytes()),
+        });
+    }
+
+    /// Appends the members as an object.
+    fn write_object(&self, out: &mut Vec<u8>) {
+        let mut members: Vec<(&str, &[u8])> = self.iter().collect();
+        members.sort_by(|(one, _), (other, _)| json::order(one, other));
+        out.push(b'{');
+        for (place, (_, member)) in members.into_iter().enumerate() {
+            // The first one's comma is left out.
+            out.extend_from_slice(member.get(usize::from(place == 0)..).unwrap_or_default());
+        }
+        out.push(b'}');
     }
 }
 
-fn asked(record: &AskRecord, commit: &dyn Commit) -> Members<'static> {
+fn admin(members: &mut Members<'static>, event: &AdminEvent) {
+    let AdminEvent { event, principal, fields } = event;
+    members.text("event", event);
+    if let Some(who) = principal {
+        members.text("agent", who.id.as_str());
+    }
+    for (name, field) in fields {
+        members.put(name, |out| write_field(out, field));
+    }
+}
+
+fn write_field(out: &mut Vec<u8>, field: &Field) {
+    match field {
+        Field::Digest(digest) => write_digits(out, digest.as_bytes()),
+        Field::Int(n) => json::write_int(out, *n),
+        Field::List(items) => write_array(out, items, write_field),
+        Field::Text(text) => write_raw(out, text.as_bytes()),
+    }
+}
+
+fn write_array<T>(
+    out: &mut Vec<u8>,
+    items: impl IntoIterator<Item = T>,
+    mut write: impl FnMut(&mut Vec<u8>, T),
+) {
+    out.push(b'[');
+    for (place, item) in items.into_iter().enumerate() {
+        if place != 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
+fn asked(members: &mut Members<'static>, record: &AskRecord, commit: &dyn Commit) {
     let AskRecord { subject, decision, ask_digest, lapses } = record;
-    let mut members = vec![("event", Value::text("asked"))];
-    describe(&mut members, subject, decision, commit);
-    members.push(("ask_digest", hex(ask_digest)));
-    members.push(("lapses", timestamp(*lapses)));
-    members
+    members.text("event", "asked");
+    describe(members, subject, decision, commit);
+    members.hex("ask_digest", ask_digest.as_bytes());
+    members.text("lapses", &lapses.to_string());
 }
 
-fn decided(record: &DecisionRecord, commit: &dyn Commit) -> Members<'static> {
+fn decided(members: &mut Members<'static>, record: &DecisionRecord, commit: &dyn Commit) {
     let DecisionRecord { subject, decision, answer, refusal, latency_us } = record;
-    let mut members = vec![("event", Value::text("decided"))];
-    describe(&mut members, subject, decision, commit);
-    settle(&mut members, answer.as_ref(), *refusal);
-    members.push(("latency_us", Value::Int(*latency_us)));
-    members
+    describe(members, subject, decision, commit);
+    settle(members, answer.as_ref(), *refusal);
+    members.int("latency_us", *latency_us);
 }
 
-fn closed(record: &ClosedRecord, mut members: Members<'static>) -> Members<'static> {
+/// Says how an operation ended; what its decision said is described apart.
+fn closed(members: &mut Members<'static>, record: &ClosedRecord) {
     let ClosedRecord { decided_seq, decided: _, end } = record;
-    members.retain(|(name, _)| *name != "event");
-    members.push(("event", Value::text("closed")));
-    members.push(("decided_seq", Value::Int(*decided_seq)));
-    members.push(("outcome", Value::text(end.outcome.name())));
-    members.extend(end.exit_code.map(|code| ("exit_code", Value::Int(u64::from(code)))));
-    members.extend(end.duration_ms.map(|millis| ("duration_ms", Value::Int(millis))));
-    members.extend(end.recording.as_ref().map(|digest| ("recording", hex(digest))));
-    members.extend(end.note.as_deref().map(|note| ("note", masked(note))));
-    members
+    let End { outcome, exit_code, duration_ms, recording, note } = end;
+    members.text("event", "closed");
+    members.int("decided_seq", *decided_seq);
+    members.text("outcome", outcome.name());
+    if let Some(code) = exit_code {
+        members.int("exit_code", u64::from(*code));
+    }
+    if let Some(millis) = duration_ms {
+        members.int("duration_ms", *millis);
+    }
+    if let Some(digest) = recording {
+        members.hex("recording", digest.as_bytes());
+    }
+    if let Some(note) = note {
+        members.masked("note", note);
+    }
 }
 
 /// Says who asked for what, and what policy said.
@@ -305,31 +410,42 @@ fn describe(
     commit: &dyn Commit,
 ) {
     let Subject { principal, parent, operations, action_digest } = subject;
-    members.push(("action_digest", hex(action_digest)));
-    members.push(("agent", Value::text(principal.id.as_str())));
-    members.push(("proof", Value::text(principal.proof.name())));
+    members.hex("action_digest", action_digest.as_bytes());
+    members.text("agent", principal.id.as_str());
+    members.text("proof", principal.proof.name());
     if !principal.delegation.is_empty() {
-        let chain = principal.delegation.iter().map(|id| Value::text(id.as_str()));
-        members.push(("delegation", Value::Array(chain.collect())));
+        members.put("delegation", |out| {
+            write_array(out, &principal.delegation, |out, id| json::write_text(out, id.as_str()));
+        });
     }
-    members.extend(principal.tenant.as_deref().map(|tenant| ("tenant", Value::text(tenant))));
-    members.extend(principal.task.as_deref().map(|task| ("task_id", Value::text(task))));
-    members.extend(parent.map(|parent| ("parent", Value::Text(parent.to_string()))));
+    if let Some(tenant) = &principal.tenant {
+        members.text("tenant", tenant);
+    }
+    if let Some(task) = &principal.task {
+        members.text("task_id", task);
+    }
+    if let Some(parent) = parent {
+        members.hex("parent", &parent.0.to_be_bytes());
+    }
     let mut commitments = Vec::new();
     describe_operations(members, operations, commit, &mut commitments);
     if !commitments.is_empty() {
-        members.push(("commitments", Value::Array(commitments)));
+        members.value("commitments", &Value::Array(commitments));
     }
-    members.push(("decision", Value::text(decision.verdict.name())));
-    members.push(("tier", Value::Int(u64::from(decision.effective.number()))));
-    members.push(("native_tier", Value::Int(u64::from(operations.native_tier().number()))));
-    members.push(("rule", Value::text(&*decision.rule)));
-    members.extend(decision.runbook.as_deref().map(|name| ("runbook", Value::text(name))));
+    members.text("decision", decision.verdict.name());
+    members.int("tier", u64::from(decision.effective.number()));
+    members.int("native_tier", u64::from(operations.native_tier().number()));
+    members.text("rule", &decision.rule);
+    if let Some(name) = &decision.runbook {
+        members.text("runbook", name);
+    }
     let worst = operations.worst();
     let native = || worst.reasons.iter().max_by_key(|reason| reason.tier);
     let reason = decision.reason.as_deref().or_else(|| native().map(|reason| &*reason.text));
-    members.extend(reason.map(|reason| ("reason", masked(reason))));
-    members.push(("policy_version", hex(&decision.policy)));
+    if let Some(reason) = reason {
+        members.masked("reason", reason);
+    }
+    members.hex("policy_version", decision.policy.as_bytes());
 }
 
 /// Describes the most dangerous operation in the record's own members, and all of them in
@@ -343,14 +459,15 @@ fn describe_operations(
     let worst = operations.worst();
     describe_one(members, worst, "", commit, commitments);
     if 1 < operations.iter().len() {
-        let all = operations.iter().enumerate().map(|(place, operation)| {
-            let mut own = vec![("tier", Value::Int(u64::from(operation.native_tier().number())))];
-            let prefix = format!("operations/{place}/");
-            describe_one(&mut own, operation, &prefix, commit, commitments);
-            Value::Object(own.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+        members.put("operations", |out| {
+            write_array(out, operations.iter().enumerate(), |out, (place, operation)| {
+                let mut own = Members::default();
+                own.int("tier", u64::from(operation.native_tier().number()));
+                let prefix = format!("operations/{place}/");
+                describe_one(&mut own, operation, &prefix, commit, commitments);
+                own.write_object(out);
+            });
         });
-        let all = all.collect();
-        members.push(("operations", Value::Array(all)));
     }
 }
 
@@ -363,13 +480,13 @@ fn describe_one(
 ) {
     let Description { command, argv, method, path, namespace, resource, workspace } =
         &operation.description;
-    members.push(("protocol", Value::text(operation.protocol.name())));
+    members.text("protocol", operation.protocol.name());
     if !argv.is_empty() {
-        let words = redact::argv(argv).into_iter().enumerate().map(|(place, word)| {
-            keep(&word, &format!("{prefix}argv/{place}"), commit, commitments)
+        members.put("argv", |out| {
+            write_array(out, redact::look_argv(argv).enumerate(), |out, (place, word)| {
+                keep(out, word, || format!("{prefix}argv/{place}"), commit, commitments);
+            });
         });
-        let words = words.collect();
-        members.push(("argv", Value::Array(words)));
     }
     let texts = [
         ("command", command),
@@ -381,20 +498,31 @@ fn describe_one(
     ];
     for (name, text) in texts {
         if let Some(text) = text {
-            let shown = redact::text(text.as_bytes());
-            let field = format!("{prefix}{name}");
-            members.push((name, keep(&shown, &field, commit, commitments)));
+            let shown = redact::look(text.as_bytes());
+            members.put(name, |out| {
+                keep(out, shown, || format!("{prefix}{name}"), commit, commitments);
+            });
         }
     }
 }
 
-/// Returns what the record says of a value, with the kind of each secret in its place, and commits to
+/// Appends what the record says of a value, with the kind of each secret in its place, and commits to
 /// the secrets.
-fn keep(shown: &Redacted, field: &str, commit: &dyn Commit, commitments: &mut Vec<Value>) -> Value {
-    let text = shown.render(&mut |kind, secret| {
-        let Commitment { key, mac } = commit.commit(field, secret);
+fn keep(
+    out: &mut Vec<u8>,
+    shown: Looked<'_>,
+    field: impl FnOnce() -> String,
+    commit: &dyn Commit,
+    commitments: &mut Vec<Value>,
+) {
+    if let Some(plain) = shown.plain() {
+        return write_raw(out, plain);
+    }
+    let field = field();
+    let text = shown.cut().render(&mut |kind, secret| {
+        let Commitment { key, mac } = commit.commit(&field, secret);
         let members = [
-            ("field", Value::text(field)),
+            ("field", Value::text(field.as_str())),
             ("hmac", hex(&Digest::from_bytes(mac))),
             ("key", Value::Text(key)),
             ("kind", Value::text(kind.name())),
@@ -403,7 +531,7 @@ fn keep(shown: &Redacted, field: &str, commit: &dyn Commit, commitments: &mut Ve
         commitments.push(Value::Object(members.to_vec()));
         format!("[{}]", kind.name())
     });
-    raw_text(&text)
+    write_raw(out, text.as_bytes());
 }
 
 /// Says what the humans said and whether it was refused. A yes that does not count names nobody as
@@ -411,12 +539,14 @@ fn keep(shown: &Redacted, field: &str, commit: &dyn Commit, commitments: &mut Ve
 fn settle(members: &mut Members<'static>, answer: Option<&Answer>, refusal: Option<Refusal>) {
     match (answer, refusal) {
         (Some(Answer::Grant(grants)), None) => approve(members, grants),
-        (Some(Answer::Refuse { by }), _) => members.push(("refused_by", Value::text(by.as_str()))),
+        (Some(Answer::Refuse { by }), _) => members.text("refused_by", by.as_str()),
         (Some(Answer::Grant(_) | Answer::Lapse | Answer::Withdraw) | None, _) => {}
     }
-    members.extend(refusal.map(|refusal| ("refusal", Value::text(refusal.name()))));
+    if let Some(refusal) = refusal {
+        members.text("refusal", refusal.name());
+    }
     if let Some(Refusal::Grant(objection)) = refusal {
-        members.push(("objection", Value::Text(objection.to_string())));
+        members.text("objection", &objection.to_string());
     }
 }
 
@@ -425,18 +555,18 @@ fn approve(members: &mut Members<'static>, grants: &[Grant]) {
     let mut names: Vec<Value> = names.collect();
     let several = 1 < names.len();
     match names.pop() {
-        Some(one) if !several => members.push(("approved_by", one)),
+        Some(one) if !several => members.value("approved_by", &one),
         Some(last) => {
             names.push(last);
-            members.push(("approved_by", Value::Array(names)));
+            members.value("approved_by", &Value::Array(names));
         }
         None => return,
     }
     let weakest = grants.iter().map(Grant::assurance).min().unwrap_or(Assurance::None);
-    members.push(("approval_assurance", Value::text(weakest.name())));
+    members.text("approval_assurance", weakest.name());
     let signed = |grant: &Grant| grant.statement().is_some() || grant.ticket().is_some();
     if several || grants.iter().any(signed) {
-        members.push(("approvers", Value::Array(grants.iter().map(approver).collect())));
+        members.value("approvers", &Value::Array(grants.iter().map(approver).collect()));
     }
 }
 
@@ -450,28 +580,24 @@ fn approver(grant: &Grant) -> Value {
     Value::Object(members)
 }
 
-fn timestamp(at: Timestamp) -> Value {
-    Value::Text(at.to_string())
-}
-
 fn hex(digest: &Digest) -> Value {
-    let mut digits = Vec::with_capacity(64);
-    json::write_hex(&mut digits, digest.as_bytes());
-    Value::Text(String::from_utf8(digits).unwrap_or_default())
+    Value::Text(digest.to_hex())
 }
 
-/// Words of ours about an operation, which may quote it.
-fn masked(text: &str) -> Value {
-    raw_text(&redact::text(text.as_bytes()).masked())
+fn write_digits(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    json::write_hex(out, bytes);
+    out.push(b'"');
 }
 
-/// Text as a string, other bytes as tagged base64: never lossily.
-fn raw_text(text: &RawText) -> Value {
-    match text.as_str() {
-        Some(text) => Value::text(text),
-        None => {
-            let encoded = Value::Text(encode(text.as_bytes()));
-            Value::Object(vec![("base64".to_owned(), encoded)])
+/// Appends text as a string, other bytes as tagged base64: never lossily.
+fn write_raw(out: &mut Vec<u8>, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json::write_text(out, text),
+        Err(_) => {
+            out.extend_from_slice(b"{\"base64\":");
+            json::write_text(out, &encode(bytes));
+            out.push(b'}');
         }
     }
 }
