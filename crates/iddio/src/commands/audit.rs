@@ -380,13 +380,15 @@ fn tail(last: usize, no_follow: bool, json: bool, voice: Voice) -> Ended {
     for record in query::last(&dir, &Filter::default(), last).map_err(Failure::unavailable)? {
         print(&record, json)?;
     }
-    while !no_follow {
+    if no_follow {
+        return Ok(DONE);
+    }
+    loop {
         if let Some(line) = tail.next_line(FOLLOW_WAIT).map_err(Failure::unavailable)? {
             let value = iddio_core::json::Value::read(&line).map_err(Failure::unavailable)?;
             print(&Record { line, value }, json)?;
         }
     }
-    Ok(DONE)
 }
 
 /// Prints a record: as stored, or as a line for people.
