@@ -15,6 +15,7 @@ mod guide;
 mod kit;
 mod one_truth;
 mod red_team;
+mod red_team;
 mod secrets;
 mod streams;
 mod terminals;

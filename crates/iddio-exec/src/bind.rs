@@ -145,6 +145,14 @@ impl Bound {
         let name = path.file_name().unwrap_or("tree".as_ref());
         let apart = Apart { linked: Vec::new(), omitted: vec![".git".into()] };
         let tree = Snapshot::take(path, &parent.join(name), &apart)?;
+        // What a link leads out of the copy may change before it is read: it is not bound.
+        let root = tree.root().canonicalize()?;
+        let leads_out = |link: &Path| {
+            !root.join(link).canonicalize().is_ok_and(|target| target.starts_with(&root))
+        };
+        let out = tree.links().filter(|link| leads_out(link));
+        let named = out.map(|link| RawText::new(path.join(link).as_os_str().as_bytes()));
+        self.unbound.extend(named);
         self.substitute(input, tree.root());
         self.trees.push(tree);
         Ok(())

@@ -52,6 +52,9 @@ pub struct Material {
     pub stdin: StdinMaterial,
     /// Private copies of the directories it reads: the tree it works in first.
     pub trees: Vec<Snapshot>,
+    /// The copy of the tree that was judged, where the run itself works in the original: it must
+    /// still be the same when it starts.
+    pub watched: Option<Snapshot>,
     /// What it acts on, as far as that is known: backend, workspace, context, region.
     pub target: Vec<(String, String)>,
     /// How long it may run.
@@ -137,6 +140,7 @@ impl Canonical for Material {
             unbound,
             stdin,
             trees,
+            watched,
             target,
             limits,
         } = self;
@@ -158,6 +162,7 @@ impl Canonical for Material {
         encoder.list(unbound);
         stdin.encode(encoder);
         encoder.list(trees);
+        encoder.option(watched.as_ref());
         encoder.int(target.len() as u128);
         for (key, value) in target {
             encoder.text(key);

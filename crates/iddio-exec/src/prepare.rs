@@ -184,8 +184,13 @@ impl Setting {
         let bound = bind::bind(words, &judged.plan.inputs, &directory, run)?;
         let effects = self.needs(&mut judged, &bound.inputs, tree.as_ref(), &directory);
         raise_for_unbound(&mut judged, &bound.unbound);
-        let tree = tree.filter(|_| place == Place::Copy);
-        self.assemble(judged, bound, tree, effects, resolved, explanation, run)
+        let (tree, watched) = match place {
+            Place::Copy => (tree, None),
+            Place::Original => (None, tree.map(|tree| tree.snapshot)),
+        };
+        let mut action = self.assemble(judged, bound, tree, effects, resolved, explanation, run)?;
+        action.material.watched = watched;
+        Ok(action)
     }
 
     /// Puts a command together of which everything is known.
@@ -393,6 +398,7 @@ impl Setting {
                 (None, StdinRole::Input | StdinRole::Program) => StdinMaterial::Nothing,
             },
             trees,
+            watched: None,
             target: plan.pins.iter().map(target).collect(),
             limits: limits(plan),
         })

@@ -20,7 +20,7 @@ use crate::{
     refuse::{self, Refused},
     request::{self, First, ResolveError, Resolved, Standing},
     run_dir::RunDir,
-    snapshot::Snapshot,
+    snapshot::{Holds, Snapshot},
     staged,
     tree::Tree,
 };
@@ -260,6 +260,11 @@ impl<'a> Gateway<'a> {
             permit.exercise(&MetadataOnly).await.map_err(system("the recording"))
         };
         let (action, (), flight) = iddio_runtime::block_on::block_on(flight)?;
+        if let Err(error) = unchanged(&action) {
+            let note = Some(error.to_string());
+            self.close(flight, End { note, ..End::of(Outcome::NotForwarded) });
+            return Err(error);
+        }
         let forwarded = forward::run(&mut self.supervisor, &action, stdout, limit);
         let ended = match forwarded {
             Ok(ended) => ended,
@@ -437,6 +442,19 @@ impl CommandAction {
     fn into_tree(self) -> Option<Tree> {
         let snapshot: Snapshot = self.material.trees.into_iter().next()?;
         Some(Tree { snapshot, module: self.module })
+    }
+}
+
+/// Checks that a tree the run works in is still the one that was judged and decided on.
+fn unchanged(action: &CommandAction) -> Result<(), ServeError> {
+    let what = "the tree that was judged";
+    let held = action.material.watched.as_ref().map(Snapshot::still_holds).transpose();
+    match held.map_err(|error| ServeError::System { what, source: io::Error::other(error) })? {
+        Some(Holds::No) => {
+            let source = io::Error::other("it changed before the command could start");
+            Err(ServeError::System { what, source })
+        }
+        Some(Holds::Yes) | None => Ok(()),
     }
 }
 

@@ -30,6 +30,7 @@ use iddio_core::digest::{Canonical, Digest, Encoder};
 pub struct Snapshot {
     origin: PathBuf,
     root: PathBuf,
+    apart: Apart,
     entries: BTreeMap<PathBuf, Copied>,
 }
 
@@ -70,6 +71,15 @@ pub enum SnapshotError {
     TooLarge,
 }
 
+/// Whether a tree is still what was judged.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Holds {
+    /// It changed.
+    No,
+    /// It is.
+    Yes,
+}
+
 /// One thing that was copied.
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum Copied {
@@ -93,6 +103,7 @@ impl Snapshot {
             snapshot: Self {
                 origin: origin.to_owned(),
                 root: root.to_owned(),
+                apart: apart.clone(),
                 entries: BTreeMap::new(),
             },
             apart,
@@ -200,6 +211,24 @@ impl Snapshot {
 // === impl Snapshot ===
 
 impl Snapshot {
+    /// Whether the original still is what was copied, but for states, which every run of the tool
+    /// writes (A08, E11).
+    ///
+    /// # Errors
+    ///
+    /// When the original cannot be read any more.
+    pub fn still_holds(&self) -> Result<Holds, SnapshotError> {
+        let mut name = self.root.file_name().unwrap_or(OsStr::new("tree")).to_owned();
+        name.push("-again");
+        let root = self.root.with_file_name(name);
+        let again = Self::take(&self.origin, &root, &self.apart)?;
+        // Best effort: it goes with the run's directory.
+        let _ = fs::remove_dir_all(&root);
+        let told = |(path, _): &(&PathBuf, &Copied)| !is_state(path);
+        let same = self.entries.iter().filter(told).eq(again.entries.iter().filter(told));
+        Ok(if same { Holds::Yes } else { Holds::No })
+    }
+
     /// Whether every directory above `path` in the original is one of its own: a link that took its
     /// place meanwhile would lead the file elsewhere.
     fn is_own(&self, path: &Path) -> io::Result<()> {
@@ -217,8 +246,8 @@ impl Snapshot {
 
 impl Canonical for Snapshot {
     fn encode(&self, encoder: &mut Encoder) {
-        // Where the copy lies says nothing about what it is.
-        let Self { origin, root: _, entries } = self;
+        // Where the copy lies says nothing about what it is, and what is apart is seen in it.
+        let Self { origin, root: _, apart: _, entries } = self;
         encoder.bytes(origin.as_os_str().as_bytes());
         encoder.int(entries.len() as u128);
         for (path, copied) in entries {
@@ -316,6 +345,15 @@ impl Copier<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a path is a state, its backup or its lock. What `init` remembers of the backend is named
+/// like a state and is none.
+fn is_state(path: &Path) -> bool {
+    let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
+    let remembered = path.parent().is_some_and(|parent| parent.ends_with(".terraform"));
+    !remembered
+        && (name.starts_with(b"terraform.tfstate") || name.starts_with(b".terraform.tfstate"))
 }
 
 /// Opens a regular file for reading without following a final link or waiting for a pipe.
