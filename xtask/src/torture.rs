@@ -185,7 +185,7 @@ fn tool(workspace: &Workspace, name: &str) -> Result<PathBuf> {
 const MINUTES_DEFAULT: u64 = 60;
 
 /// How many times the seeds of a usual run.
-const TIMES: u64 = 20;
+const TIMES: u64 = 5;
 
 /// What proptest runs unless told.
 const PROPTEST_CASES_USUAL: u64 = 256;
