@@ -341,16 +341,16 @@ pub(crate) struct QueryArgs {
     /// Records of this tier or above
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=4))]
     pub(crate) tier: Option<u8>,
-    /// Records with this decision: allow, deny, escalate
-    #[arg(long, value_name = "WORD")]
+    /// Records with this decision
+    #[arg(long, value_name = "WORD", value_parser = ["allow", "deny", "escalate"])]
     pub(crate) decision: Option<String>,
     /// Records of this event: asked, decided, closed, …
     #[arg(long, value_name = "WORD")]
     pub(crate) event: Option<String>,
-    /// Records from this time on, RFC 3339
+    /// Records from this time on: RFC 3339 in UTC, or the beginning of one, `2026-11-20T14`
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// Records up to this time, RFC 3339
+    /// Records before this time, written so too
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
     /// The last N that match

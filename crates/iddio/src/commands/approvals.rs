@@ -36,17 +36,23 @@ pub(crate) fn run(verb: ApprovalsVerb, voice: Voice) -> Ended {
         ApprovalsVerb::Watch { signing } => {
             let _human = commands::human(&home)?;
             let key = signing_key(&home, signing)?;
-            watch::run(queue, key.as_ref()).map_err(Failure::unavailable)?;
+            watch::run(queue, key.as_ref()).map_err(|error| {
+                Failure::unavailable(error).hint("without a terminal: iddio approvals list")
+            })?;
             Ok(DONE)
         }
         ApprovalsVerb::Deny { id, reason, signing, detached, json } => {
             let _human = commands::human(&home)?;
+            // Nobody types a passphrase for an ask that is not there.
+            let _entry = queue.show(&id).map_err(failure)?;
             let (key, handed) = (signing_key(&home, signing)?, handed(detached)?);
             let signer = signer(key.as_ref(), handed.as_ref());
             deny(&mut queue, &id, Denial { signer, reason: reason.as_deref() }, json, voice)
         }
         ApprovalsVerb::Approve { id, signing, ticket, reviewed, detached, json } => {
             let _human = commands::human(&home)?;
+            // Nobody types a passphrase for an ask that is not there.
+            let _entry = queue.show(&id).map_err(failure)?;
             let (key, handed) = (signing_key(&home, signing)?, handed(detached)?);
             let approval = Approval {
                 signer: signer(key.as_ref(), handed.as_ref()),
@@ -209,7 +215,7 @@ pub(crate) fn source(descriptor: Option<i32>) -> Result<PassphraseSource, Failur
     match descriptor {
         Some(number) => {
             let file = File::open(format!("/proc/self/fd/{number}"))
-                .map_err(|error| Failure::usage(format!("descriptor {number}: {error}")))?;
+                .map_err(|_| Failure::usage(format!("descriptor {number} is not open")))?;
             Ok(PassphraseSource::Descriptor(file.into()))
         }
         None if io::stderr().is_terminal() || io::stdin().is_terminal() => {

@@ -308,6 +308,13 @@ fn run_status(json: bool, voice: Voice) -> Ended {
 
 fn run_query(arguments: QueryArgs, voice: Voice) -> Ended {
     let QueryArgs { agent, tier, decision, event, since, until, last, json } = arguments;
+    for time in since.iter().chain(&until) {
+        if !begins_a_time(time) {
+            return Err(Failure::usage(format!("`{}` is no time", foreign(time))).hint(
+                "RFC 3339 in UTC or the beginning of one: 2026-11-20T14:30:00Z, 2026-11-20",
+            ));
+        }
+    }
     let dir = commands::home(voice)?.log();
     let filter =
         Filter { agent, decision, event, since, tier_min: tier, until, ..Filter::default() };
@@ -328,11 +335,26 @@ fn run_query(arguments: QueryArgs, voice: Voice) -> Ended {
     Ok(DONE)
 }
 
+/// Whether `text` reads as a time of a record does, as far as it goes.
+fn begins_a_time(text: &str) -> bool {
+    let fits = |(byte, form): (u8, u8)| match form {
+        b'0' => byte.is_ascii_digit() || (byte == b'Z' && text.ends_with('Z')),
+        form => byte == form || (byte == b'Z' && text.ends_with('Z')),
+    };
+    YEAR_CHARS <= text.len()
+        && text.len() <= TIME_FORM.len()
+        && text.bytes().zip(TIME_FORM.bytes()).all(fits)
+}
+
 fn show(id: &str, json: bool, voice: Voice) -> Ended {
     let home = commands::home(voice)?;
     let records = story(&home, id)?;
     if records.is_empty() {
-        return Err(Failure::usage(format!("no record of `{id}`")).hint("iddio audit query"));
+        let hint = match id.parse::<u64>() {
+            Ok(number) => format!("the record with that number: iddio audit show '#{number}'"),
+            Err(_) => "iddio audit query".to_owned(),
+        };
+        return Err(Failure::usage(format!("no record of `{id}`")).hint(hint));
     }
     for record in &records {
         match json {
@@ -423,6 +445,12 @@ fn pretty(record: &Record) -> String {
     let text = serde_json::to_string_pretty(&value).unwrap_or_default();
     text.lines().map(foreign).collect::<Vec<_>>().join("\n")
 }
+
+/// A time of a record, with 0 for any digit.
+const TIME_FORM: &str = "0000-00-00T00:00:00.000000Z";
+
+/// The shortest beginning of a time.
+const YEAR_CHARS: usize = 4;
 
 /// The characters of a date: `2026-11-20`.
 const DAY_CHARS: usize = 10;

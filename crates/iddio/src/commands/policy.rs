@@ -86,8 +86,9 @@ fn run_test(file: Option<PathBuf>, tests: Option<PathBuf>, json: bool, voice: Vo
     let loaded = loaded(&path, json, voice)?;
     let tests = tests.unwrap_or_else(|| beside(&path));
     let name = name(&tests);
-    let source = fs::read(&tests)
-        .map_err(|error| Failure::unavailable(format!("`{}`: {error}", tests.display())))?;
+    let source = fs::read(&tests).map_err(|error| {
+        commands::named(&tests, &error).hint("docs/policy.md shows such a table")
+    })?;
     let classify = |words: &[String]| {
         let words: Vec<_> = words.iter().map(Into::into).collect();
         Some(Operations::one(commands::judged(&words).operation))
