@@ -40,7 +40,7 @@ use crate::{
     operation::{BoundInput, CommandAction, Material, StdinMaterial},
     request::{Resolved, Standing},
     run_dir::RunDir,
-    tree::{self, Tree},
+    tree::{self, Tree, TreeError},
 };
 
 /// What every command of one caller has in common.
@@ -300,7 +300,11 @@ impl Setting {
         if !judged.plan.needs.contains(&Need::Configuration) || !directory.is_dir() {
             return None;
         }
-        match tree::copy(directory, &self.user_home, &run.path().join("tree")) {
+        let copied = match run.path() {
+            Ok(path) => tree::copy(directory, &self.user_home, &path.join("tree")),
+            Err(source) => Err(TreeError::Place(source)),
+        };
+        match copied {
             Ok(tree) => Some(tree),
             Err(error) => {
                 let text = format!("the configuration could not be bound: {error}");

@@ -177,7 +177,7 @@ impl<'a> Gateway<'a> {
     ) -> Result<Served, ServeError> {
         let Examined { judged, words, directory } = examined;
         let directory = directory.canonicalize().unwrap_or(directory);
-        let file = run.path().join(staged::PLAN_NAME);
+        let file = run.path().map_err(system("a private directory"))?.join(staged::PLAN_NAME);
         let preview = staged::words(&staged.preview, &words, Path::new(staged::PLAN_NAME));
         let again = self.resolve(&words)?;
         let mut preview = self.setting.examine(preview, &again.standing);
@@ -383,7 +383,7 @@ impl<'a> Gateway<'a> {
             what: "random numbers",
             source: io::Error::other(error.to_string()),
         })?;
-        RunDir::make(&self.setting.home.runs(), id).map_err(system("a private directory"))
+        Ok(RunDir::of(&self.setting.home.runs(), id))
     }
 
     /// Returns the ask that was made, and what was said to it.

@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeSet,
     ffi::OsStr,
-    fs,
+    fs, io,
     os::unix::ffi::OsStrExt,
     path::{Component, Path, PathBuf},
 };
@@ -37,6 +37,9 @@ pub enum TreeError {
     /// The configuration reaches up to where everything is.
     #[error("the configuration reaches above its tree")]
     Above,
+    /// There is no private directory to copy it to.
+    #[error("a private directory could not be made: {0}")]
+    Place(io::Error),
     /// It could not be copied.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
