@@ -295,7 +295,8 @@ impl Program {
         let failed = |source| HashError::System { path: self.path.clone(), source };
         let identity = self.look()?;
         let mut hash = Sha256::new();
-        let mut buffer = vec![0; READ_BYTES];
+        let whole = usize::try_from(identity.size).unwrap_or(READ_BYTES);
+        let mut buffer = vec![0; READ_BYTES.min(whole.saturating_add(1))];
         let mut offset = 0;
         loop {
             let count = match self.file.read_at(&mut buffer, offset) {
@@ -476,8 +477,8 @@ pub(crate) const EXIT_NOT_EXECUTABLE: u8 = 126;
 
 /// How much of a file the kernel looks at for an interpreter line.
 const LINE_BYTES_MAX: usize = 256;
-/// Large enough that hashing, not system calls, takes the time.
-const READ_BYTES: usize = 256 * 1024;
+/// Large enough that hashing, not system calls, takes the time; small enough to stay in the cache.
+const READ_BYTES: usize = 64 * 1024;
 const NANOSECONDS: i128 = 1_000_000_000;
 const EXECUTE_BITS: u32 = 0o111;
 const PERMISSION_BITS: u32 = 0o7777;

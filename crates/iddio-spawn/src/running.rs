@@ -464,7 +464,10 @@ impl Tap {
 
     /// Takes what is there without waiting.
     fn fill(&mut self) -> io::Result<Room> {
-        let mut buffer = [0; READ_BYTES];
+        if self.source.is_none() {
+            return Ok(self.room);
+        }
+        let mut buffer = vec![0; READ_BYTES];
         while let Some(source) = &mut self.source {
             match source.read(&mut buffer) {
                 Ok(0) => self.source = None,

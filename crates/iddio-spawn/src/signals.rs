@@ -4,7 +4,8 @@
 //! ignored (`nohup`, background jobs of a plain shell). All others of [`WATCHED`] are caught while a
 //! [`Signals`] exists, and act as they do by default when none does.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,7 +113,9 @@ impl SignalSet {
 
 /// Returns the signals this process ignores.
 fn ignored() -> io::Result<SignalSet> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
+    // With room for all of it the kernel writes it once; read bit by bit it takes eight calls.
+    let mut status = String::with_capacity(STATUS_BYTES);
+    File::open("/proc/self/status")?.take(STATUS_BYTES_MAX).read_to_string(&mut status)?;
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).map(SignalSet).ok_or_else(
         || io::Error::new(io::ErrorKind::InvalidData, "no `SigIgn` in `/proc/self/status`"),
@@ -132,6 +135,11 @@ const WATCHED: [Signal; 10] = [
     Signal::TSTP,
     Signal::WINCH,
 ];
+
+/// More than `/proc/self/status` has.
+const STATUS_BYTES: usize = 4096;
+/// Far more than it will ever have.
+const STATUS_BYTES_MAX: u64 = 64 * 1024;
 
 /// Whether no `Signals` exists.
 static IDLE: OnceLock<Arc<AtomicBool>> = OnceLock::new();
