@@ -1,6 +1,6 @@
 //! The machine's clocks and dice, behind the core's traits.
 
-use std::fs;
+use std::{fs::File, io::Read};
 
 use iddio_core::{
     operation::OperationId,
@@ -20,9 +20,7 @@ impl SystemClock {
     /// Where the kernel does not say, boot 0 stands for it: deadlines then hold within this
     /// process and, at worst, outlive a reboot that nobody waiting would survive.
     pub fn new() -> Self {
-        let text = fs::read_to_string(BOOT_ID_PATH).unwrap_or_default();
-        let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-        Self { boot_id: u128::from_str_radix(&digits, 16).unwrap_or(0) }
+        Self { boot_id: boot_id().unwrap_or(0) }
     }
 }
 
@@ -54,11 +52,22 @@ pub fn draw_id() -> Result<OperationId, getrandom::Error> {
     Ok(OperationId(u128::from_le_bytes(bytes)))
 }
 
+fn boot_id() -> Option<u128> {
+    let mut text = String::with_capacity(BOOT_ID_BYTES);
+    let file = File::open(BOOT_ID_PATH).ok()?;
+    file.take(BOOT_ID_BYTES as u64).read_to_string(&mut text).ok()?;
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
+    u128::from_str_radix(&digits, 16).ok()
+}
+
 /// Returns `time` in units of which a second has `per_second`, never below zero.
 fn count(time: Timespec, per_second: u64) -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
     seconds.saturating_mul(per_second).saturating_add(nanos / (1_000_000_000 / per_second))
 }
+
+/// More than the id with its dashes and its line end.
+const BOOT_ID_BYTES: usize = 64;
 
 const BOOT_ID_PATH: &str = "/proc/sys/kernel/random/boot_id";

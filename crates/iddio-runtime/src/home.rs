@@ -24,7 +24,14 @@ use crate::store::{self, StoreError};
 #[derive(Clone, Debug)]
 pub struct Home {
     root: PathBuf,
-    user: String,
+    user: Owner,
+}
+
+/// What the user database says of the effective user.
+#[derive(Clone, Debug)]
+struct Owner {
+    name: String,
+    directory: PathBuf,
 }
 
 /// A home, and whether it is new.
@@ -141,7 +148,12 @@ impl Home {
 
     /// The Unix user it belongs to.
     pub fn user(&self) -> &str {
-        &self.user
+        &self.user.name
+    }
+
+    /// The home directory that the user database names for them.
+    pub fn user_directory(&self) -> &Path {
+        &self.user.directory
     }
 
     /// The audit log.
@@ -181,7 +193,7 @@ impl Home {
         if !yaml.exists() && toml.exists() { toml } else { yaml }
     }
 
-    fn check(root: PathBuf, user: String) -> Result<Self, HomeError> {
+    fn check(root: PathBuf, user: Owner) -> Result<Self, HomeError> {
         let io = |source| HomeError::Io { path: root.clone(), source };
         let metadata = fs::symlink_metadata(&root).map_err(io)?;
         let (you, mode) = (Uid::effective().as_raw(), metadata.mode() & 0o777);
@@ -232,17 +244,6 @@ impl HomeError {
     }
 }
 
-/// Returns the home directory that the user database names for the effective user.
-///
-/// # Errors
-///
-/// When the user database does not know the user.
-pub fn user_directory() -> Result<PathBuf, HomeError> {
-    let uid = Uid::effective();
-    let user = User::from_uid(uid).ok().flatten();
-    user.map(|user| user.dir).ok_or(HomeError::NoUser { uid: uid.as_raw() })
-}
-
 /// `config.toml` of a home.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -261,17 +262,18 @@ enum OtherHomes {
 }
 
 /// Returns where the home is, and whose.
-fn locate(named: Option<&OsStr>) -> Result<(PathBuf, String), HomeError> {
+fn locate(named: Option<&OsStr>) -> Result<(PathBuf, Owner), HomeError> {
     let uid = Uid::effective();
     let user = User::from_uid(uid).ok().flatten();
     let user = user.ok_or(HomeError::NoUser { uid: uid.as_raw() })?;
     let own = user.dir.join(HOME_NAME);
+    let user = Owner { name: user.name, directory: user.dir };
     let Some(named) = named.filter(|named| !named.is_empty()) else {
-        return Ok((own, user.name));
+        return Ok((own, user));
     };
     let named = PathBuf::from(named);
     match refusal(&named, &own)? {
-        None => Ok((named, user.name)),
+        None => Ok((named, user)),
         Some(because) => Err(HomeError::NotYours { named, because }),
     }
 }
@@ -306,7 +308,7 @@ fn config(root: &Path) -> Result<Config, HomeError> {
 
 /// Makes a home under a temporary name and moves it into place. Where another process was faster,
 /// its home is used and ours removed.
-fn make(root: PathBuf, user: String) -> Result<Opened, HomeError> {
+fn make(root: PathBuf, user: Owner) -> Result<Opened, HomeError> {
     let mut name = OsString::from(&root);
     name.push(format!(".new-{}", std::process::id()));
     let new = PathBuf::from(name);
@@ -315,7 +317,7 @@ fn make(root: PathBuf, user: String) -> Result<Opened, HomeError> {
         move |source| HomeError::Io { path, source }
     };
     fs::DirBuilder::new().mode(0o700).create(&new).map_err(io(&new))?;
-    let furnished = furnish(&new, &user);
+    let furnished = furnish(&new, &user.name);
     let moved = furnished.and_then(|()| match fs::rename(&new, &root) {
         Ok(()) => Ok(Opened::Made(Home { root: root.clone(), user: user.clone() })),
         Err(_) if root.is_dir() => Home::check(root.clone(), user).map(Opened::Found),

@@ -76,7 +76,7 @@ pub fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => return Err(failed(path)(error.into())),
     };
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(STORE_BYTES);
     file.take(STORE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed(path))?;
     match u64::try_from(bytes.len()) {
         Ok(len) if len <= STORE_BYTES_MAX => Ok(Some(bytes)),
@@ -163,6 +163,9 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
 
 /// The most bytes a store may have: thousands of agents fit, and a reader stays bounded.
 pub const STORE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// What most stores have at most: they are read in one call.
+const STORE_BYTES: usize = 4096;
 
 /// How long a lock is waited for: writers hold it for one small file.
 pub const LOCK_MILLIS_MAX: u64 = 5_000;

@@ -17,7 +17,7 @@ use iddio_exec::{
     refuse::{self, Refused},
     serve::{Gateway, Narrate, ServeError, Served},
 };
-use iddio_runtime::{assemble::Runtime, home::user_directory};
+use iddio_runtime::assemble::Runtime;
 use iddio_spawn::ToolPath;
 
 use crate::{
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: ExecArgs, voice: Voice) -> Ended {
     let caller = commands::caller(runtime.home(), agent.as_deref())?;
     let setting = Setting {
         home: runtime.home().clone(),
-        user_home: user_directory()?,
+        user_home: runtime.home().user_directory().to_owned(),
         tool_path: ToolPath::system(),
         environment: commands::environment(),
         directory: env::current_dir()
