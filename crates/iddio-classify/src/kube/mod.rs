@@ -247,40 +247,55 @@ impl<'a> Parts<'a> {
     /// sign or control byte, a parameter, a trailing slash and control bytes have more than one.
     fn of(path: &'a str) -> Option<Self> {
         let bytes = path.as_bytes();
-        let (first, rest) = bytes.split_first()?;
-        if *first != b'/' || PATH_BYTES_MAX < bytes.len() {
+        if bytes.first() != Some(&b'/') || PATH_BYTES_MAX < bytes.len() {
             return None;
         }
-        // Two passes without branches on single letters, which the compiler turns into wide ones.
-        let mut bad = false;
-        let mut upper = false;
-        let mut percent = false;
-        for byte in rest {
-            bad |= !byte.is_ascii_graphic() | matches!(byte, b';' | b'?' | b'#' | b'\\');
-            upper |= byte.is_ascii_uppercase();
-            percent |= *byte == b'%';
-        }
-        if bad || percent && !escapes_plainly(bytes) {
-            return None;
-        }
-        let odd = if upper || percent { Odd::Everywhere } else { Odd::Nowhere };
-        let mut parts = Self { path, slashes: [u16::MAX; PARTS_MAX], next: 0, from: 1, odd };
-        let mut count = 0;
-        for (at, byte) in (1u16..).zip(rest) {
-            if *byte == b'/' {
-                if ends_badly(bytes, usize::from(at)) {
-                    return None;
-                }
-                if let Some(place) = parts.slashes.get_mut(count) {
-                    *place = at;
-                    count += 1;
+        let (whole, rest) = bytes.as_chunks::<CHUNK>();
+        let mut last = [b'a'; CHUNK];
+        last.get_mut(..rest.len())?.copy_from_slice(rest);
+        let mut parts =
+            Self { path, slashes: [u16::MAX; PARTS_MAX], next: 0, from: 1, odd: Odd::Nowhere };
+        let mut seen = Seen::default();
+        let (mut count, mut from) = (0, 1);
+        for (chunk, start) in whole.iter().chain([&last]).zip((0u16..).step_by(CHUNK)) {
+            seen.look(chunk);
+            let (words, _) = chunk.as_chunks::<8>();
+            for (word, start) in words.iter().zip((start..).step_by(8)) {
+                let mut slashes = slashes(u64::from_le_bytes(*word));
+                while slashes != 0 {
+                    let at = start + slashes.trailing_zeros() as u16 / 8;
+                    slashes &= slashes - 1;
+                    if at == 0 {
+                        continue;
+                    }
+                    if ends_badly(bytes, from, at) {
+                        return None;
+                    }
+                    from = at + 1;
+                    if let Some(place) = parts.slashes.get_mut(count) {
+                        *place = at;
+                        count += 1;
+                    }
                 }
             }
         }
-        (rest.is_empty() || !ends_badly(bytes, bytes.len())).then_some(parts)
+        let bad = Seen::anywhere(&seen.bad);
+        let percent = Seen::anywhere(&seen.percent);
+        if bad || percent && !escapes_plainly(bytes) {
+            return None;
+        }
+        if percent || Seen::anywhere(&seen.upper) {
+            parts.odd = Odd::Everywhere;
+        }
+        let end = u16::try_from(bytes.len()).ok()?;
+        (end == 1 || !ends_badly(bytes, from, end)).then_some(parts)
     }
 
+    #[inline]
     fn next(&mut self) -> &'a str {
+        if self.path.len() <= self.from {
+            return "";
+        }
         let slash = self.slashes.get(self.next).copied().map_or(usize::MAX, usize::from);
         let end = slash.min(self.path.len());
         let part = self.path.get(self.from..end).unwrap_or("");
@@ -290,16 +305,50 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Whether the part that ends at `end` is empty, `.` or `..`.
-fn ends_badly(bytes: &[u8], end: usize) -> bool {
-    let before = |back: usize| end.checked_sub(back).and_then(|at| bytes.get(at)).copied();
-    match before(1) {
-        Some(b'/') => true,
-        Some(b'.') => match before(2) {
-            Some(b'/') => true,
-            Some(b'.') => before(3) == Some(b'/'),
-            _ => false,
-        },
+/// What was seen in a path, lane by lane, so that the compiler looks at a whole chunk at once.
+#[derive(Default)]
+struct Seen {
+    bad: [u8; CHUNK],
+    upper: [u8; CHUNK],
+    percent: [u8; CHUNK],
+}
+
+impl Seen {
+    fn look(&mut self, chunk: &[u8; CHUNK]) {
+        let Self { bad, upper, percent } = self;
+        let lanes = bad.iter_mut().zip(upper).zip(percent).zip(chunk);
+        for (((bad, upper), percent), byte) in lanes {
+            // Written out: a match would become a jump, and jumps are taken one by one.
+            let byte = *byte;
+            *bad |= u8::from(BEYOND_GRAPHIC < byte.wrapping_sub(b'!'));
+            *bad |= u8::from(byte == b';') | u8::from(byte == b'?');
+            *bad |= u8::from(byte == b'#') | u8::from(byte == b'\\');
+            *upper |= u8::from(byte.wrapping_sub(b'A') <= b'Z' - b'A');
+            *percent |= u8::from(byte == b'%');
+        }
+    }
+
+    fn anywhere(lanes: &[u8; CHUNK]) -> bool {
+        u128::from_le_bytes(*lanes) != 0
+    }
+}
+
+/// Marks the slashes of a word of ASCII with the high bits of their bytes: only a byte that is 0
+/// does not carry into it.
+fn slashes(word: u64) -> u64 {
+    let differs = word ^ (ONES * b'/' as u64);
+    !(differs.wrapping_add(ONES * 0x7f)) & (ONES * 0x80)
+}
+
+/// Whether the part between `from` and `end` is empty, `.` or `..`.
+#[inline]
+fn ends_badly(bytes: &[u8], from: u16, end: u16) -> bool {
+    match end - from {
+        0 => true,
+        1 | 2 => {
+            let part = bytes.get(usize::from(from)..usize::from(end));
+            matches!(part, Some(b"." | b".."))
+        }
         _ => false,
     }
 }
@@ -315,6 +364,15 @@ fn escapes_plainly(bytes: &[u8]) -> bool {
     };
     bytes.iter().enumerate().all(|(at, byte)| *byte != b'%' || plain(at))
 }
+
+/// How many bytes of a path are looked at together.
+const CHUNK: usize = 16;
+
+/// A one in every byte.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// How far behind `!` the last graphic character is.
+const BEYOND_GRAPHIC: u8 = b'~' - b'!';
 
 /// The most slashes that part a path for us; what follows is the rest, which a proxy forwards.
 const PARTS_MAX: usize = 12;
@@ -354,6 +412,9 @@ fn connect(method: Method, line: &Line<'_>) -> Option<Verdict> {
 fn subresource(method: Method, resource: &Resource, name: &str) -> Subresource {
     let break_glass =
         |why| Subresource::Decided(verdict(Tier::BreakGlass, Class::Identity, 3, why));
+    if name.is_empty() && !method.writes() {
+        return Subresource::Open;
+    }
     match (resource.plural, name, method.writes()) {
         ("bindings", _, true) | (_, "binding", true) => break_glass("binds a pod to a node"),
         ("serviceaccounts", "token", true) => break_glass("issues a service account token"),
