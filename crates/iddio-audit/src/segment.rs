@@ -49,6 +49,14 @@ pub(crate) fn size(file: impl AsFd) -> Result<u64, Errno> {
 pub(crate) fn read(file: impl AsFd, from: u64, to: u64) -> Result<Vec<u8>, Errno> {
     let wanted = usize::try_from(to.saturating_sub(from)).map_err(|_| Errno::FBIG)?;
     let mut bytes = vec![0; wanted];
+    let read = fill(file, from, &mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes)
+}
+
+/// Reads from `from` until `bytes` is full, and returns how much was read. Less only if the file
+/// ends.
+pub(crate) fn fill(file: impl AsFd, from: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
     let mut done = 0;
     while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
         match io::retry_on_intr(|| io::pread(&file, &mut *rest, from + done as u64))? {
@@ -56,8 +64,7 @@ pub(crate) fn read(file: impl AsFd, from: u64, to: u64) -> Result<Vec<u8>, Errno
             read => done += read,
         }
     }
-    bytes.truncate(done);
-    Ok(bytes)
+    Ok(done)
 }
 
 /// Reads the line that begins at `at`, without its newline.

@@ -1,10 +1,9 @@
 //! Checks a whole log: does the chain hold, and what became of the operations.
 //!
-//! Reads the segments as they are, without a lock, in chunks cut at newlines. Chunks are scanned on
-//! several threads, since scanning a line needs nothing but the line; the links are joined in order
-//! on one.
+//! Reads the segments as they are, without a lock, in blocks. Blocks are read and scanned on several
+//! threads, since scanning a line needs nothing but the line; the links are joined in order on one.
 
-use std::{os::fd::OwnedFd, path::Path, thread};
+use std::{io::BufRead, os::fd::OwnedFd, path::Path, sync::mpsc::sync_channel, thread};
 
 use iddio_core::{
     audit::{
@@ -15,6 +14,7 @@ use iddio_core::{
     digest::Digest,
     json::Value,
 };
+use rustix::io::Errno;
 
 use crate::{
     checkpoint::{Signed, signed_by},
@@ -153,24 +153,59 @@ impl Run {
             self.break_at(number.saturating_sub(1), self.whole, Broken::Cut);
             return Ok(());
         }
-        let mut bytes: Vec<u8> = Vec::new();
-        let mut at = 0;
-        loop {
-            let from = at + bytes.len() as u64;
-            let more = segment::read(file, from, from + CHUNK_BYTES).map_err(fail)?;
-            let last = more.is_empty();
-            bytes.extend_from_slice(&more);
-            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            self.chunk(bytes.get(..whole).unwrap_or_default(), number, at);
-            at += whole as u64;
-            bytes.drain(..whole);
-            if last || self.bad.is_some() {
-                break;
+        // What is appended from here on is for the next time.
+        let size = segment::size(file).map_err(fail)?;
+        self.whole = 0;
+        let blocks = size.div_ceil(BLOCK_BYTES);
+        if self.threads == 1 {
+            let mut reader = Reader { file, size, buffer: Vec::new() };
+            for place in 0..blocks {
+                self.link(reader.block(place).map_err(fail)?, number);
+                if self.bad.is_some() {
+                    break;
+                }
             }
+            return Ok(());
         }
-        self.unfinished = bytes.len() as u64;
-        self.whole = at;
-        Ok(())
+        self.blocks_on_threads(file, size, number)
+    }
+
+    /// Scans every n-th block on the n-th thread, and links them here, in order.
+    fn blocks_on_threads(
+        &mut self,
+        file: &OwnedFd,
+        size: u64,
+        number: u64,
+    ) -> Result<(), FileError> {
+        let fail = |errno| io_error(&segment::name(number), errno);
+        let blocks = size.div_ceil(BLOCK_BYTES);
+        thread::scope(|scope| {
+            let mut sources = Vec::with_capacity(self.threads);
+            for first in (0..blocks).take(self.threads) {
+                let (give, take) = sync_channel(BLOCKS_AHEAD);
+                let mine = (first..blocks).step_by(self.threads);
+                scope.spawn(move || {
+                    let mut reader = Reader { file, size, buffer: Vec::new() };
+                    for place in mine {
+                        let block = reader.block(place);
+                        // Nobody takes it once a bad record was found.
+                        if give.send(block).is_err() {
+                            break;
+                        }
+                    }
+                });
+                sources.push(take);
+            }
+            // A source that ends early is of a thread that panicked, and the scope says so.
+            let blocks = sources.iter().cycle().map_while(|source| source.recv().ok());
+            for block in blocks {
+                self.link(block.map_err(fail)?, number);
+                if self.bad.is_some() {
+                    break;
+                }
+            }
+            Ok(())
+        })
     }
 
     fn grow(&mut self, scanned: &Scanned) {
@@ -203,27 +238,18 @@ impl Run {
         self.bad = Some(Bad { segment, offset, seq: self.verifier.head().seq(), why });
     }
 
-    /// Verifies complete lines that begin at `at`.
-    fn chunk(&mut self, bytes: &[u8], segment: u64, at: u64) {
-        if self.first.is_none() && !bytes.is_empty() {
-            self.first = first(bytes);
+    /// Links the lines of the next block.
+    fn link(&mut self, block: Block, segment: u64) {
+        let Block { lines, opening, unfinished } = block;
+        if self.first.is_none()
+            && let Some(opening) = opening
+        {
+            self.first = first(&opening);
+            if self.first.is_none() {
+                return self.break_at(segment, self.whole, Broken::Shape("log_id"));
+            }
         }
-        if self.first.is_none() && !bytes.is_empty() {
-            return self.break_at(segment, at, Broken::Shape("log_id"));
-        }
-        let parts = cut(bytes, self.threads);
-        let scanned: Vec<Vec<Line>> = thread::scope(|scope| {
-            let handles: Vec<_> =
-                parts.iter().skip(1).map(|part| scope.spawn(move || scan_all(part))).collect();
-            let first = parts.first().map(|part| scan_all(part)).unwrap_or_default();
-            let rest = handles.into_iter().map(|handle| match handle.join() {
-                Ok(lines) => lines,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            std::iter::once(first).chain(rest).collect()
-        });
-        let mut offset = at;
-        for line in scanned.into_iter().flatten() {
+        for line in lines {
             let linked = match line.scanned {
                 Ok(scanned) => {
                     self.grow(&scanned);
@@ -232,17 +258,17 @@ impl Run {
                 Err(why) => Err(why),
             };
             if let Err(why) = linked {
-                return self.break_at(segment, offset, why);
+                return self.break_at(segment, self.whole, why);
             }
-            offset += line.bytes as u64 + 1;
+            self.whole += line.bytes as u64 + 1;
         }
+        self.unfinished += unfinished;
     }
 }
 
 /// Returns what the first record says of the log.
-fn first(bytes: &[u8]) -> Option<First> {
-    let first = bytes.split(|byte| *byte == b'\n').next()?;
-    let record = Value::read(first).ok()?;
+fn first(line: &[u8]) -> Option<First> {
+    let record = Value::read(line).ok()?;
     let created = record.member("event")?.as_text()? == "log.created";
     let log_id = record.member("log_id")?.as_text().filter(|_| created)?.to_owned();
     let key = record.member("checkpoint_key").and_then(Value::as_text).and_then(Digest::from_hex);
@@ -254,44 +280,109 @@ struct Line {
     scanned: Result<Scanned, Broken>,
 }
 
-fn scan_all(part: &[u8]) -> Vec<Line> {
-    let mut lines = Vec::with_capacity(part.len() / 512);
-    let part = part.strip_suffix(b"\n").unwrap_or(part);
-    if part.is_empty() {
-        return lines;
-    }
-    for line in part.split(|byte| *byte == b'\n') {
-        let scanned = scan(line);
-        let stop = scanned.is_err();
-        lines.push(Line { bytes: line.len(), scanned });
-        if stop {
-            break;
-        }
-    }
-    lines
+/// Reads one block after another into the same memory.
+struct Reader<'a> {
+    file: &'a OwnedFd,
+    size: u64,
+    buffer: Vec<u8>,
 }
 
-/// Cuts complete lines into about `count` parts of complete lines.
-fn cut(bytes: &[u8], count: usize) -> Vec<&[u8]> {
-    let mut parts = Vec::with_capacity(count);
-    let mut rest = bytes;
-    for left in (1..=count).rev() {
-        let target = rest.len() / left;
-        let end = rest.get(target..).and_then(|after| after.iter().position(|b| *b == b'\n'));
-        let (part, after) = match end.filter(|_| 1 < left) {
-            Some(end) => rest.split_at(target + end + 1),
-            None => (rest, &[][..]),
+/// The lines that begin in one block of a segment.
+struct Block {
+    lines: Vec<Line>,
+    /// The first line of the segment, if it begins here and is complete.
+    opening: Option<Vec<u8>>,
+    /// What begins here and has no end.
+    unfinished: u64,
+}
+
+impl Reader<'_> {
+    /// Scans the lines that begin in the block `place`, up to the first that is wrong in itself. The
+    /// last of them may end in a later block.
+    fn block(&mut self, place: u64) -> Result<Block, Errno> {
+        let mut block = Block { lines: Vec::new(), opening: None, unfinished: 0 };
+        // With the byte before, which says whether a line begins at the first.
+        let lead = usize::from(place != 0);
+        let from = place * BLOCK_BYTES - lead as u64;
+        let to = self.size.min((place + 1) * BLOCK_BYTES);
+        self.read(from, usize::try_from(to - from).map_err(|_| Errno::FBIG)?)?;
+        let mut at = match place {
+            0 => 0,
+            _ => line_end(&self.buffer, 0).map_or(self.buffer.len(), |end| end + 1),
         };
-        if !part.is_empty() {
-            parts.push(part);
+        let inside = self.buffer.len();
+        block.lines.reserve(inside / LINE_BYTES_USUAL);
+        while at < inside {
+            let Some(end) = self.line_end(from, at)? else {
+                block.unfinished = (self.buffer.len() - at) as u64;
+                break;
+            };
+            let line = self.buffer.get(at..end).unwrap_or_default();
+            if from + at as u64 == 0 {
+                block.opening = Some(line.to_vec());
+            }
+            let scanned = scan(line);
+            let stop = scanned.is_err();
+            block.lines.push(Line { bytes: line.len(), scanned });
+            if stop {
+                break;
+            }
+            at = end + 1;
         }
-        rest = after;
+        Ok(block)
     }
-    parts
+
+    /// Returns where the line at `at` ends; reads on if it ends in a later block.
+    fn line_end(&mut self, from: u64, at: usize) -> Result<Option<usize>, Errno> {
+        let mut looked = at;
+        loop {
+            if let Some(end) = line_end(&self.buffer, looked) {
+                return Ok(Some(end));
+            }
+            looked = self.buffer.len();
+            let more = self.size.saturating_sub(from + looked as u64).min(BLOCK_BYTES);
+            if more == 0 || self.extend(from, usize::try_from(more).unwrap_or(0))? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Replaces the buffer with `bytes` from `from` on.
+    fn read(&mut self, from: u64, bytes: usize) -> Result<(), Errno> {
+        self.buffer.resize(bytes, 0);
+        let read = segment::fill(self.file, from, &mut self.buffer)?;
+        self.buffer.truncate(read);
+        Ok(())
+    }
+
+    /// Adds `bytes` more to the buffer, which begins at `from`, and returns how many there were.
+    fn extend(&mut self, from: u64, bytes: usize) -> Result<usize, Errno> {
+        let held = self.buffer.len();
+        self.buffer.resize(held + bytes, 0);
+        let rest = self.buffer.get_mut(held..).unwrap_or_default();
+        let read = segment::fill(self.file, from + held as u64, rest)?;
+        self.buffer.truncate(held + read);
+        Ok(read)
+    }
 }
 
-/// How much of a segment is read at once.
-const CHUNK_BYTES: u64 = 4 << 20;
+/// Returns where the next newline is, from `at` on.
+fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut rest = bytes.get(at..).unwrap_or_default();
+    // The standard library looks for a byte many at a time here, and nowhere else in public.
+    let skipped = rest.skip_until(b'\n').ok()?;
+    let end = at + skipped.checked_sub(1)?;
+    (bytes.get(end) == Some(&b'\n')).then_some(end)
+}
+
+/// How much of a segment is read at once: what stays in a processor's cache while it is scanned.
+const BLOCK_BYTES: u64 = 256 << 10;
+
+/// How many scanned blocks of one thread may wait to be linked.
+const BLOCKS_AHEAD: usize = 4;
+
+/// What a record takes, about: for how many room is made.
+const LINE_BYTES_USUAL: usize = 512;
 
 /// The most threads: beyond it the join is what takes the time.
 const THREADS_MAX: usize = 8;

@@ -165,9 +165,13 @@ fn write_object(out: &mut Vec<u8>, members: &[(String, Value)]) {
 
 /// Compares two names as RFC 8785 sorts them: by UTF-16 code units.
 pub fn order(one: &str, other: &str) -> std::cmp::Ordering {
-    match one.is_ascii() && other.is_ascii() {
-        true => one.cmp(other),
-        false => one.encode_utf16().cmp(other.encode_utf16()),
+    let mut pairs = one.bytes().zip(other.bytes());
+    match pairs.find(|(one, other)| one != other) {
+        // Bytes of UTF-8 sort as code points do, and these as UTF-16 does, but for surrogates, which
+        // stand for what is above U+FFFF and sort before U+E000 and what follows it.
+        Some((one, other)) if one < LEAD_OF_E000 && other < LEAD_OF_E000 => one.cmp(&other),
+        Some(_) => one.encode_utf16().cmp(other.encode_utf16()),
+        None => one.len().cmp(&other.len()),
     }
 }
 
@@ -175,15 +179,13 @@ pub fn order(one: &str, other: &str) -> std::cmp::Ordering {
 pub fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
-    while let Some(place) = rest.iter().position(|byte| needs_escape(*byte)) {
-        let (plain, special) = rest.split_at(place);
+    loop {
+        let (plain, special) = rest.split_at(plain_prefix(rest));
         out.extend_from_slice(plain);
-        if let Some((byte, after)) = special.split_first() {
-            write_escape(out, *byte);
-            rest = after;
-        }
+        let Some((byte, after)) = special.split_first() else { break };
+        write_escape(out, *byte);
+        rest = after;
     }
-    out.extend_from_slice(rest);
     out.push(b'"');
 }
 
@@ -304,6 +306,15 @@ struct Scanner<'a> {
     at: usize,
     /// Whether all that has been read so far stands for itself, byte for byte: ASCII, no escapes.
     plain: Plain,
+    /// Whether that is so of all of the text.
+    clean: Clean,
+}
+
+/// Whether a text is nothing but printable ASCII, without escapes: as most records are.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Clean {
+    No,
+    Yes,
 }
 
 /// Whether a text stands for itself.
@@ -319,10 +330,13 @@ impl<'a> Scanner<'a> {
         if LINE_BYTES_MAX < text.len() {
             return fault(LINE_BYTES_MAX, Fault::Long);
         }
+        if is_clean(text) {
+            return Ok(Self { text, at: 0, plain: Plain::Yes, clean: Clean::Yes });
+        }
         match std::str::from_utf8(text) {
             Ok(_) => {
                 let plain = if text.is_ascii() { Plain::Yes } else { Plain::No };
-                Ok(Self { text, at: 0, plain })
+                Ok(Self { text, at: 0, plain, clean: Clean::No })
             }
             Err(error) => fault(error.valid_up_to(), Fault::Utf8),
         }
@@ -360,6 +374,14 @@ impl<'a> Scanner<'a> {
     fn text(&mut self) -> Result<&'a [u8], JsonError> {
         self.take(b'"')?;
         let start = self.at;
+        if self.clean == Clean::Yes {
+            let rest = self.text.get(start..).unwrap_or_default();
+            let length =
+                to_quote(rest).ok_or(JsonError { at: self.text.len(), why: Fault::Syntax });
+            let length = length?;
+            self.at = start + length + 1;
+            return Ok(rest.get(..length).unwrap_or_default());
+        }
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
             let plain = plain_prefix(rest);
@@ -548,33 +570,50 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Returns how many bytes at the start of `rest` stand for themselves, eight at a time.
-fn plain_prefix(rest: &[u8]) -> usize {
-    let mut plain = 0;
-    for chunk in rest.chunks(8) {
-        let word = <[u8; 8]>::try_from(chunk).map(u64::from_le_bytes);
-        match word {
-            Ok(word) if special_bytes(word) == 0 => plain += 8,
-            Ok(word) => return plain + (special_bytes(word).trailing_zeros() / 8) as usize,
-            Err(_) => {
-                let special = chunk.iter().position(|byte| needs_escape(*byte));
-                return plain + special.unwrap_or(chunk.len());
-            }
+/// Whether `text` is nothing but printable ASCII without backslashes, so that its strings end at the
+/// next quote. One pass without branches.
+fn is_clean(text: &[u8]) -> bool {
+    let odd = |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'\\') | (byte & 0x80);
+    text.iter().fold(0, |seen, byte| seen | odd(*byte)) == 0
+}
+
+/// Returns where the first quote of `rest` is.
+fn to_quote(rest: &[u8]) -> Option<usize> {
+    let (words, tail) = rest.as_chunks();
+    for (place, word) in words.iter().enumerate() {
+        let quotes = zero_bytes(u64::from_le_bytes(*word) ^ (ONES * 0x22));
+        if quotes != 0 {
+            return Some(place * 8 + (quotes.trailing_zeros() / 8) as usize);
         }
     }
-    plain
+    tail.iter().position(|byte| *byte == b'"').map(|place| words.len() * 8 + place)
+}
+
+/// Returns how many bytes at the start of `rest` stand for themselves, eight at a time.
+fn plain_prefix(rest: &[u8]) -> usize {
+    let (words, tail) = rest.as_chunks();
+    for (place, word) in words.iter().enumerate() {
+        let special = special_bytes(u64::from_le_bytes(*word));
+        if special != 0 {
+            return place * 8 + (special.trailing_zeros() / 8) as usize;
+        }
+    }
+    let special = tail.iter().position(|byte| needs_escape(*byte));
+    words.len() * 8 + special.unwrap_or(tail.len())
 }
 
 /// Returns a word whose lowest set bit lies in the first byte of `word` that needs an escape.
+fn special_bytes(word: u64) -> u64 {
+    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
+    control | zero_bytes(word ^ (ONES * 0x22)) | zero_bytes(word ^ (ONES * 0x5c))
+}
+
+/// Returns a word whose lowest set bit lies in the first zero byte of `word`.
 ///
 /// The usual trick: `(x - 1) & !x & 0x80` marks the zero bytes of `x`. A borrow can mark bytes above
 /// the first true one, never below it, so the lowest mark is exact.
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGHS;
-    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGHS;
-    control | zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5c))
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGHS
 }
 
 fn canonical_unicode_escape(digits: &[u8]) -> bool {
@@ -604,6 +643,13 @@ impl fmt::Display for JsonError {
 }
 
 impl std::error::Error for JsonError {}
+
+/// The lowest bit of every byte of a word, and the highest.
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// The first byte of U+E000 in UTF-8.
+const LEAD_OF_E000: u8 = 0xee;
 
 /// The greatest integer: what every JSON library reads exactly (RFC 8785, section 3.2.2.3).
 pub const INT_MAX: u64 = (1 << 53) - 1;
@@ -648,6 +694,23 @@ mod tests {
         let wanted = "{\"\\r\":1,\"1\":1,\"\u{80}\":1,\"\u{f6}\":1,\"\u{20ac}\":1,\"\u{1f600}\":1,\"\u{fb33}\":1}";
         assert_eq!(text, wanted);
         assert!(Value::read(text.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn the_fast_order_agrees_with_the_slow_one() {
+        let chars =
+            ["", "a", "b", "\u{7f}", "\u{80}", "\u{7ff}", "\u{800}", "\u{d7ff}", "\u{e000}"];
+        let chars = chars.iter().chain(&["\u{fb33}", "\u{ffff}", "\u{10000}", "\u{10ffff}"]);
+        let texts = || {
+            let pairs = chars.clone().flat_map(|one| chars.clone().map(move |two| [*one, two]));
+            pairs.map(|pair| pair.concat())
+        };
+        for one in texts() {
+            for other in texts() {
+                let slow = one.encode_utf16().cmp(other.encode_utf16());
+                assert_eq!(order(&one, &other), slow, "{one:?} {other:?}");
+            }
+        }
     }
 
     #[test]
@@ -721,6 +784,10 @@ mod tests {
                 text[place] = byte;
                 let slow = text.iter().position(|b| needs_escape(*b)).unwrap_or(text.len());
                 assert_eq!(plain_prefix(&text), slow, "{byte} at {place}");
+                let quote = text.iter().position(|b| *b == b'"');
+                assert_eq!(to_quote(&text), quote, "{byte} at {place}");
+                let odd = byte < 0x20 || byte == b'\\' || 0x7f < byte;
+                assert_eq!(is_clean(&text), !odd, "{byte} at {place}");
             }
         }
     }

@@ -86,7 +86,7 @@ pub enum LineError {
 impl Described {
     /// Describes a decision. Secrets are taken out, and `commit` commits to them.
     pub fn of(record: &DecisionRecord, commit: &dyn Commit) -> Self {
-        let mut members = Members::default();
+        let mut members = Members::sized(DESCRIBED_BYTES, DESCRIBED_MEMBERS);
         decided(&mut members, record, commit);
         members.places.sort_by(|(one, _), (other, _)| json::order(one, other));
         Self(members)
@@ -126,7 +126,7 @@ impl Fragment {
     ///
     /// As [`Self::new`]; and when `entry` is about no decision.
     pub fn with(entry: &Entry, writer: &str, described: &Described) -> Result<Self, LineError> {
-        let mut own = Members::default();
+        let mut own = Members::sized(DESCRIBED_BYTES / 2, DESCRIBED_MEMBERS / 2);
         match &entry.body {
             Body::Admin(_) | Body::Asked(_) => return Err(LineError::Shape),
             Body::Closed(record) => closed(&mut own, record),
@@ -278,6 +278,10 @@ fn taken<'a>(members: &[(&'a str, &[u8])]) -> Option<&'a str> {
 // === impl Members ===
 
 impl<'a> Members<'a> {
+    fn sized(bytes: usize, places: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), places: Vec::with_capacity(places) }
+    }
+
     fn iter(&self) -> impl Iterator<Item = (&'a str, &[u8])> {
         let member = |span: &Range<usize>| self.bytes.get(span.clone()).unwrap_or_default();
         self.places.iter().map(move |(name, span)| (*name, member(span)))
@@ -617,6 +621,10 @@ impl fmt::Display for LineError {
 }
 
 impl std::error::Error for LineError {}
+
+/// What the description of a usual decision takes, so that it is not moved while it grows.
+const DESCRIBED_BYTES: usize = 768;
+const DESCRIBED_MEMBERS: usize = 20;
 
 /// What the chain assigns under its lock, in order.
 const ASSIGNED: [&str; 3] = ["hash", "prev_hash", "seq"];
