@@ -441,7 +441,10 @@ impl<'a> Scanner<'a> {
     fn in_order(&self, last: Option<&[u8]>, name: &[u8]) -> Result<(), JsonError> {
         let sorted = match last {
             None => true,
-            Some(last) if self.plain == Plain::Yes => last < name,
+            Some(last) if self.plain == Plain::Yes => match (last.first(), name.first()) {
+                (Some(last), Some(name)) if last != name => last < name,
+                _ => last < name,
+            },
             Some(last) => match (unescape(last), unescape(name)) {
                 (Some(last), Some(name)) => order(&last, &name).is_lt(),
                 _ => false,
@@ -579,14 +582,15 @@ fn is_clean(text: &[u8]) -> bool {
 
 /// Returns where the first quote of `rest` is.
 fn to_quote(rest: &[u8]) -> Option<usize> {
-    let (words, tail) = rest.as_chunks();
-    for (place, word) in words.iter().enumerate() {
+    let (mut left, mut at) = (rest, 0);
+    while let Some((word, after)) = left.split_first_chunk() {
         let quotes = zero_bytes(u64::from_le_bytes(*word) ^ (ONES * 0x22));
         if quotes != 0 {
-            return Some(place * 8 + (quotes.trailing_zeros() / 8) as usize);
+            return Some(at + (quotes.trailing_zeros() / 8) as usize);
         }
+        (left, at) = (after, at + 8);
     }
-    tail.iter().position(|byte| *byte == b'"').map(|place| words.len() * 8 + place)
+    left.iter().position(|byte| *byte == b'"').map(|place| at + place)
 }
 
 /// Returns how many bytes at the start of `rest` stand for themselves, eight at a time.

@@ -156,7 +156,18 @@ pub(crate) fn asked(id: u128) -> Entry {
 }
 
 pub(crate) fn closed(id: u128, decided_seq: u64) -> Entry {
-    let decided = decided_record("claude-code", None);
+    closed_of(decided_record("claude-code", None), id, decided_seq)
+}
+
+/// The end of an operation whose decision is `decided`, as the pipeline records it.
+pub(crate) fn closed_as(decided: &Entry, id: u128, decided_seq: u64) -> Entry {
+    match &decided.body {
+        Body::Decided(record) => closed_of(record.clone(), id, decided_seq),
+        Body::Admin(_) | Body::Asked(_) | Body::Closed(_) => closed(id, decided_seq),
+    }
+}
+
+fn closed_of(decided: Arc<DecisionRecord>, id: u128, decided_seq: u64) -> Entry {
     let end = End {
         outcome: Outcome::Forwarded,
         exit_code: Some(0),
@@ -165,15 +176,6 @@ pub(crate) fn closed(id: u128, decided_seq: u64) -> Entry {
         note: None,
     };
     entry(id, Body::Closed(ClosedRecord { decided_seq, decided, end }))
-}
-
-/// The end of an operation whose decision is `decided`, as the pipeline records it.
-pub(crate) fn closed_as(decided: &Entry, id: u128, decided_seq: u64) -> Entry {
-    let mut end = closed(id, decided_seq);
-    if let (Body::Closed(end), Body::Decided(record)) = (&mut end.body, &decided.body) {
-        end.decided = record.clone();
-    }
-    end
 }
 
 /// Appends and waits for it.

@@ -1,6 +1,6 @@
 //! Logs that somebody changed (N3, L01).
 
-use std::{fs, ops::ControlFlow, path::Path};
+use std::{fs, ops::ControlFlow, path::Path, sync::Arc};
 
 use ed25519_dalek::{Signer, SigningKey};
 use iddio_audit::{
@@ -10,14 +10,16 @@ use iddio_audit::{
 };
 use iddio_core::{
     audit::{
+        AuditSink, Body, Durability,
         checkpoint::{CheckpointSigner, Note},
         tree::{Proof, extends, includes, leaf},
         verify::Verifier,
     },
     digest::Digest,
+    operation::Operations,
 };
 
-use crate::kit::{factor, open, options, run};
+use crate::kit::{allowed, factor, open, operation, options, run, wait};
 
 /// A signer for tests.
 struct Key(SigningKey);
@@ -101,6 +103,49 @@ fn random_mutations_are_found() {
 }
 
 /// Whether the lines are a chain, with nothing after the last of them.
+/// Lines lie across the blocks that are read at once, and one is longer than a block.
+#[test]
+fn lines_across_blocks_are_verified_alike_on_any_number_of_threads() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("audit");
+    let log = open(home.path());
+    run(&log, 1);
+    let mut long = allowed(2);
+    if let Body::Decided(record) = &mut long.body {
+        let word = vec![b'x'; 600_000];
+        let record = Arc::make_mut(record);
+        record.subject.operations = Operations::one(operation(&[b"terraform", &word]));
+    }
+    let _ = wait(log.append(&long, Durability::Write)).unwrap();
+    for id in 3..500 {
+        let _ = wait(log.append(&allowed(id), Durability::Write)).unwrap();
+    }
+    log.finish().unwrap();
+    let path = segments(&dir).remove(0);
+    let whole = fs::read(&path).unwrap();
+    assert!(900_000 < whole.len(), "{}", whole.len());
+    let on = |threads| verify(&dir, threads).unwrap();
+    let told = on(1);
+    assert_eq!((told.story.records, told.unfinished, told.bad.clone()), (501, 0, None));
+    assert_eq!([on(2), on(3), on(8)], [told.clone(), told.clone(), told]);
+    // Cut anywhere, and with a bit changed anywhere, all of them say the same.
+    for place in (1..whole.len()).step_by(whole.len() / 23) {
+        fs::write(&path, whole.get(..place).unwrap()).unwrap();
+        let cut = on(1);
+        let lines = whole.iter().take(place).filter(|byte| **byte == b'\n').count();
+        let tail = whole.iter().take(place).rev().take_while(|byte| **byte != b'\n').count();
+        assert_eq!((cut.story.records, cut.unfinished), (lines as u64, tail as u64), "{place}");
+        assert_eq!([on(2), on(5)], [cut.clone(), cut]);
+        let mut changed = whole.clone();
+        changed[place] ^= 1;
+        fs::write(&path, &changed).unwrap();
+        let bad = on(1).bad.unwrap();
+        let before = whole.iter().take(place).rposition(|byte| *byte == b'\n');
+        assert_eq!((bad.offset, bad.seq), (before.map_or(0, |b| b as u64 + 1), lines as u64));
+        assert_eq!([on(2).bad, on(5).bad], [Some(bad.clone()), Some(bad)]);
+    }
+}
+
 fn holds(bytes: &[u8]) -> bool {
     let mut verifier = Verifier::new();
     let Some(lines) = bytes.strip_suffix(b"\n") else { return false };
