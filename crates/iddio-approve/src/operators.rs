@@ -5,9 +5,9 @@
 //! here under a passphrase, `hardware` for a key in hardware that signs when touched, and for any
 //! other key what the person who enrols it states about where the private half lies.
 //!
-//! In a personal home whoever owns the files can write this one too. So every change yields an
-//! administrative record for the audit log, with the key's fingerprint: the registry cannot be
-//! changed unseen by whoever holds the log.
+//! In a personal home whoever owns the files can write this one too. So every change made here
+//! yields an administrative record for the audit log, with the key; `iddio doctor` compares the two
+//! and names a key that no record mentions.
 
 use std::{
     fs::{self, File},
