@@ -3,7 +3,8 @@
 //! Iddio finds its home through the user database, so the measurement runs in a mount namespace
 //! whose user database says where a home of its own is. There every starter runs the same program
 //! in turn, and the minimum of each over many rounds is kept. The syncs that the records cost are
-//! counted and timed apart: they belong to the disk.
+//! counted and timed apart: they belong to the disk. What copying output costs is a count: the bytes
+//! that pass through iddio while its child writes many.
 
 use std::{
     fs,
@@ -95,6 +96,29 @@ pub(crate) fn inside(iddio: &str, world: &str) -> Result<()> {
             goal: "information",
         },
     );
+    print_copying(iddio, world)
+}
+
+/// Tells how much of what a child writes passes through iddio: descriptors are inherited, so that
+/// what it reads and writes are its own files alone.
+fn print_copying(iddio: &str, world: &Path) -> Result<()> {
+    let large = world.join("large");
+    File::create(&large)?.set_len(OUTPUT_BYTES)?;
+    let large = large.to_str().context("a path that is text")?;
+    let words = [iddio, "exec", "-q", "--", CAT, large];
+    // The first run pins the program.
+    once(&words)?;
+    let bytes = count_bytes(&words)?;
+    print_row(
+        "output copying",
+        bytes as f64,
+        OUTPUT_BYTES as f64,
+        &Says {
+            ours: format!("{bytes} bytes read and written by iddio itself"),
+            reference: format!("{OUTPUT_BYTES} bytes written by its child"),
+            goal: "≤ 0.03",
+        },
+    );
     Ok(())
 }
 
@@ -160,6 +184,31 @@ fn count_syncs(words: &[String]) -> Result<u32> {
     let made = calls.lines().filter(|line| line.contains("sync(") && line.contains("= 0"));
     u32::try_from(made.count()).context("more syncs than can be")
 }
+
+/// Returns how many bytes the first process of the command reads and writes.
+fn count_bytes(words: &[&str]) -> Result<u64> {
+    let mut strace = Command::new("strace");
+    strace.args(["-qq", "-e", COPYING, "-e", "signal=none", "--"]).args(words);
+    let ended = strace.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let ended = ended.output().context("cannot run strace")?;
+    if !ended.status.success() {
+        bail!("{}: under strace", ended.status);
+    }
+    let calls = String::from_utf8_lossy(&ended.stderr);
+    let moved =
+        calls.lines().filter_map(|line| line.rsplit_once("= ")?.1.trim().parse::<u64>().ok());
+    Ok(moved.sum())
+}
+
+/// The calls that move bytes.
+const COPYING: &str = "trace=read,write,readv,writev,pread64,pwrite64,pwritev,preadv,splice,tee,\
+    sendfile,copy_file_range,sendto,recvfrom,sendmsg,recvmsg";
+
+/// A program that writes what a file holds.
+const CAT: &str = "/usr/bin/cat";
+
+/// How much it writes.
+const OUTPUT_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Puts a user database of our own in place, in this mount namespace only.
 const ENTER: &str = "mount --bind \"$0\" /etc/passwd && exec \"$@\"";
