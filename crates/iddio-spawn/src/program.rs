@@ -477,8 +477,8 @@ pub(crate) const EXIT_NOT_EXECUTABLE: u8 = 126;
 
 /// How much of a file the kernel looks at for an interpreter line.
 const LINE_BYTES_MAX: usize = 256;
-/// Large enough that hashing, not system calls, takes the time; small enough to stay in the cache.
-const READ_BYTES: usize = 64 * 1024;
+/// Large enough that hashing, not system calls, takes the time; every page more is one more fault.
+const READ_BYTES: usize = 16 * 1024;
 const NANOSECONDS: i128 = 1_000_000_000;
 const EXECUTE_BITS: u32 = 0o111;
 const PERMISSION_BITS: u32 = 0o7777;
