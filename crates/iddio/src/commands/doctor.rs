@@ -220,7 +220,7 @@ fn wrong(what: impl Into<String>, mend: impl Into<String>) -> Finding {
 
 /// Said every time, because it is true every time.
 const NO_BOUNDARY: [&str; 3] = [
-    "caller, approver, keys and log share one Unix user here: whoever holds it can answer asks up to T2, edit the policy, and rewrite the log since the last checkpoint kept elsewhere",
+    "caller, approver, keys and log share one Unix user here: whoever holds it can answer asks up to T2, enrol an approver, edit the policy, and rewrite the log since the last checkpoint kept elsewhere",
     "a command runs with the caller's own credentials and files; what it could do without iddio it can still do without iddio",
     "if iddio itself is killed with SIGKILL, the command it started runs on; the next command records that as abandoned",
 ];
