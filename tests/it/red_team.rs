@@ -261,3 +261,38 @@ fn e21_a_manifest_directory_with_a_link_out_of_it_is_shown_as_unbound() {
     apply.signal(rustix::process::Signal::TERM);
     apply.end();
 }
+
+#[test]
+fn e20_a_kubeconfig_swapped_while_a_human_thinks_is_not_used() {
+    let Some(_) = real("kubectl", KUBECTL) else { return };
+    let world = World::with_policy(
+        "agents:\n  local:root:\n    rules:\n      - {protocol: kubernetes, tiers: {2: escalate}}\n",
+    );
+    let mark = world.work().join("MARK");
+    let program = world.file("program", format!("#!/bin/sh\n: > {}\nexit 1\n", mark.display()));
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let config = |user: &str| {
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: x\nclusters: [{{name: x, cluster: {{server: 'https://127.0.0.1:1'}}}}]\ncontexts: [{{name: x, context: {{cluster: x, user: x}}}}]\nusers: [{{name: x, user: {user}}}]\n"
+        );
+        fs::create_dir_all(world.user().join(".kube")).unwrap();
+        fs::write(world.user().join(".kube/config"), text).unwrap();
+    };
+    let evil = format!(
+        "{{exec: {{apiVersion: client.authentication.k8s.io/v1, interactiveMode: Never, command: {}}}}}",
+        program.display()
+    );
+    config(&evil);
+    let words = ["kubectl", "scale", "deploy/web", "--replicas=1"];
+    world.within(words).output().unwrap();
+    assert!(mark.exists(), "the attack does not even work without iddio");
+    fs::remove_file(&mark).unwrap();
+    config("{token: x}");
+    let mut scale = world.start(["exec", "--"].iter().chain(&words));
+    let id = scale.until_asked();
+    config(&evil);
+    world.iddio(["approvals", "approve", &id]).ok();
+    let said = scale.end().exits(69);
+    assert!(said.stderr.contains("changed") && !mark.exists(), "{said:#?}");
+    world.verify();
+}

@@ -20,3 +20,4 @@ pub mod serve;
 pub mod snapshot;
 pub mod staged;
 pub mod tree;
+pub mod watch;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use iddio_classify::command::{InspectFormat, InspectedFile, Neutralisation};
-use iddio_core::{operation::Reason, sanitise, tier::Tier};
+use iddio_core::{digest::Digest, operation::Reason, sanitise, tier::Tier};
 use serde_json::Value;
 
 use crate::facts::{Found, Surroundings, read, yaml};
@@ -18,6 +18,24 @@ use crate::facts::{Found, Surroundings, read, yaml};
 /// Returns a reason for every neutralisation that does not hold.
 pub fn objections(wanted: &[Neutralisation], around: &Surroundings<'_>) -> Vec<Reason> {
     wanted.iter().filter_map(|neutralisation| objection(neutralisation, around)).collect()
+}
+
+/// Returns what is there of everything that is looked at: what an objection could come from.
+pub(crate) fn state(wanted: &[Neutralisation], around: &Surroundings<'_>) -> Vec<Vec<u8>> {
+    let mut state = Vec::new();
+    for neutralisation in wanted {
+        let absent = neutralisation.absent.iter().map(|path| present(&around.path(path)));
+        state.extend(absent.map(|found| found.unwrap_or_default().into_bytes()));
+        for path in neutralisation.inspect.iter().flat_map(|file| paths(&file.path, around)) {
+            state.push(path.as_os_str().as_bytes().to_vec());
+            state.push(match read(&path) {
+                Found::Missing => b"missing".to_vec(),
+                Found::Text(text) => Digest::of_bytes(text.as_bytes()).to_hex().into_bytes(),
+                Found::Unreadable => b"unreadable".to_vec(),
+            });
+        }
+    }
+    state
 }
 
 fn objection(wanted: &Neutralisation, around: &Surroundings<'_>) -> Option<Reason> {

@@ -15,7 +15,7 @@ use iddio_spawn::{
     Arguments, Environment, Limits, Program, RunTime, SealedInput, WorkingDirectory,
 };
 
-use crate::snapshot::Snapshot;
+use crate::{snapshot::Snapshot, watch::Watched};
 
 /// A command, judged and ready to run.
 pub struct CommandAction {
@@ -55,6 +55,8 @@ pub struct Material {
     /// The copy of the tree that was judged, where the run itself works in the original: it must
     /// still be the same when it starts.
     pub watched: Option<Snapshot>,
+    /// Settings and programs it reads from where they lie, as they were when it was judged.
+    pub settings: Watched,
     /// What it acts on, as far as that is known: backend, workspace, context, region.
     pub target: Vec<(String, String)>,
     /// How long it may run.
@@ -141,6 +143,7 @@ impl Canonical for Material {
             stdin,
             trees,
             watched,
+            settings,
             target,
             limits,
         } = self;
@@ -163,6 +166,7 @@ impl Canonical for Material {
         stdin.encode(encoder);
         encoder.list(trees);
         encoder.option(watched.as_ref());
+        settings.encode(encoder);
         encoder.int(target.len() as u128);
         for (key, value) in target {
             encoder.text(key);

@@ -41,6 +41,7 @@ use crate::{
     request::{Resolved, Standing},
     run_dir::RunDir,
     tree::{self, Tree, TreeError},
+    watch::Watched,
 };
 
 /// What every command of one caller has in common.
@@ -201,7 +202,7 @@ impl Setting {
     #[expect(clippy::too_many_arguments, reason = "everything a run consists of comes together")]
     pub fn assemble(
         &self,
-        judged: Judged,
+        mut judged: Judged,
         bound: Bound,
         tree: Option<Tree>,
         mut effects: Vec<Effect>,
@@ -212,6 +213,13 @@ impl Setting {
         effects.sort_by_key(|effect| std::cmp::Reverse(effect.tier));
         let module = tree.as_ref().map(|tree| tree.module.clone()).unwrap_or_default();
         let material = self.material(&judged.plan, resolved, bound, tree, run)?;
+        // Once more, now that they are watched: it may be long since they were looked at first.
+        let around = self.around(material.settings.directory());
+        for objection in neutral::objections(&judged.plan.neutralise, &around) {
+            if judged.operation.tier < objection.tier {
+                judged.raise(objection, Class::Evasion);
+            }
+        }
         let operations = Operations::one(judged.operation);
         Ok(CommandAction { material, operations, effects, explanation, module })
     }
@@ -373,6 +381,7 @@ impl Setting {
         run: &RunDir,
     ) -> Result<Material, PrepareError> {
         let Bound { words, mut inputs, trees, unbound, stdin } = bound;
+        let settings = Watched::look(plan, &self.around(&self.tool_directory(plan)));
         let Resolved { program, digest: program_digest, .. } = resolved;
         let (caller, user_home) = (&self.environment, self.user_home.as_path());
         let sources = environment::Sources { caller, user_home, tool_path: &self.tool_path, run };
@@ -403,6 +412,7 @@ impl Setting {
             },
             trees,
             watched: None,
+            settings,
             target: plan.pins.iter().map(target).collect(),
             limits: limits(plan),
         })

@@ -260,7 +260,7 @@ impl<'a> Gateway<'a> {
             permit.exercise(&MetadataOnly).await.map_err(system("the recording"))
         };
         let (action, (), flight) = iddio_runtime::block_on::block_on(flight)?;
-        if let Err(error) = unchanged(&action) {
+        if let Err(error) = self.unchanged(&action) {
             let note = Some(error.to_string());
             self.close(flight, End { note, ..End::of(Outcome::NotForwarded) });
             return Err(error);
@@ -284,6 +284,26 @@ impl<'a> Gateway<'a> {
             self.narrator.remark("the command timed out and was ended");
         }
         Ok((Served::Ran(ended.status.exit_code()), Some((action, ended))))
+    }
+
+    /// Checks that what a run reads from where it lies is still what was judged and decided on.
+    fn unchanged(&self, action: &CommandAction) -> Result<(), ServeError> {
+        let changed = |what| {
+            let source = io::Error::other("changed before the command could start");
+            Err(ServeError::System { what, source })
+        };
+        let material = &action.material;
+        let (tree, settings) = ("the tree that was judged", "settings or programs of the tool");
+        let held = material.watched.as_ref().map(Snapshot::still_holds).transpose();
+        let failed = |error| ServeError::System { what: tree, source: io::Error::other(error) };
+        match held.map_err(failed)? {
+            Some(Holds::No) => return changed(tree),
+            Some(Holds::Yes) | None => {}
+        }
+        match material.settings.holds(&self.setting.around(material.settings.directory())) {
+            true => Ok(()),
+            false => changed(settings),
+        }
     }
 
     /// Records the end. If that fails the command has run all the same: its code is the answer, the
@@ -442,19 +462,6 @@ impl CommandAction {
     fn into_tree(self) -> Option<Tree> {
         let snapshot: Snapshot = self.material.trees.into_iter().next()?;
         Some(Tree { snapshot, module: self.module })
-    }
-}
-
-/// Checks that a tree the run works in is still the one that was judged and decided on.
-fn unchanged(action: &CommandAction) -> Result<(), ServeError> {
-    let what = "the tree that was judged";
-    let held = action.material.watched.as_ref().map(Snapshot::still_holds).transpose();
-    match held.map_err(|error| ServeError::System { what, source: io::Error::other(error) })? {
-        Some(Holds::No) => {
-            let source = io::Error::other("it changed before the command could start");
-            Err(ServeError::System { what, source })
-        }
-        Some(Holds::Yes) | None => Ok(()),
     }
 }
 
