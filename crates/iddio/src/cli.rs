@@ -16,7 +16,7 @@ pub(crate) struct Cli {
     /// Print nothing but results and refusals
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
-    /// When to use colour; colour never carries meaning alone
+    /// When to use colour: `auto` is on terminals, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value_t = When::Auto, value_name = "WHEN")]
     pub(crate) color: When,
 }
@@ -24,11 +24,8 @@ pub(crate) struct Cli {
 /// When to use colour.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum When {
-    /// On every stream.
     Always,
-    /// On terminals, unless NO_COLOR is set.
     Auto,
-    /// On none.
     Never,
 }
 
@@ -45,6 +42,7 @@ pub(crate) enum Verb {
     #[command(subcommand)]
     Audit(AuditVerb),
     /// Say how dangerous a command is, and why, without running it
+    #[command(after_help = CLASSIFY_HELP)]
     Classify(ClassifyArgs),
     /// Check this installation and say what mends it
     Doctor(Json),
@@ -68,6 +66,7 @@ pub(crate) enum Verb {
     /// Print the version
     Version(Json),
     /// Wait for the answer to an ask
+    #[command(after_help = WAIT_HELP)]
     Wait(WaitArgs),
 }
 
@@ -117,7 +116,7 @@ pub(crate) struct ClassifyArgs {
 /// `iddio wait`.
 #[derive(Args, Debug)]
 pub(crate) struct WaitArgs {
-    /// The ask, `esc_…`
+    /// The ask, `esc_…` or a unique beginning of it
     #[arg(value_name = "ID")]
     pub(crate) id: String,
     /// Give up after this many seconds
@@ -132,6 +131,7 @@ pub(crate) struct WaitArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentVerb {
     /// Register an agent and print its token once
+    #[command(after_help = AGENT_HELP)]
     Add {
         /// Its name: letters, digits, `.`, `_`, `-`
         name: String,
@@ -371,7 +371,8 @@ pub(crate) enum OperatorVerb {
         /// Their OpenSSH public key
         #[arg(long, value_name = "FILE")]
         ssh_key: Option<PathBuf>,
-        /// Where the private half of that key lies, as you state it: nobody can check
+        /// Where the private half of that key lies, as you state it: `here` is within reach of the
+        /// Unix user that asks, and a signature then proves nothing
         #[arg(long, value_enum, default_value_t = Custody::Here, requires = "ssh_key", value_name = "WHERE")]
         custody: Custody,
         /// A group policy may name; may be repeated
@@ -410,9 +411,7 @@ pub(crate) enum OperatorVerb {
 /// Where the private half of a key made elsewhere lies.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 pub(crate) enum Custody {
-    /// Out of reach of the Unix user that asks: another machine, another user.
     Elsewhere,
-    /// Within reach of it: a signature then proves nothing.
     Here,
 }
 
@@ -465,9 +464,9 @@ pub(crate) struct PolicyFile {
 pub(crate) enum ToolVerb {
     /// List pinned and trusted programs
     List(Json),
-    /// Trust the program at this path, as it is now
+    /// Trust the program at this path, as it is now: another content is not trusted
     Trust {
-        /// A full path
+        /// The program, or a provider below `.terraform/providers`
         path: PathBuf,
         /// Print JSON
         #[arg(long)]
@@ -512,6 +511,16 @@ says so, and durably recorded. Refused commands end with 77 and one explanation 
   iddio exec -- terraform -chdir=prod apply
   iddio exec --agent claude-code -- kubectl get pods -n web";
 
+const AGENT_HELP: &str = "\
+The agent sets IDDIO_TOKEN to its token. It may do nothing until the policy names it under `agents:`.";
+
+const CLASSIFY_HELP: &str = "\
+T0 OBSERVE, T1 OPERATE, T2 MODIFY, T3 SENSITIVE, T4 BREAK-GLASS. What a tier means is for the policy
+to say: iddio policy explain -- COMMAND.
+
+  iddio classify -- kubectl get secret db -o yaml
+  iddio classify --shell 'kubectl get pods; rm -rf /'";
+
 const FORGET_HELP: &str = "\
 A record never holds a secret, only a commitment to it under a key of that day. Without the key
 nothing can be learned from the commitment, and the log verifies as before. It cannot be undone.";
@@ -530,3 +539,6 @@ For a key that lies elsewhere. Read the ask, sign the statement, hand both in:
   iddio approvals statement ID --as bob > statement
   ssh-keygen -Y sign -f KEY -n iddio-approval statement
   iddio approvals approve ID --statement statement --signature statement.sig";
+
+const WAIT_HELP: &str = "\
+Exit codes: 0 granted and used, 69 it still waits, 77 refused, lapsed or withdrawn.";

@@ -33,7 +33,7 @@ fn an_ask_is_shown_as_the_guide_shows_it() {
     let place = |text: &str| shown.find(text).unwrap_or_else(|| panic!("{text:?} not in\n{shown}"));
     let order = [
         "  who      claude-code (token), for themselves",
-        "asked 12 s ago, lapses in 14 min",
+        "asked 12 s ago, lapses in 15 min",
         "  what     terraform -chdir=docs/examples/hello apply -auto-approve  (docs/examples/hello, workspace default)",
         // Worst first.
         "  effect   - aws_iam_role.admin",
