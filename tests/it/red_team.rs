@@ -296,3 +296,19 @@ fn e20_a_kubeconfig_swapped_while_a_human_thinks_is_not_used() {
     assert!(said.stderr.contains("changed") && !mark.exists(), "{said:#?}");
     world.verify();
 }
+
+#[test]
+fn a_shell_and_iddio_itself_are_no_other_program_behind_a_link() {
+    let world = World::with_policy(crate::kit::OPEN);
+    let mark = world.work().join("MARK");
+    symlink("/bin/sh", world.work().join("tool")).unwrap();
+    symlink(binary(), world.work().join("helper")).unwrap();
+    let script = format!(": > {}", mark.display());
+    let mut control = world.within(["./tool", "-c", &script]);
+    assert!(control.output().unwrap().status.success() && mark.exists());
+    fs::remove_file(&mark).unwrap();
+    bounded(&world, ".", &["./tool", "-c", &script]).exits(77).says("T4");
+    bounded(&world, ".", &["./helper", "approvals", "list"]).exits(77).says("T4");
+    assert!(!mark.exists());
+    world.verify();
+}

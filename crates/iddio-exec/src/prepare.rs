@@ -145,6 +145,26 @@ impl Setting {
         Examined { judged, words, directory }
     }
 
+    /// Raises an unknown program to what it would be by the name its file really has: a shell or
+    /// iddio itself is no other program for being called through a link.
+    pub fn see_real_name(&self, examined: &mut Examined, resolved: &Resolved) {
+        let real = resolved.program.path().canonicalize().ok();
+        let Some(real) = real.filter(|_| resolved.standing == Standing::Unknown) else { return };
+        // One file under many names: the name says what it is, not the file.
+        if real.file_name() == Some(OsStr::new("busybox")) {
+            return;
+        }
+        let rest = examined.words.iter().skip(1).map(OsString::as_os_str);
+        let words = std::iter::once(real.as_os_str()).chain(rest);
+        let argv: Vec<RawText> = words.map(|word| RawText::new(word.as_bytes())).collect();
+        let by_name = judge(&argv, &Ambient::default()).operation;
+        for found in by_name.reasons {
+            if examined.judged.operation.tier < found.tier {
+                examined.judged.raise(found, by_name.class);
+            }
+        }
+    }
+
     /// Binds everything an examined command reads.
     ///
     /// # Errors

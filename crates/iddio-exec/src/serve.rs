@@ -154,7 +154,8 @@ impl<'a> Gateway<'a> {
         explanation: Option<RawText>,
     ) -> Result<Served, ServeError> {
         let resolved = self.resolve(&words)?;
-        let examined = self.setting.examine(words, &resolved.standing);
+        let mut examined = self.setting.examine(words, &resolved.standing);
+        self.setting.see_real_name(&mut examined, &resolved);
         let run = self.run_dir()?;
         let staged = examined.judged.plan.staged.clone();
         match staged.filter(|_| self.must_stage(&examined)) {

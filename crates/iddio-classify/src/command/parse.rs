@@ -173,7 +173,12 @@ impl<'c, 'w> Reader<'c, 'w> {
             if path_words.next_if_eq(&index).is_some() {
                 index += 1;
             } else if !terminated && word.as_ref() == "--" {
-                terminated = true;
+                // Argparse takes it away in one parser, and the next one reads options behind it.
+                terminated = self.catalog.style() != Style::Argparse;
+                if !terminated {
+                    let text = "options behind `--`, which the tool may read as options";
+                    self.doubts.push(Doubt { tier: Tier::Modify, word: index, text });
+                }
                 index += 1;
             } else if !terminated && is_option(word) {
                 let start = found.len();
