@@ -117,6 +117,32 @@ fn wrong_words_get_a_code_and_a_line_that_says_what_to_do() {
 }
 
 #[test]
+fn a_look_makes_no_home_and_a_log_that_is_not_there_is_not_sound() {
+    let world = World::new();
+    for words in [
+        &["audit", "verify"][..],
+        &["audit", "query"],
+        &["audit", "status"],
+        &["approvals", "list"],
+        &["wait", "esc_aaaaaaaa"],
+    ] {
+        world.iddio(words).exits(69).says("there is no home yet").says("iddio init");
+        assert!(!world.home().exists(), "{words:?} makes a home");
+    }
+    world.iddio(["doctor"]).ok().prints("iddio init");
+}
+
+#[test]
+fn doctor_names_a_damaged_queue() {
+    let world = World::new();
+    world.iddio(["init"]).ok();
+    world.iddio(["doctor"]).ok();
+    let queue = world.home().join("approvals.db");
+    fs::write(&queue, "garbage, and then some more of it").unwrap();
+    world.iddio(["doctor"]).exits(1).prints("nobody can be asked");
+}
+
+#[test]
 fn a_closed_stdout_ends_without_a_word() {
     let world = World::new();
     world.iddio(["init"]).ok();

@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub(crate) fn run(verb: ApprovalsVerb, voice: Voice) -> Ended {
-    let home = commands::home(voice)?;
+    let home = commands::home_there()?;
     let mut queue = open(&home)?;
     match verb {
         ApprovalsVerb::List { all, json } => list(&mut queue, all, json, voice),
@@ -65,9 +65,9 @@ pub(crate) fn run(verb: ApprovalsVerb, voice: Voice) -> Ended {
 }
 
 /// `iddio wait ID`: 0 granted, 77 refused or over, 69 still waiting at the timeout.
-pub(crate) fn wait(arguments: &WaitArgs, voice: Voice) -> Ended {
+pub(crate) fn wait(arguments: &WaitArgs) -> Ended {
     let WaitArgs { id, timeout, json } = arguments;
-    let home = commands::home(voice)?;
+    let home = commands::home_there()?;
     let mut queue = open(&home)?;
     let timeout = Duration::from_secs(timeout.unwrap_or(WAIT_SECONDS_MAX).min(WAIT_SECONDS_MAX));
     let entry = queue.wait(id, timeout).map_err(failure)?;

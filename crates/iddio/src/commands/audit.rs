@@ -36,12 +36,12 @@ pub(crate) fn run(verb: AuditVerb, voice: Voice) -> Ended {
     match verb {
         AuditVerb::Checkpoint { output, json } => checkpoint(output.as_deref(), json, voice),
         AuditVerb::Forget { day, json } => forget(&day, json, voice),
-        AuditVerb::Prove { seq } => prove(seq, voice),
-        AuditVerb::Query(arguments) => run_query(arguments, voice),
-        AuditVerb::Repair(json) => repair(json.json, voice),
-        AuditVerb::Show { id, json } => show(&id, json, voice),
-        AuditVerb::Status(json) => run_status(json.json, voice),
-        AuditVerb::Tail { last, no_follow, json } => tail(last, no_follow, json, voice),
+        AuditVerb::Prove { seq } => prove(seq),
+        AuditVerb::Query(arguments) => run_query(arguments),
+        AuditVerb::Repair(json) => repair(json.json),
+        AuditVerb::Show { id, json } => show(&id, json),
+        AuditVerb::Status(json) => run_status(json.json),
+        AuditVerb::Tail { last, no_follow, json } => tail(last, no_follow, json),
         AuditVerb::Verify { log, checkpoint, json } => run_verify(log, checkpoint, json, voice),
     }
 }
@@ -54,7 +54,7 @@ fn run_verify(
 ) -> Ended {
     let dir = match log {
         Some(log) => log,
-        None => commands::home(voice)?.log(),
+        None => commands::home_there()?.log(),
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let note = match &checkpoint {
@@ -215,8 +215,8 @@ fn is_day(text: &str) -> bool {
         })
 }
 
-fn prove(seq: u64, voice: Voice) -> Ended {
-    let home = commands::home(voice)?;
+fn prove(seq: u64) -> Ended {
+    let home = commands::home_there()?;
     let dir = home.log();
     let record = numbered(&dir, seq)?;
     let record = record.ok_or_else(|| {
@@ -248,8 +248,8 @@ fn prove(seq: u64, voice: Voice) -> Ended {
     Ok(DONE)
 }
 
-fn repair(json: bool, voice: Voice) -> Ended {
-    let home = commands::home(voice)?;
+fn repair(json: bool) -> Ended {
+    let home = commands::home_there()?;
     let _human = commands::human(&home)?;
     let key = CheckpointKey::open(&home.checkpoint_key()).map_err(Failure::unavailable)?;
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -274,8 +274,8 @@ fn repair(json: bool, voice: Voice) -> Ended {
     Ok(DONE)
 }
 
-fn run_status(json: bool, voice: Voice) -> Ended {
-    let home = commands::home(voice)?;
+fn run_status(json: bool) -> Ended {
+    let home = commands::home_there()?;
     let Status { records, bytes, segments, room, health } =
         iddio_audit::status(&home.log(), None).map_err(Failure::unavailable)?;
     let (room_word, used) = match room {
@@ -306,7 +306,7 @@ fn run_status(json: bool, voice: Voice) -> Ended {
     if sound { Ok(DONE) } else { Err(Failure::No) }
 }
 
-fn run_query(arguments: QueryArgs, voice: Voice) -> Ended {
+fn run_query(arguments: QueryArgs) -> Ended {
     let QueryArgs { agent, tier, decision, event, since, until, last, json } = arguments;
     for time in since.iter().chain(&until) {
         if !begins_a_time(time) {
@@ -315,7 +315,7 @@ fn run_query(arguments: QueryArgs, voice: Voice) -> Ended {
             ));
         }
     }
-    let dir = commands::home(voice)?.log();
+    let dir = commands::home_there()?.log();
     let filter =
         Filter { agent, decision, event, since, tier_min: tier, until, ..Filter::default() };
     if let Some(count) = last {
@@ -346,8 +346,8 @@ fn begins_a_time(text: &str) -> bool {
         && text.bytes().zip(TIME_FORM.bytes()).all(fits)
 }
 
-fn show(id: &str, json: bool, voice: Voice) -> Ended {
-    let home = commands::home(voice)?;
+fn show(id: &str, json: bool) -> Ended {
+    let home = commands::home_there()?;
     let records = story(&home, id)?;
     if records.is_empty() {
         let hint = match id.parse::<u64>() {
@@ -396,8 +396,8 @@ fn numbered(dir: &Path, seq: u64) -> Result<Option<Record>, Failure> {
     Ok(found)
 }
 
-fn tail(last: usize, no_follow: bool, json: bool, voice: Voice) -> Ended {
-    let dir = commands::home(voice)?.log();
+fn tail(last: usize, no_follow: bool, json: bool) -> Ended {
+    let dir = commands::home_there()?.log();
     let mut tail = Tail::from_end(&dir).map_err(Failure::unavailable)?;
     for record in query::last(&dir, &Filter::default(), last).map_err(Failure::unavailable)? {
         print(&record, json)?;

@@ -1,11 +1,13 @@
 //! `iddio doctor`: what is wrong with this installation, and the command that mends it; and what is
 //! no boundary, however well it is.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path};
+use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
-use iddio_approve::Registry;
-use iddio_audit::verify::verify;
+use iddio_approve::{Filter, Registry};
+use iddio_audit::{Health, Status, verify::verify};
 use iddio_runtime::{
+    assemble,
+    clock::SystemClock,
     home::Home,
     policy::{HomePolicy, InForce},
     tools::Tools,
@@ -68,6 +70,7 @@ fn findings(home: &Home) -> Vec<Finding> {
     let mut findings = Vec::new();
     policy(home, &mut findings);
     log(home, &mut findings);
+    queue(home, &mut findings);
     operators(home, &mut findings);
     tools(home, &mut findings);
     private(home.root(), &mut findings);
@@ -109,6 +112,12 @@ fn log(home: &Home, findings: &mut Vec<Finding>) {
             }
         }
     }
+    if let Ok(Status { health: Health::Poisoned, .. }) = iddio_audit::status(&home.log(), None) {
+        findings.push(wrong(
+            "the disk failed to sync the log, so nothing is recorded and nothing is allowed",
+            "look at the disk, then: iddio audit repair",
+        ));
+    }
     if let Ok(space) = rustix::fs::statvfs(home.root()) {
         let free = space.f_bavail.saturating_mul(space.f_frsize);
         if free < FREE_BYTES_MIN {
@@ -119,6 +128,25 @@ fn log(home: &Home, findings: &mut Vec<Finding>) {
                 ),
                 "free some space",
             ));
+        }
+    }
+}
+
+fn queue(home: &Home, findings: &mut Vec<Finding>) {
+    let clock = Arc::new(SystemClock::new());
+    let listed = assemble::queue(home, clock).and_then(|mut queue| queue.list(Filter::All));
+    match listed {
+        Err(error) => findings.push(wrong(
+            format!("nobody can be asked: {error}"),
+            "move approvals.db away: what waits is withdrawn, and the log keeps every ask",
+        )),
+        Ok(listed) => {
+            for id in listed.damaged {
+                findings.push(wrong(
+                    format!("the ask {} was changed in the queue's file", id.as_str()),
+                    "nobody can answer it; ask who wrote approvals.db",
+                ));
+            }
         }
     }
 }

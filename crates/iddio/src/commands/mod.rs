@@ -53,7 +53,7 @@ pub(crate) fn run(verb: Verb, voice: Voice) -> Ended {
         Verb::Policy(verb) => policy::run(verb, voice),
         Verb::Tool(verb) => tool::run(verb, voice),
         Verb::Version(json) => version(json.json),
-        Verb::Wait(arguments) => approvals::wait(&arguments, voice),
+        Verb::Wait(arguments) => approvals::wait(&arguments),
     }
 }
 
@@ -75,6 +75,13 @@ pub(crate) fn home(voice: Voice) -> Result<Home, Failure> {
         ));
     }
     Ok(opened.home().clone())
+}
+
+/// Opens the home to look at it. A look makes none: an empty log that was never there would read as
+/// one that is sound.
+pub(crate) fn home_there() -> Result<Home, Failure> {
+    let home = Home::open(variable(HOME_VARIABLE).as_deref())?;
+    home.ok_or_else(|| Failure::unavailable("there is no home yet").hint("iddio init"))
 }
 
 /// Opens everything the home holds.
