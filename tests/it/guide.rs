@@ -133,7 +133,7 @@ fn steps(block: &[String]) -> Vec<Step> {
             ended = false;
             continue;
         }
-        let step = steps.last_mut().expect("a block begins with `$ `");
+        let Some(step) = steps.last_mut() else { panic!("a block begins with `$ `: {block:#?}") };
         match (line.strip_prefix("# "), step.elsewhere.last_mut()) {
             (Some(command), _) => step.elsewhere.push((command.to_owned(), Vec::new())),
             (None, Some(_)) if line.is_empty() => ended = true,
@@ -179,7 +179,7 @@ impl Terminal {
 
     /// Reads until the last line of `shown` was said, or nothing more comes.
     fn until(&mut self, shown: &[String], ids: &BTreeMap<String, String>) -> Vec<String> {
-        let last = shown.last().expect("a waiting command says so");
+        let Some(last) = shown.last() else { panic!("a waiting command says so") };
         let mut said = Vec::new();
         while let Some(line) = self.line() {
             let found = matches(last, &line, &mut ids.clone());
