@@ -128,8 +128,8 @@ fn lines_across_blocks_are_verified_alike_on_any_number_of_threads() {
     let told = on(1);
     assert_eq!((told.story.records, told.unfinished, told.bad.clone()), (501, 0, None));
     assert_eq!([on(2), on(3), on(8)], [told.clone(), told.clone(), told]);
-    // Cut anywhere, and with a bit changed anywhere, all of them say the same.
-    for place in (1..whole.len()).step_by(whole.len() / 23) {
+    // Cut anywhere, and with a bit changed anywhere but in the last newline, all of them say the same.
+    for place in (1..whole.len() - 1).step_by(whole.len() / 23) {
         fs::write(&path, whole.get(..place).unwrap()).unwrap();
         let cut = on(1);
         let lines = whole.iter().take(place).filter(|byte| **byte == b'\n').count();
