@@ -7,9 +7,10 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
+    process::Stdio,
 };
 
-use iddio_tests::{Said, World, binary, real};
+use iddio_tests::{Said, Started, World, binary, real};
 
 use crate::kit::{ASKING, of};
 
@@ -310,5 +311,18 @@ fn a_shell_and_iddio_itself_are_no_other_program_behind_a_link() {
     bounded(&world, ".", &["./tool", "-c", &script]).exits(77).says("T4");
     bounded(&world, ".", &["./helper", "approvals", "list"]).exits(77).says("T4");
     assert!(!mark.exists());
+    world.verify();
+}
+
+#[test]
+fn who_waits_for_a_standard_input_that_never_ends_can_leave() {
+    let Some(_) = real("kubectl", KUBECTL) else { return };
+    let world = World::with_policy(READS);
+    let mut apply = world.command(["exec", "--", "kubectl", "apply", "-f", "-"]);
+    let mut apply = Started::of(apply.stdin(Stdio::piped()));
+    // More than a pipe holds: once it is written, somebody reads.
+    apply.write(&vec![b'#'; 1 << 18]);
+    apply.signal(rustix::process::Signal::TERM);
+    apply.end().exits(69).says("standard input");
     world.verify();
 }

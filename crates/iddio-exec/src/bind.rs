@@ -7,9 +7,12 @@
 use std::{
     ffi::OsString,
     fs, io,
-    os::unix::{
-        ffi::{OsStrExt, OsStringExt},
-        fs::symlink,
+    os::{
+        fd::BorrowedFd,
+        unix::{
+            ffi::{OsStrExt, OsStringExt},
+            fs::symlink,
+        },
     },
     path::{Path, PathBuf},
 };
@@ -17,6 +20,7 @@ use std::{
 use iddio_classify::command::{Binding, InputFile, InputKind};
 use iddio_core::{digest::Digest, text::RawText};
 use iddio_spawn::{SPOOL_BYTES_MAX, SealedInput, SpoolError};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::{
     facts,
@@ -59,7 +63,8 @@ pub enum BindError {
     },
 }
 
-/// Binds every input of a command line. Paths are relative to `directory`.
+/// Binds every input of a command line. Paths are relative to `directory`. Standard input is waited
+/// for until it ends or `signals` can be read.
 ///
 /// # Errors
 ///
@@ -70,12 +75,13 @@ pub fn bind(
     wanted: &[InputFile],
     directory: &Path,
     run: &RunDir,
+    signals: Option<BorrowedFd<'_>>,
 ) -> Result<Bound, BindError> {
     let mut bound =
         Bound { words, inputs: Vec::new(), trees: Vec::new(), unbound: Vec::new(), stdin: None };
     // From the last to the first, so that offsets in a word that names several stay true.
     for (place, input) in wanted.iter().enumerate().rev() {
-        bound.one(place, input, directory, run)?;
+        bound.one(place, input, directory, run, signals)?;
     }
     bound.inputs.reverse();
     bound.unbound.reverse();
@@ -96,11 +102,14 @@ impl Bound {
         input: &InputFile,
         directory: &Path,
         run: &RunDir,
+        signals: Option<BorrowedFd<'_>>,
     ) -> Result<(), BindError> {
         let path = directory.join(OsString::from_vec(input.path.as_bytes().to_vec()));
         match input.binding {
             Binding::Unbound => self.unbound.push(input.path.clone()),
-            Binding::Stdin => self.stdin = Some(spool("standard input", &mut io::stdin().lock())?),
+            Binding::Stdin => {
+                self.stdin = Some(spool("standard input", &mut StandardInput { signals })?)
+            }
             Binding::Directory => self.tree(place, input, &path, run)?,
             Binding::FileOrDirectory if path.is_dir() => self.tree(place, input, &path, run)?,
             Binding::File | Binding::FileOrDirectory => self.file(place, input, &path, run)?,
@@ -166,6 +175,34 @@ impl Bound {
         let after = old.get(input.end..).unwrap_or_default();
         let new = [before, path.as_os_str().as_bytes(), after].concat();
         *word = OsString::from_vec(new);
+    }
+}
+
+/// The caller's standard input, read until its end or until a signal arrives that this process
+/// must see to: whoever types must be able to leave.
+struct StandardInput<'a> {
+    /// Readable once a signal has arrived.
+    signals: Option<BorrowedFd<'a>>,
+}
+
+impl io::Read for StandardInput<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let stdin = io::stdin();
+        loop {
+            let mut waiting = vec![PollFd::new(&stdin, PollFlags::IN)];
+            waiting.extend(self.signals.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+            match poll(&mut waiting, None) {
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+                Ok(_) => {}
+            }
+            match waiting.as_slice() {
+                [_, signals] if !signals.revents().is_empty() => {
+                    return Err(io::Error::other("a signal arrived before its end"));
+                }
+                _ => return Ok(rustix::io::read(&stdin, buffer)?),
+            }
+        }
     }
 }
 

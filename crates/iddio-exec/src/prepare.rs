@@ -7,7 +7,10 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    os::unix::ffi::{OsStrExt, OsStringExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::{OsStrExt, OsStringExt},
+    },
     path::{Component, Path, PathBuf},
     time::Duration,
 };
@@ -70,6 +73,8 @@ pub struct Examined {
     pub words: Vec<OsString>,
     /// The directory the tool works in.
     pub directory: PathBuf,
+    /// What can be read once a signal has arrived: a wait for standard input ends then.
+    pub signals: Option<OwnedFd>,
 }
 
 /// Why a command could not be prepared.
@@ -142,7 +147,7 @@ impl Setting {
         let mut judged = judge(&argv, &ambient);
         self.look_around(&mut judged, standing, &directory);
         self.see_through_links(&mut judged, &argv, &directory);
-        Examined { judged, words, directory }
+        Examined { judged, words, directory, signals: None }
     }
 
     /// Raises an unknown program to what it would be by the name its file really has: a shell or
@@ -201,8 +206,9 @@ impl Setting {
         explanation: Option<RawText>,
         run: &RunDir,
     ) -> Result<CommandAction, PrepareError> {
-        let Examined { mut judged, words, directory } = examined;
-        let bound = bind::bind(words, &judged.plan.inputs, &directory, run)?;
+        let Examined { mut judged, words, directory, signals } = examined;
+        let signals = signals.as_ref().map(AsFd::as_fd);
+        let bound = bind::bind(words, &judged.plan.inputs, &directory, run, signals)?;
         let effects = self.needs(&mut judged, &bound.inputs, tree.as_ref(), &directory);
         raise_for_unbound(&mut judged, &bound.unbound);
         let (tree, watched) = match place {

@@ -7,7 +7,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    os::unix::ffi::OsStrExt,
+    os::{fd::AsFd, unix::ffi::OsStrExt},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -156,6 +156,8 @@ impl<'a> Gateway<'a> {
         let resolved = self.resolve(&words)?;
         let mut examined = self.setting.examine(words, &resolved.standing);
         self.setting.see_real_name(&mut examined, &resolved);
+        let signals = self.supervisor.as_fd().try_clone_to_owned();
+        examined.signals = Some(signals.map_err(system("a descriptor"))?);
         let run = self.run_dir()?;
         let staged = examined.judged.plan.staged.clone();
         match staged.filter(|_| self.must_stage(&examined)) {
@@ -176,7 +178,7 @@ impl<'a> Gateway<'a> {
         explanation: Option<RawText>,
         run: &RunDir,
     ) -> Result<Served, ServeError> {
-        let Examined { judged, words, directory } = examined;
+        let Examined { judged, words, directory, signals: _ } = examined;
         let directory = directory.canonicalize().unwrap_or(directory);
         let file = run.path().map_err(system("a private directory"))?.join(staged::PLAN_NAME);
         let preview = staged::words(&staged.preview, &words, Path::new(staged::PLAN_NAME));
