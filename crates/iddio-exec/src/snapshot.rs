@@ -466,6 +466,29 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_given_back_through_a_link_that_took_a_directorys_place() {
+        let (tree, to, outside) =
+            (tree(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let copy = take(&tree, &to);
+        fs::write(copy.root().join("modules/net/made.txt"), "new").unwrap();
+        fs::remove_dir_all(tree.path().join("modules/net")).unwrap();
+        symlink(outside.path(), tree.path().join("modules/net")).unwrap();
+        assert!(copy.give_back(&[]).is_err());
+        assert!(!outside.path().join("made.txt").exists());
+    }
+
+    #[test]
+    fn a_tree_holds_while_only_states_change_and_not_when_what_init_remembers_does() {
+        let (tree, to) = (tree(), tempfile::tempdir().unwrap());
+        fs::create_dir(tree.path().join(".terraform")).unwrap();
+        let copy = take(&tree, &to);
+        fs::write(tree.path().join("terraform.tfstate.backup"), "state").unwrap();
+        assert_eq!(copy.still_holds().unwrap(), Holds::Yes);
+        fs::write(tree.path().join(".terraform/terraform.tfstate"), "backend").unwrap();
+        assert_eq!(copy.still_holds().unwrap(), Holds::No);
+    }
+
+    #[test]
     fn a_link_that_leads_out_stays_a_link_and_a_pipe_is_refused() {
         let (tree, to) = (tree(), tempfile::tempdir().unwrap());
         let copy = take(&tree, &to);
