@@ -128,6 +128,18 @@ fn a_backend_that_names_a_program_is_no_read() {
         bounded(&world, "b", &words).exits(77).says("T3");
         assert!(!mark.exists(), "{words:?}");
     }
+    // The settings of the user count too, where such a backend would read them.
+    world.file("u/main.tf", fs::read_to_string(world.work().join("b/main.tf")).unwrap());
+    let own = fs::read_to_string(world.work().join("u/main.tf")).unwrap();
+    let own: Vec<_> = own.lines().filter(|line| !line.contains("shared_config")).collect();
+    world.file("u/main.tf", own.join("\n"));
+    fs::create_dir(world.user().join(".aws")).unwrap();
+    fs::copy(&settings, world.user().join(".aws/config")).unwrap();
+    bare(&world, "u", &["init"]);
+    assert!(mark.exists(), "the attack does not even work without iddio");
+    fs::remove_file(&mark).unwrap();
+    bounded(&world, "u", &["terraform", "init"]).exits(77).says("T3");
+    assert!(!mark.exists());
     // What init remembers counts as much: nothing else is looked at by these.
     world.file("r/main.tf", "terraform {\n  backend \"s3\" {}\n}\n");
     let remembered = r#"{"version":3,"backend":{"type":"s3","config":{"bucket":"b","key":"k","shared_config_files":["settings"],"exec":null},"hash":1}}"#;

@@ -20,6 +20,31 @@ pub fn objections(wanted: &[Neutralisation], around: &Surroundings<'_>) -> Vec<R
     wanted.iter().filter_map(|neutralisation| objection(neutralisation, around)).collect()
 }
 
+/// What a backend on Amazon takes its credentials from: the settings of the AWS SDK, which may name
+/// a program. It counts only where there is such a backend.
+pub(crate) fn amazon() -> Neutralisation {
+    let inspected = |path: &str| InspectedFile {
+        path: path.to_owned(),
+        format: InspectFormat::Ini,
+        forbid: vec!["credential_process".to_owned()],
+    };
+    Neutralisation {
+        what: "a program that gives the backend its credentials".to_owned(),
+        absent: Vec::new(),
+        inspect: ["~/.aws/config", "~/.aws/credentials"].map(inspected).to_vec(),
+        otherwise: Tier::Sensitive,
+    }
+}
+
+/// Whether `init` remembers a backend on Amazon in this directory.
+pub(crate) fn remembers_amazon(directory: &Path) -> bool {
+    match read(&directory.join(".terraform/terraform.tfstate")) {
+        Found::Missing => false,
+        Found::Text(text) => text.contains("\"s3\""),
+        Found::Unreadable => true,
+    }
+}
+
 /// Returns what is there of everything that is looked at: what an objection could come from.
 pub(crate) fn state(wanted: &[Neutralisation], around: &Surroundings<'_>) -> Vec<Vec<u8>> {
     let mut state = Vec::new();

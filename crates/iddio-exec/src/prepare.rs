@@ -18,14 +18,14 @@ use std::{
 use iddio_classify::{
     command::{Ambient, Judged, Need, Pin, RunPlan, StdinRole, Vouched, judge},
     terraform::{
-        config::ConfigFacts,
+        config::{ConfigFacts, Fact},
         judge::{self, PlanJudgement, Trust, Use},
         plan::{self, PlanFacts},
     },
 };
 use iddio_core::{
     digest::Digest,
-    operation::{Effect, Names, Operations, Reason, ScopeKey},
+    operation::{Effect, Names, Operations, Protocol, Reason, ScopeKey},
     text::RawText,
     tier::{Class, Tier},
 };
@@ -288,6 +288,10 @@ impl Setting {
             let text = format!("`{tool}` changed since it was pinned: iddio tool trust PATH");
             judged.raise(reason(Tier::Sensitive, "exec:changed", text), Class::Unknown);
         }
+        let terraform = judged.operation.protocol == Protocol::Terraform;
+        if terraform && neutral::remembers_amazon(directory) {
+            judged.plan.neutralise.push(neutral::amazon());
+        }
         for objection in neutral::objections(&judged.plan.neutralise, &self.around(directory)) {
             judged.raise(objection, Class::Evasion);
         }
@@ -361,6 +365,10 @@ impl Setting {
             match need {
                 Need::Configuration => {
                     let facts = tree.map(Tree::facts).unwrap_or_default();
+                    let amazon = |fact: &Fact| matches!(fact, Fact::Backend(kind) if kind == "s3");
+                    if facts.findings.iter().any(|finding| amazon(&finding.fact)) {
+                        judged.plan.neutralise.push(neutral::amazon());
+                    }
                     effects.extend(raise_for_configuration(judged, &facts, &self.trust(directory)));
                 }
                 Need::SavedPlan(input) => {
