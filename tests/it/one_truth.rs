@@ -36,7 +36,8 @@ fn replaying_the_log_through_its_policy_gives_every_decision_again() {
     // Decision and end carry the same policy, principal and action.
     for closed in of(&records, "closed") {
         let decided = records.iter().find(|record| record["seq"] == closed["decided_seq"]).unwrap();
-        for field in ["policy_version", "agent", "action_digest", "id", "tier", "decision", "rule"] {
+        for field in ["policy_version", "agent", "action_digest", "id", "tier", "decision", "rule"]
+        {
             assert_eq!(decided[field], closed[field], "{field} of {closed:#}");
         }
     }
