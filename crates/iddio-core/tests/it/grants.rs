@@ -1,8 +1,9 @@
 //! Which yes is a yes.
 
 use iddio_core::{
-    approval::{Assurance, Objection, Vouched},
+    approval::{Assurance, Grant, Objection, Vouched},
     audit::Refusal,
+    digest::Digest,
     operation::{Operation, OperationId},
     pipeline::Request,
     policy::{FourEyes, Obligations, Verdict},
@@ -236,4 +237,37 @@ fn an_ask_waits_no_longer_than_a_day() {
     assert_eq!(bench.run(TestAction::at(Tier::Modify)), Err(Refusal::Lapse));
     let ask = bench.approver.asked().remove(0);
     assert_eq!(ask.lapses, ask.asked.plus_millis(24 * 60 * 60 * 1_000));
+}
+
+#[test]
+fn a_grant_tells_what_was_vouched_for_and_people_are_counted_once() {
+    let bench = Bench::new(ScriptedPolicy::always(Verdict::Escalate), Reply::Yes);
+    assert_eq!(bench.run(TestAction::at(Tier::Modify)), Ok(()));
+    let ask = bench.approver.asked().remove(0);
+    let statement = Some(Digest::of_bytes(b"statement"));
+    let ticket = Some("esc_00000000".to_owned());
+    let bob = Grant::assertion(Vouched { ticket, statement, ..vouched("human:bob", &ask) });
+    assert_eq!(bob.ticket(), Some("esc_00000000"));
+    assert_eq!(bob.statement(), statement);
+    assert_eq!(bob.by().as_str(), "human:bob");
+    assert_eq!(bob.expires(), ask.lapses);
+    assert_eq!(bob.assurance(), Assurance::Hardware);
+    let also_bob = Grant::assertion(Vouched {
+        aliases: vec![PrincipalId::new("human:bob").unwrap()],
+        ..vouched("human:robert", &ask)
+    });
+    let eve = Grant::assertion(vouched("human:eve", &ask));
+    assert_eq!(eve.ticket(), None);
+    assert_eq!(Grant::people(&[]), 0);
+    assert_eq!(Grant::people(&[bob.clone(), also_bob.clone()]), 1);
+    assert_eq!(Grant::people(&[bob, also_bob, eve]), 2);
+}
+
+#[test]
+fn an_assurance_is_read_by_its_own_name_alone() {
+    for assurance in Assurance::ALL {
+        assert_eq!(Assurance::from_name(assurance.name()), Some(assurance));
+    }
+    assert_eq!(Assurance::from_name("None"), None);
+    assert_eq!(Assurance::from_name(""), None);
 }
