@@ -40,7 +40,8 @@ fn nothing_is_asked_within_a_session_that_has_ended() {
     let session = flight.session();
     let _closed = block_on(flight.close(End::of(Outcome::Forwarded))).unwrap();
     let inner = TestAction::at(Tier::Observe);
-    assert!(Request::within(&session, OperationId(2), bench.now(), inner).is_err());
+    let refused = Request::within(&session, OperationId(2), bench.now(), inner);
+    assert_eq!(refused.err().unwrap().to_string(), "the session has ended");
 }
 
 #[test]
