@@ -268,6 +268,31 @@ fn an_assurance_is_read_by_its_own_name_alone() {
     for assurance in Assurance::ALL {
         assert_eq!(Assurance::from_name(assurance.name()), Some(assurance));
     }
+    let names = Assurance::ALL.map(Assurance::name);
+    assert_eq!(names, ["none", "uid", "passphrase", "hardware"]);
     assert_eq!(Assurance::from_name("None"), None);
     assert_eq!(Assurance::from_name(""), None);
+}
+
+#[test]
+fn an_objection_says_what_is_wrong_with_a_yes() {
+    let cases = [
+        (Objection::NotHuman, "the approver is not a human"),
+        (Objection::OtherAsk, "the grant answers another ask"),
+        (Objection::OwnRequest, "the approver is the requester or acts for it"),
+        (Objection::OutsideGroups, "the approver is in none of the groups policy names"),
+        (Objection::Expired, "the grant has expired"),
+        (Objection::TooFew, "not enough approvers"),
+        (Objection::WeakAssurance, "the grant's assurance is too weak for this tier or policy"),
+    ];
+    for (objection, text) in cases {
+        assert_eq!(objection.to_string(), text);
+    }
+}
+
+#[test]
+fn an_ask_waits_a_quarter_of_an_hour_where_nobody_says_otherwise() {
+    assert_eq!(iddio_core::pipeline::ASK_MILLIS_DEFAULT, 900_000);
+    assert_eq!(iddio_core::pipeline::ASK_MILLIS_MAX, 86_400_000);
+    assert_eq!(iddio_core::pipeline::WARRANT_MILLIS_MAX, 60_000);
 }
