@@ -20,7 +20,7 @@ use iddio_classify::{
     terraform::{
         config::{ConfigFacts, Fact},
         judge::{self, PlanJudgement, Trust, Use},
-        plan::{self, PlanFacts},
+        plan::{self, PlanError, PlanFacts},
     },
 };
 use iddio_core::{
@@ -376,7 +376,7 @@ impl Setting {
                     let sealed = inputs.iter().find(|bound| bound.argument == word);
                     effects.extend(raise_for_plan(
                         judged,
-                        sealed,
+                        read_plan(sealed).as_ref(),
                         plan_use(judged),
                         &self.trust(directory),
                     ));
@@ -523,23 +523,28 @@ fn raise_for_configuration(judged: &mut Judged, facts: &ConfigFacts, trust: &Tru
     raise(judged, judge::config(facts, usage, trust), "terraform:configuration")
 }
 
+/// Reads a saved plan that was bound, or returns `None` if it was not.
+pub fn read_plan(sealed: Option<&BoundInput>) -> Option<Result<PlanFacts, PlanError>> {
+    let bytes = bind::content(&sealed?.sealed).ok()?;
+    Some(plan::read(&bytes))
+}
+
 /// Raises for what a saved plan does, and returns the effects to show.
 pub fn raise_for_plan(
     judged: &mut Judged,
-    sealed: Option<&BoundInput>,
+    plan: Option<&Result<PlanFacts, PlanError>>,
     usage: PlanUse,
     trust: &Trust,
 ) -> Vec<Effect> {
-    let bytes = sealed.and_then(|input| bind::content(&input.sealed).ok());
-    let judgement = match bytes.map(|bytes| plan::read(&bytes)) {
+    let judgement = match plan {
         Some(Ok(facts)) => {
-            scope_of_plan(judged, &facts);
+            scope_of_plan(judged, facts);
             match usage {
-                PlanUse::Carried => judge::plan(&facts, trust),
+                PlanUse::Carried => judge::plan(facts, trust),
                 PlanUse::Shown => judge::config(&facts.config, Use::Evaluate, trust),
             }
         }
-        Some(Err(error)) => judge::unreadable(&error),
+        Some(Err(error)) => judge::unreadable(error),
         None => {
             let text = "the plan could not be bound".to_owned();
             judged.raise(reason(Tier::UNKNOWN, "exec:unbound-plan", text), Class::Unknown);

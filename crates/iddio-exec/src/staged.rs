@@ -14,17 +14,13 @@ use std::{
 
 use iddio_classify::{
     command::{Judged, Part, Staged},
-    terraform::{
-        ProviderOrigin,
-        judge::Trust,
-        plan::{self, PlanFacts},
-    },
+    terraform::{ProviderOrigin, judge::Trust, plan::PlanFacts},
 };
 use iddio_core::{operation::Effect, text::RawText};
 use iddio_spawn::{Arguments, RequestError, SPOOL_BYTES_MAX, SealedInput, SpoolError};
 
 use crate::{
-    bind::{self, Bound},
+    bind::Bound,
     operation::{BoundInput, Material},
     prepare::{self, Place, PlanUse},
 };
@@ -67,13 +63,14 @@ pub fn by_plan(
     trust: &Trust,
 ) -> (Judged, Bound, Vec<Effect>, Place) {
     let path: PathBuf = sealed.path();
-    let facts = bind::content(&sealed).ok().and_then(|plan| plan::read(&plan).ok());
+    let name = RawText::from("the plan that was shown");
+    let input = BoundInput { name, argument: None, sealed };
+    let plan = prepare::read_plan(Some(&input));
+    let effects = prepare::raise_for_plan(&mut judged, plan.as_ref(), PlanUse::Carried, trust);
+    let facts = plan.and_then(Result::ok);
     let place = facts.as_ref().map_or(Place::Copy, place);
     let state = facts.filter(|_| place == Place::Copy);
     let state = state.and_then(|facts| state_option(&facts, directory));
-    let name = RawText::from("the plan that was shown");
-    let input = BoundInput { name, argument: None, sealed };
-    let effects = prepare::raise_for_plan(&mut judged, Some(&input), PlanUse::Carried, trust);
     let mut words = words(&staged.run, original, &path);
     if let Some(state) = state {
         // Before the plan, which comes last: the state is written where it lies, not in the copy.
