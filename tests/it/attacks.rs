@@ -12,10 +12,7 @@ use std::{
 
 use iddio_tests::{PATH, Started, World, real};
 
-use crate::kit::{ASKING, OPEN, of, only};
-
-const TERRAFORM: &str = "install terraform 1.4 or newer into /usr/local/bin";
-const KUBECTL: &str = "install kubectl, or apt-get install kubernetes-client";
+use crate::kit::{ASKING, KUBECTL, OPEN, TERRAFORM, of, only};
 
 /// Reads run and nothing else does: what still runs, iddio took for a read.
 const READS: &str = "\

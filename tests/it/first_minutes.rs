@@ -3,9 +3,7 @@
 use iddio_tests::{Started, World, real};
 use serde_json::json;
 
-use crate::kit::{of, only};
-
-const TERRAFORM: &str = "install terraform 1.4 or newer into /usr/local/bin";
+use crate::kit::{TERRAFORM, of, only};
 
 #[test]
 fn an_apply_asks_is_approved_from_the_queue_runs_and_verifies() {

@@ -2,6 +2,12 @@
 
 use serde_json::Value;
 
+/// What brings terraform, which no package has.
+pub(crate) const TERRAFORM: &str = "install terraform 1.4 or newer into /usr/local/bin";
+
+/// What brings kubectl.
+pub(crate) const KUBECTL: &str = "install kubectl, or apt-get install kubernetes-client";
+
 /// Everything but break-glass runs without asking.
 pub(crate) const OPEN: &str = "\
 agents:

@@ -12,10 +12,7 @@ use std::{
 
 use iddio_tests::{Said, Started, World, binary, real};
 
-use crate::kit::{ASKING, of};
-
-const TERRAFORM: &str = "install terraform 1.4 or newer into /usr/local/bin";
-const KUBECTL: &str = "install kubectl, or apt-get install kubernetes-client";
+use crate::kit::{ASKING, KUBECTL, TERRAFORM, of};
 
 /// Reads run and nothing else does.
 const READS: &str = "\
