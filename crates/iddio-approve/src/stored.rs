@@ -16,7 +16,7 @@ use iddio_core::{
     digest::Digest,
     operation::{
         Context, Description, Effect, Input, KubernetesPattern, Names, Operation, OperationId,
-        Operations, Override, OverrideKind, Pattern, Protocol, Reason, ScopeKey, Scopes,
+        Operations, Override, OverrideKind, Pattern, Protocol, Reason, ScopeKey, Scopes, Span,
     },
     policy::{
         CredentialReuse, Decision, FourEyes, Obligations, OverrideVerdict, Recorded,
@@ -136,6 +136,7 @@ struct StoredReason {
     rule: String,
     text: String,
     word: Option<u32>,
+    at: Option<(u32, u32)>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -412,11 +413,12 @@ impl StoredOperation {
             kind: *kind,
             value: value.clone(),
         };
-        let of_reason = |Reason { tier, rule, text, word }: &Reason| StoredReason {
+        let of_reason = |Reason { tier, rule, text, word, at }: &Reason| StoredReason {
             tier: tier.number(),
             rule: rule.clone(),
             text: text.clone(),
             word: *word,
+            at: at.map(|Span { start, end }| (start, end)),
         };
         Self {
             protocol: protocol.name().to_owned(),
@@ -498,8 +500,9 @@ impl StoredPattern {
 
 impl StoredReason {
     fn reason(self) -> Option<Reason> {
-        let Self { tier, rule, text, word } = self;
-        Some(Reason { tier: Tier::from_number(tier)?, rule, text, word })
+        let Self { tier, rule, text, word, at } = self;
+        let at = at.map(|(start, end)| Span { start, end });
+        Some(Reason { tier: Tier::from_number(tier)?, rule, text, word, at })
     }
 }
 

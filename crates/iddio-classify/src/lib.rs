@@ -9,4 +9,5 @@ pub mod catalog;
 pub mod command;
 pub mod explain;
 pub mod kube;
+pub mod shell;
 pub mod terraform;

@@ -197,6 +197,17 @@ pub struct Reason {
     pub text: String,
     /// The index of the word in the operation's `argv` that caused it, if one did.
     pub word: Option<u32>,
+    /// Where it stands in the outermost text for a shell, if there is one.
+    pub at: Option<Span>,
+}
+
+/// Where something stands in a text, in bytes.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Span {
+    /// Its first byte.
+    pub start: u32,
+    /// The byte behind its last.
+    pub end: u32,
 }
 
 /// What the record says about an operation. Absent means not applicable.
@@ -279,6 +290,11 @@ impl Operations {
     /// Takes one operation.
     pub fn one(operation: Operation) -> Self {
         Self { first: operation, rest: Vec::new() }
+    }
+
+    /// Takes one, and those that follow.
+    pub fn of(first: Operation, rest: Vec<Operation>) -> Self {
+        Self { first, rest }
     }
 
     /// Takes several, or returns `None` for none.
@@ -562,11 +578,13 @@ impl Canonical for Pattern {
 
 impl Canonical for Reason {
     fn encode(&self, encoder: &mut Encoder) {
-        let Self { tier, rule, text, word } = self;
+        let Self { tier, rule, text, word, at } = self;
         encoder.tag(*tier as u8);
         encoder.text(rule);
         encoder.text(text);
         encoder.int(word.map_or(0, |word| u128::from(word) + 1));
+        let place = |at: &Span| u128::from(at.start) << 32 | u128::from(at.end);
+        encoder.int(at.as_ref().map_or(0, |at| place(at) + 1));
     }
 }
 

@@ -72,7 +72,7 @@ fn objection(wanted: &Neutralisation, around: &Surroundings<'_>) -> Option<Reaso
 }
 
 fn reason(tier: Tier, text: String) -> Reason {
-    Reason { tier, rule: "exec:neutralise".to_owned(), text, word: None }
+    Reason { tier, rule: "exec:neutralise".to_owned(), text, word: None, at: None }
 }
 
 /// Returns what is there under a path that should not be; `*` at the end covers every name that

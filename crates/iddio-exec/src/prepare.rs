@@ -599,5 +599,5 @@ fn raise_for_unbound(judged: &mut Judged, unbound: &[RawText]) {
 }
 
 fn reason(tier: Tier, rule: &str, text: String) -> Reason {
-    Reason { tier, rule: rule.to_owned(), text, word: None }
+    Reason { tier, rule: rule.to_owned(), text, word: None, at: None }
 }

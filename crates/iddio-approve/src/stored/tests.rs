@@ -8,7 +8,7 @@ use iddio_core::{
     digest::Digest,
     operation::{
         Description, Input, KubernetesPattern, Names, Operations, Override, OverrideKind, Pattern,
-        Reason, ScopeKey,
+        Reason, ScopeKey, Span,
     },
     policy::{CredentialReuse, FourEyes, OverrideVerdict, Recorded, SharedApproval},
     principal::{PrincipalId, PrincipalKind, Proof},
@@ -94,6 +94,7 @@ fn rich() -> Ask {
         rule: "kube:5".to_owned(),
         text: "reads \"a\" Secret".to_owned(),
         word: Some(4),
+        at: Some(Span { start: 3, end: 9 }),
     }];
     first.description = Description {
         command: Some("kubectl".to_owned()),

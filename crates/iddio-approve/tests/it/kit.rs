@@ -172,6 +172,7 @@ pub(crate) fn ask(number: u128, tier: Tier, now: Moment) -> Ask {
             rule: "terraform:apply".to_owned(),
             text: "`apply` creates or updates".to_owned(),
             word: Some(2),
+            at: None,
         }],
         description: Description {
             command: Some("terraform apply".to_owned()),

@@ -87,6 +87,7 @@ pub(crate) fn operation(argv: &[&[u8]]) -> Operation {
         rule: "terraform:apply".to_owned(),
         text: "`apply` creates or updates".to_owned(),
         word: None,
+        at: None,
     };
     Operation {
         protocol: Protocol::Terraform,

@@ -18,9 +18,6 @@ pub(super) fn check(tool: &Tool, text: &str) -> Result<(), CatalogError> {
     if tool.programs.is_empty() || tool.name.is_empty() || tool.summary.is_empty() {
         return fail(0, "`name`, `summary` and `programs` must not be empty".to_owned());
     }
-    if !tool.flags.contains_key(GLOBAL) {
-        return fail(0, "there is no flag set `global`".to_owned());
-    }
     for rule in [&tool.unknown_command, &tool.unknown_flag] {
         if rule.tier < Tier::Modify {
             return fail(0, "what is unknown has tier 2 or more".to_owned());
@@ -61,12 +58,14 @@ fn commands(tool: &Tool, text: &str) -> Result<(), CatalogError> {
         }
         flags(&command.flag, text)?;
         let mut seen = BTreeSet::new();
-        let named = command.flags.iter().map(String::as_str).chain([GLOBAL]);
+        let named = command.flags.iter().map(String::as_str);
         let tables: Option<Vec<_>> = named.map(|name| tool.flags.get(name)).collect();
         let Some(tables) = tables else {
             return fail(format!("command `{path}` names a flag set that is not there"));
         };
-        for names in tables.into_iter().flat_map(|table| table.keys()).chain(command.flag.keys()) {
+        let global = tool.flags.get(GLOBAL);
+        let tables = tables.into_iter().chain(global);
+        for names in tables.flat_map(|table| table.keys()).chain(command.flag.keys()) {
             for name in names.split(' ') {
                 if !seen.insert(name) {
                     return fail(format!("command `{path}` has the flag `{name}` twice"));

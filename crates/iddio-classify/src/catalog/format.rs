@@ -28,15 +28,19 @@ pub(crate) struct Tool {
     #[serde(deserialize_with = "protocol")]
     pub(crate) protocol: Protocol,
     /// The longest a run may take.
+    #[serde(default = "timeout_seconds")]
     pub(crate) timeout_seconds: u64,
     /// Where programs lie that some commands run: see [`NeedWord::Installed`].
     #[serde(default)]
     pub(crate) installed: Vec<String>,
     pub(crate) syntax: Syntax,
     /// What a subcommand that is not listed means.
+    #[serde(default = "unknown_command")]
     pub(crate) unknown_command: Rule,
     /// What a flag that is not listed means.
+    #[serde(default = "unknown_flag")]
     pub(crate) unknown_flag: Rule,
+    #[serde(default)]
     pub(crate) environment: Environment,
     #[serde(default)]
     pub(crate) neutralise: Vec<Neutralise>,
@@ -46,7 +50,12 @@ pub(crate) struct Tool {
     #[serde(default)]
     pub(crate) sets: BTreeMap<String, Vec<String>>,
     /// Flag sets. `global` belongs to every command.
+    #[serde(default)]
     pub(crate) flags: BTreeMap<String, FlagTable>,
+    /// What the program does, where it has no subcommands: `ls`.
+    #[serde(default)]
+    pub(crate) plain: Option<Command>,
+    #[serde(default)]
     pub(crate) command: BTreeMap<String, Spanned<Command>>,
     #[serde(default)]
     pub(crate) family: Vec<Spanned<Family>>,
@@ -82,8 +91,18 @@ pub(crate) enum Style {
     Argparse,
     /// Go's flag package: one dash or two, no clusters, options before arguments.
     Go,
+    /// `key=value` words: `dd`.
+    Assignments,
+    /// GNU getopt: `-s` in clusters, `-svalue`, prefixes of `--long`, in any place.
+    Getopt,
+    /// The same, but options end at the first argument: `sudo`, `env`, `xargs`.
+    GetoptFirst,
     /// Cobra and pflag: `--long`, `-s` in clusters, in any place; `_` in a name is `-`.
     Pflag,
+    /// One dash and a whole word, `-name value`, in any place; no clusters: `openssl`, `java`.
+    Single,
+    /// No options: every word is an argument. `echo`, `test`.
+    Words,
 }
 
 /// A tier with its reason.
@@ -212,6 +231,15 @@ pub(crate) struct Flag {
     /// Its value is a path of the Kubernetes API.
     #[serde(default)]
     pub(crate) raw: bool,
+    /// What happens to the file that its value names.
+    #[serde(default)]
+    pub(crate) path: Option<PathUse>,
+    /// The language of the program that its value is.
+    #[serde(default)]
+    pub(crate) program: Option<Language>,
+    /// Its value is something special.
+    #[serde(default)]
+    pub(crate) is: Option<Special>,
 }
 
 /// An argument that is no option.
@@ -246,6 +274,94 @@ pub(crate) struct Arg {
     /// It names what is done, for the record.
     #[serde(default)]
     pub(crate) resource: bool,
+    /// What happens to the file it names.
+    #[serde(default)]
+    pub(crate) path: Option<PathUse>,
+    /// The language of the program it is. With [`Language::Argv`] every word from here on belongs
+    /// to it, options too.
+    #[serde(default)]
+    pub(crate) program: Option<Language>,
+    /// It is something special.
+    #[serde(default)]
+    pub(crate) is: Option<Special>,
+}
+
+/// What happens to a file. The path catalog (`policies/paths.toml`) says how dangerous that is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PathUse {
+    /// Something is added to its end.
+    Append,
+    /// Its mode, owner or attributes change.
+    Attributes,
+    /// The same, with everything below it.
+    AttributesTree,
+    /// It is made, if it is not there: `mkdir`, `touch`.
+    Create,
+    /// It becomes another name of something: the new name of a link.
+    LinkName,
+    /// It gets another name: what a link leads to.
+    LinkTarget,
+    /// Its name, size and dates are shown.
+    List,
+    /// It is moved away.
+    MoveFrom,
+    /// Its content is shown or copied.
+    Read,
+    /// The same, with everything below it.
+    ReadTree,
+    /// It is removed.
+    Remove,
+    /// It is removed with everything below it.
+    RemoveTree,
+    /// It holds a program that runs.
+    Run,
+    /// Its content is lost and written anew.
+    Write,
+    /// Files below it are written, by names that nobody knows: an archive is unpacked.
+    WriteTree,
+}
+
+/// The language of a program that a value is or names.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Language {
+    /// A program and its arguments, a word each.
+    Argv,
+    /// An awk program.
+    Awk,
+    /// A language that nobody reads here: break-glass.
+    Code,
+    /// Commands of ed and ex.
+    Ed,
+    /// An expression of find.
+    Find,
+    /// SQL of MySQL, with the client's own commands.
+    Mysql,
+    /// SQL of PostgreSQL, with psql's own commands.
+    Postgres,
+    /// A command of Redis, a word each.
+    Redis,
+    /// A sed script.
+    Sed,
+    /// Text for a POSIX shell or bash.
+    Shell,
+    /// A program and its arguments in one word, split at white space: `env -S`.
+    Split,
+}
+
+/// A value with a meaning of its own.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Special {
+    /// `NAME=VALUE` of the environment (invariant I7).
+    Assignment,
+    /// `FILE` or `@FILE`: with the `@` the file's content is sent.
+    AtFile,
+    /// A host, `user@host` or `host:path`.
+    Host,
+    /// An address that is fetched or sent to.
+    Url,
 }
 
 /// Whether and how a flag takes a value.
@@ -396,7 +512,7 @@ pub(crate) enum KubeForm {
 }
 
 /// The child's environment.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Environment {
     /// Names, or prefixes ending in `*`, that pass through.
@@ -491,6 +607,33 @@ pub(crate) struct Example {
     /// Scopes it must have, each the exact list; `["*"]` for all, `["?"]` for unknown.
     #[serde(default)]
     pub(crate) scopes: BTreeMap<String, Vec<String>>,
+}
+
+impl Default for Environment {
+    fn default() -> Self {
+        let keep = ["HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_*", "TZ", "TERM"];
+        let keep = keep.into_iter().chain(["COLORTERM", "NO_COLOR"]);
+        Self {
+            keep: keep.map(str::to_owned).collect(),
+            set: BTreeMap::from([("PATH".to_owned(), "{tool-path}".to_owned())]),
+            carry: Vec::new(),
+        }
+    }
+}
+
+/// As long as the longest known tool may take.
+fn timeout_seconds() -> u64 {
+    4 * 60 * 60
+}
+
+fn unknown_command() -> Rule {
+    let why = "a subcommand that the catalog does not know".to_owned();
+    Rule { tier: Tier::Sensitive, class: None, why }
+}
+
+fn unknown_flag() -> Rule {
+    let why = "an option that the catalog does not know".to_owned();
+    Rule { tier: Tier::Modify, class: None, why }
 }
 
 fn tier<'de, D: Deserializer<'de>>(from: D) -> Result<Tier, D::Error> {

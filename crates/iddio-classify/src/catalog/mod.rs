@@ -1,6 +1,6 @@
 //! Catalogs: what tools mean, as data.
 //!
-//! One file per tool under `policies/catalog/`, compiled in, parsed strictly and once, when the
+//! One file per tool under `policies/catalog/`, compiled in by `build.rs`, parsed strictly and once, when the
 //! tool is first asked about. A catalog holds its own examples, which run as tests. Nothing here
 //! judges a command line: that is [`crate::command`].
 
@@ -86,13 +86,14 @@ impl Catalog {
 
     /// Returns the built-in catalog for a program's file name.
     pub fn for_program(name: &str) -> Option<&'static Self> {
-        let built_in = BUILT_IN.iter().find(|built_in| built_in.programs.contains(&name))?;
-        built_in.catalog.as_ref().ok()
+        let place = PROGRAMS.binary_search_by_key(&name, |(program, _)| program).ok()?;
+        let (_, catalog) = PROGRAMS.get(place)?;
+        BUILT_IN.get(*catalog)?.catalog.as_ref().ok()
     }
 
     /// Whether a program of this name has a built-in catalog, usable or not.
     pub(crate) fn names(name: &str) -> bool {
-        BUILT_IN.iter().any(|built_in| built_in.programs.contains(&name))
+        PROGRAMS.binary_search_by_key(&name, |(program, _)| program).is_ok()
     }
 
     /// Returns every built-in catalog, or what is wrong with it.
@@ -227,38 +228,24 @@ impl CatalogError {
 /// The flag set every command has.
 pub(crate) const GLOBAL: &str = "global";
 
-/// A catalog in the binary. The programs are repeated so that nothing is parsed for other tools; a
-/// test holds them equal.
+/// A catalog in the binary, parsed when it is first asked for.
 struct BuiltIn {
     name: &'static str,
-    programs: &'static [&'static str],
     source: &'static str,
     catalog: LazyLock<Result<Catalog, CatalogError>>,
 }
 
 macro_rules! built_in {
-    ($name:literal, $programs:expr) => {
+    ($name:literal, $path:literal) => {
         BuiltIn {
             name: $name,
-            programs: $programs,
-            source: include_str!(concat!("../../../../policies/catalog/", $name, ".toml")),
-            catalog: LazyLock::new(|| {
-                Catalog::parse(include_str!(concat!(
-                    "../../../../policies/catalog/",
-                    $name,
-                    ".toml"
-                )))
-            }),
+            source: include_str!($path),
+            catalog: LazyLock::new(|| Catalog::parse(include_str!($path))),
         }
     };
 }
 
-static BUILT_IN: [BuiltIn; 4] = [
-    built_in!("aws", &["aws"]),
-    built_in!("helm", &["helm"]),
-    built_in!("kubectl", &["kubectl"]),
-    built_in!("terraform", &["terraform", "tofu"]),
-];
+include!(concat!(env!("OUT_DIR"), "/catalogs.rs"));
 
 fn by_name(table: &format::FlagTable) -> BTreeMap<String, Flag> {
     table

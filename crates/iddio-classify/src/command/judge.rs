@@ -180,7 +180,7 @@ impl Sum {
         word: Option<usize>,
     ) {
         let word = word.and_then(|word| u32::try_from(word).ok());
-        let reason = Reason { tier, rule: rule.to_owned(), text: text.to_owned(), word };
+        let reason = Reason { tier, rule: rule.to_owned(), text: text.to_owned(), word, at: None };
         self.add_reason(class, reason);
     }
 
@@ -218,7 +218,7 @@ impl Sum {
             reasons: self.reasons,
             description,
         };
-        Judged { operation, plan: self.plan }
+        Judged { operation, within: Vec::new(), plan: self.plan }
     }
 }
 

@@ -12,6 +12,7 @@ mod hostile;
 mod inputs;
 mod judge;
 mod kube;
+pub mod line;
 mod lists;
 mod parse;
 mod plan;
@@ -80,8 +81,11 @@ pub struct ManifestFacts {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Judged {
-    /// What policy sees.
+    /// What policy sees of the program itself.
     pub operation: Operation,
+    /// What policy sees of the programs it runs in turn: those behind `sudo`, those of a shell's
+    /// text. Each is decided under its own protocol.
+    pub within: Vec<Operation>,
     /// How it runs, if it may.
     pub plan: RunPlan,
 }

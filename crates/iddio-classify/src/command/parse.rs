@@ -237,7 +237,12 @@ impl<'c, 'w> Reader<'c, 'w> {
             None => (word, None),
         };
         let name = match style {
-            Style::Argparse => name.to_owned(),
+            Style::Argparse
+            | Style::Assignments
+            | Style::Getopt
+            | Style::GetoptFirst
+            | Style::Single
+            | Style::Words => name.to_owned(),
             Style::Go => format!("-{}", name.trim_start_matches('-')),
             Style::Pflag => name.replace('_', "-"),
         };

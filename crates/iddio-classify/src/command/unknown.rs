@@ -18,6 +18,7 @@ pub fn shell_line(text: &RawText) -> Judged {
         rule: "shell:unread".to_owned(),
         text: "text for a shell, which is judged in a later version".to_owned(),
         word: None,
+        at: None,
     };
     let operation = Operation {
         protocol: Protocol::Command,
@@ -33,7 +34,7 @@ pub fn shell_line(text: &RawText) -> Judged {
             ..Description::default()
         },
     };
-    Judged { operation, plan: RunPlan::nothing() }
+    Judged { operation, within: Vec::new(), plan: RunPlan::nothing() }
 }
 
 /// Judges a program that has no catalog entry. Its name is fit to be shown.
@@ -67,7 +68,8 @@ pub(super) fn program(
     };
     let mut scopes = Scopes::default();
     scopes.add_name(ScopeKey::Commands, name);
-    let reason = Reason { tier, rule: rule.to_owned(), text: text.to_owned(), word: Some(0) };
+    let reason =
+        Reason { tier, rule: rule.to_owned(), text: text.to_owned(), word: Some(0), at: None };
     (scopes, plan(name, file), vec![(class, reason)])
 }
 

@@ -227,6 +227,7 @@ fn what_the_runner_finds_only_raises() {
         rule: "exec:neutralise".to_owned(),
         text: "a plugin directory".to_owned(),
         word: None,
+        at: None,
     };
     let mut judged = line("terraform plan");
     judged.raise(reason(Tier::Sensitive), Class::Unknown);

@@ -11,7 +11,7 @@ use iddio_core::{
     digest::{Canonical, Digest},
     operation::{
         Context, Description, Effect, Input, KubernetesPattern, Names, Operation, OperationId,
-        Operations, Override, OverrideKind, Pattern, Protocol, Reason, ScopeKey, Scopes,
+        Operations, Override, OverrideKind, Pattern, Protocol, Reason, ScopeKey, Scopes, Span,
         action_digest,
     },
     policy::{
@@ -85,6 +85,9 @@ fn every_field_of_an_operation_counts() {
             ("reason rule", &|it| it.reasons = vec![Reason { rule: text("r2"), ..reason() }]),
             ("reason text", &|it| it.reasons = vec![Reason { text: text("t2"), ..reason() }]),
             ("reason word", &|it| it.reasons = vec![Reason { word: Some(0), ..reason() }]),
+            ("reason place", &|it| {
+                it.reasons = vec![Reason { at: Some(Span::default()), ..reason() }]
+            }),
             ("reason other word", &|it| it.reasons = vec![Reason { word: Some(1), ..reason() }]),
             ("command", &|it| it.description.command = Some(text("other"))),
             ("no command", &|it| it.description.command = None),
@@ -105,7 +108,7 @@ fn every_field_of_an_operation_counts() {
 }
 
 fn reason() -> Reason {
-    Reason { tier: Tier::Observe, rule: text("r"), text: text("t"), word: None }
+    Reason { tier: Tier::Observe, rule: text("r"), text: text("t"), word: None, at: None }
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! A simple command as far as it is known before it runs.
+//!
+//! A word from an argument vector is known whole. A word from text for a shell may hold what only
+//! the run knows: `"$1"`, `*.log`. It is judged by everything it may turn out to be.
+
+use std::cell::{Cell, RefCell};
+
+use iddio_core::text::RawText;
+
+use super::Ambient;
+use crate::shell::Span;
+
+/// A simple command: a program with its arguments, everything expanded that can be.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Line {
+    /// The program, then its arguments.
+    pub(crate) words: Vec<Term>,
+    /// What it reads from standard input.
+    pub(crate) feed: Feed,
+}
+
+/// What judging commands within commands shares and uses up.
+pub(crate) struct Judging<'a> {
+    /// What is known besides the words.
+    pub(crate) ambient: &'a Ambient,
+    /// Where the command works: what `cd` left. `None` where that is not known.
+    pub(crate) directory: Option<RawText>,
+    /// Files that an earlier command of the same text writes: a program among them is unknown.
+    pub(crate) written: RefCell<Vec<RawText>>,
+    /// How many levels of commands within commands may follow.
+    pub(crate) depth: usize,
+    /// How many simple commands may still be judged.
+    pub(crate) commands: Cell<usize>,
+}
+
+/// A word.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Term {
+    /// What it is; where it is not known whole, what is shown for it.
+    pub text: RawText,
+    /// How much of the text is known.
+    pub known: Known,
+    /// Where it stands in the text for a shell.
+    pub span: Option<Span>,
+}
+
+/// How much of a word is known.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Known {
+    /// Any number of words, each of which may be anything.
+    Any,
+    /// The names of files that the text, a pattern, covers; or the text itself. Bytes that stand for
+    /// themselves are escaped with `\`.
+    Pattern,
+    /// One word that starts with so many bytes of the text. What follows may be anything.
+    Prefix(usize),
+    /// All of it.
+    Whole,
+}
+
+/// What a command reads from standard input.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub enum Feed {
+    /// What iddio's caller has there, or a terminal.
+    #[default]
+    Inherited,
+    /// Nothing.
+    Nothing,
+    /// Exactly these bytes.
+    Text(RawText),
+    /// The content of a file.
+    File(Term),
+    /// What another command writes, or anything else that nobody can know.
+    Unknown,
+}
+
+// === impl Judging ===
+
+impl<'a> Judging<'a> {
+    /// Starts with everything to use up.
+    pub(crate) fn new(ambient: &'a Ambient) -> Self {
+        Self {
+            ambient,
+            directory: ambient.working_directory.clone(),
+            written: RefCell::default(),
+            depth: DEPTH_MAX,
+            commands: Cell::new(COMMANDS_MAX),
+        }
+    }
+
+    /// Takes one command off what may still be judged; `None` if nothing is left.
+    pub(crate) fn spend(&self) -> Option<()> {
+        self.commands.set(self.commands.get().checked_sub(1)?);
+        Some(())
+    }
+
+    /// Returns the same, one level deeper; `None` if that is too deep.
+    pub(crate) fn within(&self) -> Option<Self> {
+        Some(Self {
+            ambient: self.ambient,
+            directory: self.directory.clone(),
+            written: self.written.clone(),
+            depth: self.depth.checked_sub(1)?,
+            commands: Cell::new(self.commands.get()),
+        })
+    }
+}
+
+// === impl Term ===
+
+impl Term {
+    /// Makes a word of an argument vector.
+    pub fn whole(text: RawText) -> Self {
+        Self { text, known: Known::Whole, span: None }
+    }
+
+    /// Returns the text, if it is all known and UTF-8.
+    pub fn as_str(&self) -> Option<&str> {
+        match self.known {
+            Known::Whole => self.text.as_str(),
+            Known::Any | Known::Pattern | Known::Prefix(_) => None,
+        }
+    }
+}
+
+/// The most levels of commands within commands. An honest line has three or four.
+const DEPTH_MAX: usize = 16;
+
+/// The most simple commands of one action: an approver has to be able to read them.
+const COMMANDS_MAX: usize = super::NAMED_MAX;
