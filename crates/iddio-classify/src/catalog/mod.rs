@@ -185,12 +185,19 @@ impl Catalog {
         found
     }
 
+    /// Whether options before the command have meanings of their own.
+    pub(crate) fn has_front(&self) -> bool {
+        self.sets.contains_key(FRONT)
+    }
+
     fn tables(&self, path: &str) -> impl Iterator<Item = &BTreeMap<String, Flag>> {
         let entry = self.entry(path);
         let own = entry.iter().map(|(entry, _)| &entry.own).collect::<Vec<_>>();
         let named = entry.map(|(_, command)| command.flags.as_slice()).unwrap_or_default();
+        let front = self.sets.get(FRONT).filter(|_| path.is_empty());
         own.into_iter()
             .chain(named.iter().filter_map(|name| self.sets.get(name)))
+            .chain(front)
             .chain(self.sets.get(GLOBAL))
     }
 
@@ -227,6 +234,9 @@ impl CatalogError {
 
 /// The flag set every command has.
 pub(crate) const GLOBAL: &str = "global";
+
+/// The flag set of what stands before the command alone: `git -c` is not `git commit -c`.
+pub(crate) const FRONT: &str = "front";
 
 /// A catalog in the binary, parsed when it is first asked for.
 struct BuiltIn {

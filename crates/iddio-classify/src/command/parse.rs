@@ -167,6 +167,7 @@ impl<'c, 'w> Reader<'c, 'w> {
         let mut args = Vec::new();
         let mut terminated = false;
         let mut index = 1;
+        let front = path_words.first().copied().unwrap_or(0);
         let mut path_words = path_words.iter().copied().peekable();
         let stops = self.catalog.style() == Style::Go;
         while let Some(word) = self.words.get(index) {
@@ -182,6 +183,7 @@ impl<'c, 'w> Reader<'c, 'w> {
                 index += 1;
             } else if !terminated && is_option(word) {
                 let start = found.len();
+                let path = if self.catalog.has_front() && index < front { "" } else { path };
                 let next = self.option(path, index, &mut found);
                 // A Go tool stops at its first argument: this one is an argument to it.
                 if stops && !args.is_empty() {
