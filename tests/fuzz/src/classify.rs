@@ -25,8 +25,9 @@ pub(crate) fn command(bytes: &[u8]) {
     if Catalog::for_program(base).is_none() {
         assert!(Tier::Sensitive <= tier, "an unknown program is {tier}");
     }
-    let shell = command::shell_line(&iddio_core::text::RawText::new(bytes));
-    assert_eq!(shell.operation.native_tier(), Tier::BreakGlass, "unread shell text is not T4");
+    let text = iddio_core::text::RawText::new(bytes);
+    let line = || command::shell_line(&text, &Ambient::default()).operation.native_tier();
+    assert_eq!(line(), line(), "a line judged twice, differently");
 }
 
 /// A catalog is read whole or not at all.

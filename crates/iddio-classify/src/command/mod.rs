@@ -31,7 +31,11 @@ pub use plan::{
     InputKind, InspectFormat, InspectedFile, Need, Neutralisation, OutputFile, Part, Pin, Program,
     RunPlan, Staged, StdinRole, Terminal,
 };
-pub use unknown::shell_line;
+
+/// Judges a line for a shell: the shell itself, and within it every simple command that can run.
+pub fn shell_line(text: &RawText, ambient: &Ambient) -> Judged {
+    crate::shell::line(text, ambient)
+}
 
 /// What the caller knows besides the arguments. Everything in it is a claim of the caller's own;
 /// nothing is taken from the one who asks.

@@ -1,41 +1,15 @@
 //! Programs without a catalog entry, shells, and iddio itself.
 
 use iddio_core::{
-    operation::{Description, Operation, Pattern, Protocol, Reason, ScopeKey, Scopes},
+    operation::{Reason, ScopeKey, Scopes},
     text::RawText,
     tier::{Class, Tier},
 };
 
 use super::{
-    Judged, Vouched,
+    Vouched,
     plan::{EnvironmentPlan, EnvironmentValue, Program, RunPlan, StdinRole, Terminal},
 };
-
-/// Judges a line for a shell. No shell is read yet, so nobody knows what it does.
-pub fn shell_line(text: &RawText) -> Judged {
-    let reason = Reason {
-        tier: Tier::UNKNOWN,
-        rule: "shell:unread".to_owned(),
-        text: "text for a shell, which is judged in a later version".to_owned(),
-        word: None,
-        at: None,
-    };
-    let operation = Operation {
-        protocol: Protocol::Command,
-        tier: Tier::UNKNOWN,
-        class: Class::Unknown,
-        scopes: Scopes::default(),
-        overrides: Vec::new(),
-        pattern: Pattern::Unmatchable,
-        reasons: vec![reason],
-        description: Description {
-            command: Some("sh -c".to_owned()),
-            argv: vec![text.clone()],
-            ..Description::default()
-        },
-    };
-    Judged { operation, within: Vec::new(), plan: RunPlan::nothing() }
-}
 
 /// Judges a program that has no catalog entry. Its name is fit to be shown.
 pub(super) fn program(

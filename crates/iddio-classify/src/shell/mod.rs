@@ -6,8 +6,11 @@
 //! commands, who assume the worst of it.
 
 pub mod ast;
+mod walk;
 
 pub use iddio_core::operation::Span;
+
+pub(crate) use walk::{judge_text, line};
 
 /// The most bytes of text that are read. No honest line comes near.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;

@@ -3,7 +3,7 @@
 //! Its lines are for a shell. A line without anything a shell would read is one simple command,
 //! whose words are its arguments; the others are answered as unread until a shell is read.
 
-use iddio_classify::command::shell_line;
+use iddio_classify::command::{Ambient, shell_line};
 use iddio_core::{text::RawText, tier::Tier};
 use serde::Deserialize;
 
@@ -88,7 +88,7 @@ fn no_plain_line_of_the_corpus_falls_below_its_floor() {
 #[test]
 fn text_for_a_shell_is_break_glass() {
     for line in corpus() {
-        let judged = shell_line(&RawText::from(line.cmd.as_str()));
+        let judged = shell_line(&RawText::from(line.cmd.as_str()), &Ambient::default());
         assert_eq!(judged.operation.native_tier(), Tier::BreakGlass);
     }
 }

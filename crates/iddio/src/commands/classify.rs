@@ -7,7 +7,7 @@ use std::{
 };
 
 use iddio_classify::{
-    command::{Judged, shell_line},
+    command::{Ambient, Judged, shell_line},
     explain,
 };
 use iddio_core::{text::RawText, tier::Tier};
@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: ClassifyArgs, voice: Voice) -> Ended {
         return lines(&mut io::stdin().lock(), &mut io::stdout().lock());
     }
     let judged = match shell {
-        Some(text) => shell_line(&RawText::new(text.as_bytes())),
+        Some(text) => shell_line(&RawText::new(text.as_bytes()), &Ambient::default()),
         None => commands::judged(&command),
     };
     if json {
@@ -77,7 +77,7 @@ fn judge(line: &[u8]) -> Result<Judged, String> {
     }
     let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     match line {
-        Line { cmd: Some(text), argv: None } => Ok(shell_line(&RawText::from(text))),
+        Line { cmd: Some(text), argv: None } => Ok(shell_line(&RawText::from(text), &Ambient::default())),
         Line { cmd: None, argv: Some(words) } => {
             let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
             Ok(commands::judged(&words))
