@@ -323,6 +323,13 @@ impl Operations {
         })
     }
 
+    /// Returns all of them, the most dangerous first; among equals in order.
+    pub fn worst_first(&self) -> Vec<&Operation> {
+        let mut operations: Vec<_> = self.iter().collect();
+        operations.sort_by_key(|operation| std::cmp::Reverse(operation.native_tier()));
+        operations
+    }
+
     /// Returns the tier of the whole: the maximum (invariant I1).
     pub fn native_tier(&self) -> Tier {
         self.worst().native_tier()
@@ -367,6 +374,12 @@ impl Operation {
             true => self.tier,
             false => Tier::BreakGlass,
         }
+    }
+
+    /// Returns the reason that gave it its tier: the first of the greatest. Overrides aside.
+    pub fn deciding_reason(&self) -> Option<&Reason> {
+        let greatest = self.reasons.iter().map(|reason| reason.tier).max()?;
+        self.reasons.iter().find(|reason| reason.tier == greatest)
     }
 
     /// Returns the class with every override held against it.

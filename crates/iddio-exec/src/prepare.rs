@@ -246,7 +246,7 @@ impl Setting {
                 judged.raise(objection, Class::Evasion);
             }
         }
-        let operations = Operations::one(judged.operation);
+        let operations = Operations::of(judged.operation, judged.within);
         Ok(CommandAction { material, operations, effects, explanation, module })
     }
 

@@ -20,7 +20,7 @@ mod scopes;
 mod unknown;
 
 use iddio_core::{
-    operation::{Operation, Reason, Scopes},
+    operation::{Operation, Operations, Reason, Scopes},
     text::RawText,
     tier::{Class, Tier},
 };
@@ -109,10 +109,20 @@ impl Judged {
         operation.reasons.push(reason);
     }
 
+    /// Returns everything that policy sees: the program itself, then what it runs in turn.
+    pub fn operations(&self) -> Operations {
+        Operations::of(self.operation.clone(), self.within.clone())
+    }
+
+    /// Returns the tier of the whole: the maximum (invariant I1).
+    pub fn tier(&self) -> Tier {
+        let within = self.within.iter().map(Operation::native_tier);
+        within.fold(self.operation.native_tier(), Tier::join)
+    }
+
     /// Returns the reason that decided: the first of the greatest tier.
     pub fn decisive(&self) -> Option<&Reason> {
-        let greatest = self.operation.reasons.iter().map(|reason| reason.tier).max()?;
-        self.operation.reasons.iter().find(|reason| reason.tier == greatest)
+        self.operation.deciding_reason()
     }
 }
 

@@ -7,7 +7,6 @@ use std::{
 
 use iddio_approve::Registry;
 use iddio_core::{
-    operation::Operations,
     policy::Query,
     principal::{Principal, PrincipalId, PrincipalKind, Proof},
     time::Clock,
@@ -91,7 +90,7 @@ fn run_test(file: Option<PathBuf>, tests: Option<PathBuf>, json: bool, voice: Vo
     })?;
     let classify = |words: &[String]| {
         let words: Vec<_> = words.iter().map(Into::into).collect();
-        Some(Operations::one(commands::judged(&words).operation))
+        Some(commands::judged(&words).operations())
     };
     let report = test(&loaded, &source, Format::of_name(&name), &name, &classify)
         .map_err(|error| refuse(&error, json, voice))?;
