@@ -9,5 +9,7 @@ pub mod catalog;
 pub mod command;
 pub mod explain;
 pub mod kube;
+mod languages;
+mod paths;
 pub mod shell;
 pub mod terraform;

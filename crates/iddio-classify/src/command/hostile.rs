@@ -5,16 +5,7 @@ use iddio_core::{
     tier::{Class, Tier},
 };
 
-use super::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, Ambient, WORD_BYTES_MAX};
-
-/// Something found in a word.
-pub(super) struct Found {
-    pub(super) tier: Tier,
-    pub(super) class: Class,
-    pub(super) rule: &'static str,
-    pub(super) text: &'static str,
-    pub(super) word: Option<usize>,
-}
+use super::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, Ambient, Found, WORD_BYTES_MAX};
 
 /// Returns why the words cannot be read at all, if they cannot.
 pub(super) fn unreadable(argv: &[RawText]) -> Option<Found> {
@@ -69,13 +60,9 @@ pub(super) fn words(argv: &[RawText], ambient: &Ambient) -> Vec<Found> {
     let mut found = Vec::new();
     for (word, raw) in argv.iter().enumerate() {
         if raw.as_str().is_none() && word > 0 {
-            found.push(Found {
-                tier: Tier::Sensitive,
-                class: Class::Unknown,
-                rule: "argv:utf8",
-                text: "a word is not UTF-8",
-                word: Some(word),
-            });
+            let text = "a word is not UTF-8";
+            let utf8 = Found::new(Tier::Sensitive, Class::Unknown, "argv:utf8", text);
+            found.push(utf8.word(word));
         }
         if raw.as_str().is_some_and(|text| text.contains(misleads)) {
             found.push(evasion("argv:hidden", "a word hides or reorders what is shown", word));
@@ -145,11 +132,11 @@ fn tidy(path: &[u8]) -> Vec<u8> {
 }
 
 fn unknown(rule: &'static str, text: &'static str, word: usize) -> Found {
-    Found { tier: Tier::UNKNOWN, class: Class::Unknown, rule, text, word: Some(word) }
+    Found::new(Tier::UNKNOWN, Class::Unknown, rule, text).word(word)
 }
 
 fn evasion(rule: &'static str, text: &'static str, word: usize) -> Found {
-    Found { tier: Tier::BreakGlass, class: Class::Evasion, rule, text, word: Some(word) }
+    Found::new(Tier::BreakGlass, Class::Evasion, rule, text).word(word)
 }
 
 /// The most findings that are kept; one is enough to decide, and a record must stay readable.

@@ -12,7 +12,9 @@ use iddio_core::{
 };
 
 use super::{
-    Ambient, Judged, hostile, inputs, kube, lists,
+    Ambient, Found, Judged, hostile, inputs, kube,
+    line::{Judging, Line},
+    lists,
     parse::{self, Given, Parsed, Resolution, is_false},
     plan::{
         CatalogIdentity, EnvironmentPlan, EnvironmentValue, InspectedFile, Need, Neutralisation,
@@ -64,6 +66,12 @@ pub fn judge(argv: &[RawText], ambient: &Ambient) -> Judged {
     }
 }
 
+/// Judges a simple command whose words may be known in part.
+pub(crate) fn line(line: &Line, judging: &Judging<'_>) -> Judged {
+    let argv: Vec<_> = line.words.iter().map(|term| term.text.clone()).collect();
+    judge(&argv, judging.ambient)
+}
+
 /// Judges an argument vector by a catalog that is not built in: a user's own, or one under test.
 ///
 /// The program's name is not looked at beyond being fit to be shown.
@@ -83,7 +91,7 @@ pub fn judge_by(catalog: &Catalog, argv: &[RawText], ambient: &Ambient) -> Judge
 }
 
 /// Answers what cannot be read at all.
-fn unfit(fault: &hostile::Found, name: &str, argv: &[RawText]) -> Judged {
+fn unfit(fault: &Found, name: &str, argv: &[RawText]) -> Judged {
     let shown = argv.get(..argv.len().min(SHOWN_WORDS_MAX)).unwrap_or_default();
     let mut sum = Sum::default();
     sum.add_found(fault);
@@ -188,8 +196,8 @@ impl Sum {
         self.add(rule.tier, rule.class.unwrap_or(Class::Unknown), name, &rule.why, word);
     }
 
-    fn add_found(&mut self, found: &hostile::Found) {
-        self.add(found.tier, found.class, found.rule, found.text, found.word);
+    fn add_found(&mut self, found: &Found) {
+        self.add(found.tier, found.class, &found.rule, &found.text, found.word);
     }
 
     fn add_reason(&mut self, class: Class, reason: Reason) {

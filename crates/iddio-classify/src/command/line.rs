@@ -3,7 +3,10 @@
 //! A word from an argument vector is known whole. A word from text for a shell may hold what only
 //! the run knows: `"$1"`, `*.log`. It is judged by everything it may turn out to be.
 
-use std::cell::{Cell, RefCell};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use iddio_core::text::RawText;
 
@@ -26,11 +29,11 @@ pub(crate) struct Judging<'a> {
     /// Where the command works: what `cd` left. `None` where that is not known.
     pub(crate) directory: Option<RawText>,
     /// Files that an earlier command of the same text writes: a program among them is unknown.
-    pub(crate) written: RefCell<Vec<RawText>>,
+    pub(crate) written: Rc<RefCell<Vec<RawText>>>,
     /// How many levels of commands within commands may follow.
     pub(crate) depth: usize,
-    /// How many simple commands may still be judged.
-    pub(crate) commands: Cell<usize>,
+    /// How many simple commands may still be judged, by all levels together.
+    pub(crate) commands: Rc<Cell<usize>>,
 }
 
 /// A word.
@@ -82,9 +85,9 @@ impl<'a> Judging<'a> {
         Self {
             ambient,
             directory: ambient.working_directory.clone(),
-            written: RefCell::default(),
+            written: Rc::default(),
             depth: DEPTH_MAX,
-            commands: Cell::new(COMMANDS_MAX),
+            commands: Rc::new(Cell::new(COMMANDS_MAX)),
         }
     }
 
@@ -99,9 +102,9 @@ impl<'a> Judging<'a> {
         Some(Self {
             ambient: self.ambient,
             directory: self.directory.clone(),
-            written: self.written.clone(),
+            written: Rc::clone(&self.written),
             depth: self.depth.checked_sub(1)?,
-            commands: Cell::new(self.commands.get()),
+            commands: Rc::clone(&self.commands),
         })
     }
 }

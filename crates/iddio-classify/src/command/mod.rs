@@ -19,12 +19,15 @@ mod plan;
 mod scopes;
 mod unknown;
 
+use std::borrow::Cow;
+
 use iddio_core::{
-    operation::{Operation, Operations, Reason, Scopes},
+    operation::{Operation, Operations, Reason, Scopes, Span},
     text::RawText,
     tier::{Class, Tier},
 };
 
+pub(crate) use judge::line;
 pub use judge::{judge, judge_by};
 pub use plan::{
     Binding, CatalogIdentity, EnvironmentPlan, EnvironmentValue, FactSource, FactWanted, InputFile,
@@ -81,6 +84,21 @@ pub struct ManifestFacts {
     pub scopes: Scopes,
 }
 
+/// Something found that raises a tier: in a word, in a program, about a file.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Found {
+    pub(crate) tier: Tier,
+    /// Its class, if the tier is break-glass.
+    pub(crate) class: Class,
+    pub(crate) rule: Cow<'static, str>,
+    /// What it means, for people.
+    pub(crate) text: Cow<'static, str>,
+    /// The index of the word it is about, where that is known.
+    pub(crate) word: Option<usize>,
+    /// Where it stands in the text for a shell.
+    pub(crate) at: Option<Span>,
+}
+
 /// What a command line comes to.
 #[derive(Clone, Debug)]
 #[must_use]
@@ -123,6 +141,25 @@ impl Judged {
     /// Returns the reason that decided: the first of the greatest tier.
     pub fn decisive(&self) -> Option<&Reason> {
         self.operation.deciding_reason()
+    }
+}
+
+// === impl Found ===
+
+impl Found {
+    /// Something about no word in particular.
+    pub(crate) fn new(
+        tier: Tier,
+        class: Class,
+        rule: impl Into<Cow<'static, str>>,
+        text: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self { tier, class, rule: rule.into(), text: text.into(), word: None, at: None }
+    }
+
+    /// The same, about the word of this index.
+    pub(crate) fn word(self, word: usize) -> Self {
+        Self { word: Some(word), ..self }
     }
 }
 
