@@ -34,6 +34,10 @@ pub(crate) struct Judging<'a> {
     pub(crate) depth: usize,
     /// How many simple commands may still be judged, by all levels together.
     pub(crate) commands: Rc<Cell<usize>>,
+    /// How many levels of nested shell grammar may follow, over all texts within texts.
+    pub(crate) levels: Rc<Cell<usize>>,
+    /// How many steps the walk over shell text may still take, over all texts within texts.
+    pub(crate) steps: Rc<Cell<usize>>,
 }
 
 /// A word.
@@ -88,6 +92,8 @@ impl<'a> Judging<'a> {
             written: Rc::default(),
             depth: DEPTH_MAX,
             commands: Rc::new(Cell::new(COMMANDS_MAX)),
+            levels: Rc::new(Cell::new(LEVELS_MAX)),
+            steps: Rc::new(Cell::new(STEPS_MAX)),
         }
     }
 
@@ -105,6 +111,8 @@ impl<'a> Judging<'a> {
             written: Rc::clone(&self.written),
             depth: self.depth.checked_sub(1)?,
             commands: Rc::clone(&self.commands),
+            levels: Rc::clone(&self.levels),
+            steps: Rc::clone(&self.steps),
         })
     }
 }
@@ -131,3 +139,10 @@ const DEPTH_MAX: usize = 16;
 
 /// The most simple commands of one action: an approver has to be able to read them.
 const COMMANDS_MAX: usize = super::NAMED_MAX;
+
+/// The most levels of shell grammar, over all texts within texts: it bounds the stack.
+const LEVELS_MAX: usize = 96;
+
+/// The most steps of one walk. A text of the greatest size takes as many as it has bytes, loops and
+/// calls a small multiple of that.
+const STEPS_MAX: usize = 400_000;

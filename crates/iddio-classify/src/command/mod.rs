@@ -8,6 +8,7 @@
 //! It reads no shell: text for a shell is [`shell_line`], and a program that runs other programs is
 //! answered as unknown.
 
+mod assignments;
 mod hostile;
 mod inputs;
 mod judge;
@@ -27,6 +28,7 @@ use iddio_core::{
     tier::{Class, Tier},
 };
 
+pub(crate) use assignments::{Setting, assignment};
 pub(crate) use judge::line;
 pub use judge::{judge, judge_by};
 pub use plan::{
