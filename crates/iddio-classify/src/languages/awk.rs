@@ -13,7 +13,8 @@ use crate::catalog::format::PathUse;
 pub(crate) fn read(text: &[u8]) -> Vec<Effect> {
     let tokens = std::str::from_utf8(text).ok().and_then(|text| Lexer::all(text.as_bytes()));
     let Some(tokens) = tokens else { return vec![Effect::unread(text, &RUNS)] };
-    let mut walk = Walk { tokens: &tokens, found: Vec::new(), depth: 0, print: None, getline: None };
+    let mut walk =
+        Walk { tokens: &tokens, found: Vec::new(), depth: 0, print: None, getline: None };
     if walk.all().is_none() {
         walk.found.push(Effect::unread(text, &RUNS));
     }
@@ -85,7 +86,8 @@ impl Token {
 impl<'a> Lexer<'a> {
     fn all(text: &'a [u8]) -> Option<Vec<Token>> {
         let after = After::Division;
-        let mut lexer = Self { text, place: 0, tokens: Vec::new(), open: Vec::new(), closed: after };
+        let mut lexer =
+            Self { text, place: 0, tokens: Vec::new(), open: Vec::new(), closed: after };
         while let Some(byte) = lexer.peek() {
             let token = lexer.token(byte)?;
             lexer.tokens.extend(token);
@@ -283,7 +285,7 @@ impl<'a> Lexer<'a> {
 
 // === impl Walk ===
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     fn all(&mut self) -> Option<()> {
         for (at, token) in self.tokens.iter().enumerate() {
             match token {
@@ -433,7 +435,7 @@ impl Walk<'_> {
         } else if name.contains(&UNCERTAIN) {
             self.found.push(sensitive("uses a file whose name only the run knows"));
         } else if !STREAMS.contains(&name) {
-            self.found.push(Effect::File(name.to_vec(), usage));
+            self.found.push(Effect::file(name, usage));
         }
     }
 
@@ -464,14 +466,17 @@ impl Walk<'_> {
         let alone = match self.token(at + 2) {
             None | Some(Token::Newline) => true,
             Some(Token::Sign(sign)) => {
-                matches!(*sign, ";" | "}" | ")" | "&&" | "||" | "<" | ">" | "<=" | ">=" | "==" | "!=")
+                matches!(
+                    *sign,
+                    ";" | "}" | ")" | "&&" | "||" | "<" | ">" | "<=" | ">=" | "==" | "!="
+                )
             }
             Some(_) => false,
         };
         alone.then(|| text.clone())
     }
 
-    fn token(&self, at: usize) -> Option<&Token> {
+    fn token(&self, at: usize) -> Option<&'a Token> {
         self.tokens.get(at)
     }
 }
@@ -500,20 +505,49 @@ const PLAIN_VARIABLES: [&str; 14] = [
 
 /// Operators and brackets, longer ones first.
 const SIGNS: [&str; 43] = [
-    "**=", "&&", "||", "|&", "**", "++", "--", "+=", "-=", "*=", "/=", "%=", "^=", "==", "<=", ">=",
-    "!=", "!~", ">>", "{", "}", "(", ")", "[", "]", ";", ",", "+", "-", "*", "/", "%", "^", "!",
-    ">", "<", "|", "?", ":", "~", "$", "=", "@",
+    "**=", "&&", "||", "|&", "**", "++", "--", "+=", "-=", "*=", "/=", "%=", "^=", "==", "<=",
+    ">=", "!=", "!~", ">>", "{", "}", "(", ")", "[", "]", ";", ",", "+", "-", "*", "/", "%", "^",
+    "!", ">", "<", "|", "?", ":", "~", "$", "=", "@",
 ];
 
 /// Words behind which implementations differ on what a slash is.
 const UNEVEN: [&str; 10] = [
-    "BEGINFILE", "ENDFILE", "case", "default", "func", "getline", "length", "nextfile", "switch",
+    "BEGINFILE",
+    "ENDFILE",
+    "case",
+    "default",
+    "func",
+    "getline",
+    "length",
+    "nextfile",
+    "switch",
     "in",
 ];
 
 /// Words that are no value.
 const KEYWORDS: [&str; 24] = [
-    "BEGIN", "BEGINFILE", "END", "ENDFILE", "break", "case", "continue", "default", "delete", "do",
-    "else", "exit", "for", "func", "function", "if", "in", "next", "nextfile", "print", "printf",
-    "return", "switch", "while",
+    "BEGIN",
+    "BEGINFILE",
+    "END",
+    "ENDFILE",
+    "break",
+    "case",
+    "continue",
+    "default",
+    "delete",
+    "do",
+    "else",
+    "exit",
+    "for",
+    "func",
+    "function",
+    "if",
+    "in",
+    "next",
+    "nextfile",
+    "print",
+    "printf",
+    "return",
+    "switch",
+    "while",
 ];

@@ -6,6 +6,12 @@
 //! through [`crate::paths::judge`], commands through [`crate::command::line`], text for a shell
 //! through [`crate::shell::judge_text`].
 
+mod awk;
+mod ed;
+mod effect;
+mod find;
+mod sed;
+
 use iddio_core::{
     operation::Operation,
     tier::{Class, Tier},
@@ -34,16 +40,15 @@ pub(crate) struct Findings {
 /// [`Language::Argv`], [`Language::Shell`] and [`Language::Split`] never come here: the judge of
 /// command lines follows them itself.
 pub(crate) fn judge(language: Language, words: &[Term], judging: &Judging<'_>) -> Findings {
-    let _ = (words, judging);
     match language {
-        Language::Awk
-        | Language::Code
-        | Language::Ed
-        | Language::Find
+        Language::Awk => effect::judge(words, judging, awk::read),
+        Language::Ed => effect::judge(words, judging, ed::read),
+        Language::Find => find::judge(words, judging),
+        Language::Sed => effect::judge(words, judging, sed::read),
+        Language::Code
         | Language::Mysql
         | Language::Postgres
         | Language::Redis
-        | Language::Sed
         | Language::Argv
         | Language::Shell
         | Language::Split => Findings::unread("a program in a language that is not read here"),

@@ -10,8 +10,11 @@ use crate::catalog::format::PathUse;
 /// Returns what a script does besides editing what passes through.
 pub(crate) fn read(text: &[u8]) -> Vec<Effect> {
     let mut script = Script { text, place: 0, open: 0, found: Vec::new() };
-    if script.all().is_none() || script.open != 0 || std::str::from_utf8(text).is_err() {
-        script.found.push(Effect::unread(text, &RUNS));
+    let understood = script.all().is_some() && script.open == 0;
+    if !understood || std::str::from_utf8(text).is_err() {
+        // A script that ends too early is an error for sed too.
+        let runs: &[&str] = if script.place < text.len() { &RUNS } else { &[] };
+        script.found.push(Effect::unread(text, runs));
     }
     script.found
 }
@@ -238,7 +241,7 @@ impl<'a> Script<'a> {
         let name = self.line();
         (!name.is_empty()).then_some(())?;
         if !STREAMS.contains(&name) {
-            self.found.push(Effect::File(name.to_vec(), usage));
+            self.found.push(Effect::file(name, usage));
         }
         Some(())
     }
