@@ -9,10 +9,11 @@
 
 use iddio_core::{
     approval::{Ask, Assurance},
-    operation::{Description, Effect, Input, Operation},
+    operation::{Description, Effect, Input, Operation, Reason, Span},
     principal::Principal,
     sanitise,
     text::RawText,
+    tier::Tier,
     time::Moment,
 };
 use serde_json::{Value, json};
@@ -172,11 +173,11 @@ fn body(ask: &Ask, entry: &Entry, now: Moment) -> Vec<String> {
     lines
 }
 
-/// What would happen: the commands whole, their effects worst first, what they read.
+/// What would happen: the commands whole and their effects, both worst first, and what they read.
 fn subject(ask: &Ask) -> Vec<String> {
     let mut lines = Vec::new();
     let place = ask.context.directory.as_ref().map(|directory| word(directory.as_bytes()));
-    for operation in ask.operations.iter() {
+    for operation in ask.operations.worst_first() {
         let what = labelled("what", &whole(operation, place.as_deref()));
         let tier = format!("T{}", operation.native_tier().number());
         lines.push(if 1 < ask.operations.iter().len() { aside(&what, &tier) } else { what });
@@ -208,11 +209,9 @@ fn subject(ask: &Ask) -> Vec<String> {
 /// Why a human is asked, what their answer must satisfy, and what the caller says.
 fn grounds(ask: &Ask) -> Vec<String> {
     let mut lines = Vec::new();
-    let tier = format!("why T{}", ask.tier().number());
-    let reasons = ask.operations.iter().flat_map(|operation| &operation.reasons);
-    for reason in reasons {
-        let (text, rule) = (word(reason.text.as_bytes()), word(reason.rule.as_bytes()));
-        lines.push(labelled(&tier, &format!("{text} ({rule})")));
+    let many = 1 < ask.operations.iter().len();
+    for operation in ask.operations.worst_first() {
+        lines.extend(reasons(operation, many.then(|| summary(operation))));
     }
     let decision = &ask.decision;
     let policy: String = decision.policy.to_hex().chars().take(12).collect();
@@ -235,6 +234,36 @@ fn grounds(ask: &Ask) -> Vec<String> {
         }
     }
     lines
+}
+
+/// Why an operation has its tier, worst first, each reason with the word that caused it. Reasons of
+/// tier 0 are left out where another one decides. `of` says which operation, where there are several.
+fn reasons(operation: &Operation, of: Option<String>) -> Vec<String> {
+    let mut reasons: Vec<&Reason> = operation.reasons.iter().collect();
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.tier));
+    let worst = reasons.first().map_or(Tier::Observe, |reason| reason.tier);
+    reasons.retain(|reason| Tier::Observe < reason.tier || worst == Tier::Observe);
+    let of = of.map(|of| format!("{of}: ")).unwrap_or_default();
+    let told = reasons.into_iter().map(|reason| {
+        let (text, rule) = (word(reason.text.as_bytes()), word(reason.rule.as_bytes()));
+        let label = format!("why T{}", reason.tier.number());
+        let line = labelled(&label, &format!("{of}{text} ({rule})"));
+        match cause(operation, reason) {
+            Some(cause) => aside(&line, &cause),
+            None => line,
+        }
+    });
+    told.collect()
+}
+
+/// The word that caused a reason, and where it stands in the text for a shell.
+fn cause(operation: &Operation, reason: &Reason) -> Option<String> {
+    let place = usize::try_from(reason.word?).ok()?;
+    let said = word(operation.description.argv.get(place)?.as_bytes());
+    Some(match reason.at {
+        Some(Span { start, end }) => format!("at `{said}`, bytes {start}..{end}"),
+        None => format!("at `{said}`"),
+    })
 }
 
 fn needs(ask: &Ask) -> Option<String> {

@@ -1,23 +1,56 @@
 //! A judgement in words and as data, for `iddio classify`.
 //!
-//! Text comes from whoever wrote the command line: the one who shows it takes out what steers a
+//! Every reason points into what was judged: the line that is shown, and where in it the words stand
+//! that caused the tier. Operations come worst first, and exactly one reason is the deciding one.
+//! What [`explanation`] returns holds foreign text as it is; what [`text`] returns is fit for a
 //! terminal. Nothing is decided here.
 
+mod place;
+mod text;
+
 use iddio_core::{
-    operation::{Names, Operation},
+    operation::{Names, Operation, OverrideKind, Span},
     text::RawText,
-    tier::Tier,
+    tier::{Class, Tier},
 };
 use serde::Serialize;
 
 use crate::command::Judged;
+pub use text::text;
+
+/// What was judged: where positions point into.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject<'a> {
+    /// Text for a shell.
+    Shell(&'a RawText),
+    /// An argument vector. Positions are those of its words on one line, parted by spaces.
+    Words(&'a [RawText]),
+}
 
 /// A judgement as `iddio classify --json` prints it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub struct Explanation {
-    /// The tier, 0 to 4.
+    /// The tier of the whole, 0 to 4: the greatest of its operations.
     pub tier: u8,
     /// Its word.
+    pub label: &'static str,
+    /// The class, at tier 4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<&'static str>,
+    /// The line that positions point into: the text for the shell, or the words.
+    pub line: String,
+    /// Everything that policy decides on, worst first.
+    pub operations: Vec<ExplainedOperation>,
+    /// Why, worst first: the deciding reason is the first.
+    pub reasons: Vec<ExplainedReason>,
+}
+
+/// One operation: what one program does.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub struct ExplainedOperation {
+    /// Its own tier.
+    pub tier: u8,
+    /// The word of that.
     pub label: &'static str,
     /// The class, at tier 4.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,8 +60,8 @@ pub struct Explanation {
     /// The command in a few words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
-    /// Why, in the order found.
-    pub reasons: Vec<ExplainedReason>,
+    /// Its words.
+    pub argv: Vec<String>,
     /// What overrides identity or route, and makes it break-glass unless policy grants it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub overrides: Vec<ExplainedOverride>,
@@ -46,11 +79,25 @@ pub struct ExplainedReason {
     pub rule: String,
     /// What it means.
     pub text: String,
-    /// The index of the word that caused it.
+    /// Which operation it is about, as its place in the list.
+    pub operation: usize,
+    /// The index in that operation's words of the one that caused it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub word: Option<u32>,
-    /// Whether it is the first of the greatest tier.
+    /// Where it stands in the line, in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<ExplainedSpan>,
+    /// Whether it is the one that decides.
     pub decides: bool,
+}
+
+/// Where something stands, in bytes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct ExplainedSpan {
+    /// Its first byte.
+    pub start: u32,
+    /// The byte behind its last.
+    pub end: u32,
 }
 
 /// An override.
@@ -71,91 +118,89 @@ pub struct ExplainedScope {
     pub names: Vec<String>,
 }
 
-/// Explains a judgement.
-pub fn explanation(judged: &Judged) -> Explanation {
-    let operation = &judged.operation;
-    let tier = operation.native_tier();
-    let greatest = operation.reasons.iter().map(|reason| reason.tier).max();
-    let mut decided = operation.tier < tier;
-    let reasons = operation
-        .reasons
+/// Explains a judgement of `subject`.
+pub fn explanation(judged: &Judged, subject: Subject<'_>) -> Explanation {
+    let operations = judged.operations();
+    let operations = operations.worst_first();
+    let mut reasons: Vec<ExplainedReason> = operations
         .iter()
-        .map(|reason| {
-            let decides = !decided && Some(reason.tier) == greatest;
-            decided |= decides;
-            ExplainedReason {
-                tier: reason.tier.number(),
-                rule: reason.rule.clone(),
-                text: reason.text.clone(),
-                word: reason.word,
-                decides,
-            }
-        })
+        .enumerate()
+        .flat_map(|(place, operation)| reasons(place, operation, subject))
         .collect();
+    // Worst first; within a tier those of the worst operation, then in the order found.
+    reasons.sort_by_key(|reason| std::cmp::Reverse(reason.tier));
+    if let Some(first) = reasons.first_mut() {
+        first.decides = true;
+    }
+    let tier = judged.tier();
+    let class = operations.first().filter(|_| tier == Tier::BreakGlass);
     Explanation {
         tier: tier.number(),
         label: tier.label(),
-        class: (tier == Tier::BreakGlass).then(|| operation.native_class().name()),
+        class: class.map(|operation| operation.native_class().name()),
+        line: String::from_utf8_lossy(&place::line(subject)).into_owned(),
+        operations: operations.into_iter().map(explained).collect(),
+        reasons,
+    }
+}
+
+fn explained(operation: &Operation) -> ExplainedOperation {
+    let tier = operation.native_tier();
+    ExplainedOperation {
+        tier: tier.number(),
+        label: tier.label(),
+        class: class(tier, operation.native_class()),
         protocol: operation.protocol.name(),
         command: operation.description.command.clone(),
-        reasons,
-        overrides: overrides(operation),
+        argv: operation.description.argv.iter().map(shown).collect(),
+        overrides: operation.overrides.iter().map(explained_override).collect(),
         scopes: operation.scopes.iter().map(|(key, names)| scope(key.name(), names)).collect(),
     }
 }
 
-/// Lines of text: the tier, then a line for every reason, the deciding one marked.
-///
-/// The first column is what the reason is about: the command, or the words it points at.
-pub fn text(judged: &Judged) -> Vec<String> {
-    let explanation = explanation(judged);
-    let argv = &judged.operation.description.argv;
-    let subject = |word: Option<u32>| {
-        let whole = || explanation.command.clone().unwrap_or_default();
-        word.map_or_else(whole, |word| {
-            let raw = usize::try_from(word).ok().and_then(|word| argv.get(word));
-            raw.map_or_else(whole, shown)
-        })
-    };
-    let mut rows: Vec<(String, u8, String, bool)> = explanation
-        .reasons
-        .iter()
-        .map(|reason| {
-            let text = format!("{} ({})", reason.text, reason.rule);
-            (subject(reason.word), reason.tier, text, reason.decides)
-        })
-        .collect();
-    rows.extend(explanation.overrides.iter().enumerate().map(|(place, item)| {
-        let text = format!("overrides the {}; only a grant of the policy permits it", item.kind);
-        let decides = place == 0 && judged.operation.tier < Tier::BreakGlass;
-        (item.value.clone(), Tier::BreakGlass.number(), text, decides)
-    }));
-    let width = rows.iter().map(|(subject, ..)| subject.chars().count()).max().unwrap_or(0);
-    let width = width.min(COLUMN_WIDTH_MAX);
-    let head = match explanation.class {
-        Some(class) => format!("T{} {} ({class})", explanation.tier, explanation.label),
-        None => format!("T{} {}", explanation.tier, explanation.label),
-    };
-    let line = |(subject, tier, text, decides): (String, u8, String, bool)| {
-        let mark = if decides { "  <- decides" } else { "" };
-        format!("  {subject:<width$}  T{tier}  {text}{mark}")
-    };
-    std::iter::once(head).chain(rows.into_iter().map(line)).collect()
+fn class(tier: Tier, class: Class) -> Option<&'static str> {
+    (tier == Tier::BreakGlass).then(|| class.name())
 }
 
-fn overrides(operation: &Operation) -> Vec<ExplainedOverride> {
-    use iddio_core::operation::OverrideKind;
-    let name = |kind| match kind {
+/// The reasons of one operation, and its overrides, which are reasons too.
+fn reasons(place: usize, operation: &Operation, subject: Subject<'_>) -> Vec<ExplainedReason> {
+    let span = |word, at| place::span(subject, operation, word, at).map(ExplainedSpan::from);
+    let found = operation.reasons.iter().map(|reason| ExplainedReason {
+        tier: reason.tier.number(),
+        rule: reason.rule.clone(),
+        text: reason.text.clone(),
+        operation: place,
+        word: reason.word,
+        at: span(reason.word, reason.at),
+        decides: false,
+    });
+    let overrides = operation.overrides.iter().map(|item| {
+        let kind = override_kind(item.kind);
+        let word = place::word_with(operation, &item.value);
+        ExplainedReason {
+            tier: Tier::BreakGlass.number(),
+            rule: format!("override:{kind}"),
+            text: format!("overrides the {kind}; only a grant of the policy permits it"),
+            operation: place,
+            word,
+            at: span(word, None),
+            decides: false,
+        }
+    });
+    found.chain(overrides).collect()
+}
+
+fn explained_override(item: &iddio_core::operation::Override) -> ExplainedOverride {
+    ExplainedOverride { kind: override_kind(item.kind), value: item.value.clone() }
+}
+
+fn override_kind(kind: OverrideKind) -> &'static str {
+    match kind {
         OverrideKind::Endpoint => "endpoint",
-        OverrideKind::Env => "env",
+        OverrideKind::Env => "environment",
         OverrideKind::Kubeconfig => "kubeconfig",
         OverrideKind::Profile => "profile",
-    };
-    operation
-        .overrides
-        .iter()
-        .map(|item| ExplainedOverride { kind: name(item.kind), value: item.value.clone() })
-        .collect()
+    }
 }
 
 fn scope(key: &'static str, names: &Names) -> ExplainedScope {
@@ -171,5 +216,10 @@ fn shown(raw: &RawText) -> String {
     String::from_utf8_lossy(raw.as_bytes()).into_owned()
 }
 
-/// The widest first column: a longer subject pushes its own line only.
-const COLUMN_WIDTH_MAX: usize = 48;
+// === impl ExplainedSpan ===
+
+impl From<Span> for ExplainedSpan {
+    fn from(Span { start, end }: Span) -> Self {
+        Self { start, end }
+    }
+}

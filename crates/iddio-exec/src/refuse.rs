@@ -6,7 +6,7 @@
 
 use iddio_core::{
     audit::Refusal,
-    operation::Operation,
+    operation::{Operation, Operations, Span},
     pipeline::Rejection,
     policy::{Decision, Verdict},
     sanitise,
@@ -23,6 +23,10 @@ pub struct Refused {
     pub command: String,
     /// Why it has that tier, in the words of the deciding reason.
     pub because: String,
+    /// Where the words stand that gave it that tier.
+    pub at: Option<At>,
+    /// The other operations that are more than reads, worst first, each with its reason.
+    pub also: Vec<String>,
     /// Why it was refused, where policy's rule alone does not say.
     pub refusal: String,
     /// The rule that decided.
@@ -35,6 +39,17 @@ pub struct Refused {
     pub retry: Retry,
     /// What would be allowed instead.
     pub instead: Vec<String>,
+}
+
+/// Where the word stands that decided.
+#[derive(Clone, Debug)]
+pub struct At {
+    /// The word.
+    pub word: String,
+    /// Its index in the words of its operation.
+    pub index: u32,
+    /// Where it stands in the text for a shell, if there is one.
+    pub span: Option<Span>,
 }
 
 /// Whether asking again can help.
@@ -68,6 +83,8 @@ impl Refused {
             tier: decision.effective,
             command: line(&command(operation)),
             because: line(&because(operation)),
+            at: at(operation),
+            also: also(&record.subject.operations),
             refusal: line(&refusal),
             rule: line(&rule(decision)),
             record: rejection.receipt().id().to_string(),
@@ -79,26 +96,48 @@ impl Refused {
 
     /// Returns the lines for people. The first begins with `refused`.
     pub fn lines(&self) -> Vec<String> {
-        let Self { tier, command, because, refusal, rule, record, ask: _, retry: _, instead } =
-            self;
+        let Self { tier, command, because, at, also, refusal, rule, record, instead, .. } = self;
         let record = record.get(..RECORD_SHOWN).unwrap_or(record);
-        let mut lines = vec![
-            format!("refused  {tier}  {command}: {because}"),
-            format!("  why    {refusal}"),
-            format!("  rule   {rule}  record {record}"),
-        ];
+        let mut lines = vec![format!("refused  {tier}  {command}: {because}")];
+        if let Some(At { word, index: _, span: Some(Span { start, end }) }) = at {
+            lines.push(format!("  at     `{word}`, bytes {start}..{end}"));
+        }
+        lines.extend(also.iter().take(ALSO_SHOWN).map(|also| format!("  also   {also}")));
+        if ALSO_SHOWN < also.len() {
+            lines.push(format!("  also   {} more", also.len() - ALSO_SHOWN));
+        }
+        lines.push(format!("  why    {refusal}"));
+        lines.push(format!("  rule   {rule}  record {record}"));
         lines.extend(instead.iter().map(|instead| format!("  hint:  {instead}")));
         lines
     }
 
     /// Returns the one line for programs.
     pub fn json(&self) -> Value {
-        let Self { tier, command, because, refusal, rule, record, ask, retry, instead } = self;
+        let Self {
+            tier,
+            command,
+            because,
+            at,
+            also,
+            refusal,
+            rule,
+            record,
+            ask,
+            retry,
+            instead,
+        } = self;
+        let span = |span: Span| json!({"start": span.start, "end": span.end});
+        let at = at.as_ref().map(|at| {
+            json!({"word": at.index, "text": at.word, "at": at.span.map(span)})
+        });
         json!({"refused": {
             "tier": tier.number(),
             "tier_label": tier.label(),
             "command": command,
             "because": because,
+            "cause": at,
+            "also": also,
             "refusal": refusal,
             "rule": rule,
             "record": record,
@@ -116,9 +155,27 @@ pub fn command(operation: &Operation) -> String {
 
 /// Returns the text of the reason that gave an operation its tier.
 pub fn because(operation: &Operation) -> String {
-    let greatest = operation.reasons.iter().map(|reason| reason.tier).max();
-    let decisive = operation.reasons.iter().find(|reason| Some(reason.tier) == greatest);
+    let decisive = operation.deciding_reason();
     decisive.map_or_else(|| "unknown".to_owned(), |reason| reason.text.clone())
+}
+
+/// Returns where the word stands that gave an operation its tier.
+fn at(operation: &Operation) -> Option<At> {
+    let reason = operation.deciding_reason()?;
+    let index = reason.word?;
+    let word = operation.description.argv.get(usize::try_from(index).ok()?)?;
+    Some(At { word: sanitise::line(word.as_bytes()), index, span: reason.at })
+}
+
+/// Returns what else would have been done, but for reads, worst first.
+fn also(operations: &Operations) -> Vec<String> {
+    let others = operations.worst_first().into_iter().skip(1);
+    let others = others.filter(|operation| Tier::Observe < operation.native_tier());
+    let told = |operation: &Operation| {
+        let (tier, command) = (operation.native_tier().number(), command(operation));
+        line(&format!("T{tier} {command}: {}", because(operation)))
+    };
+    others.map(told).collect()
 }
 
 /// Says what the rule that refused an operation lets through: tiers that run, tiers that ask.
@@ -168,6 +225,9 @@ fn retry(reason: Refusal) -> Retry {
 fn line(text: &str) -> String {
     sanitise::line(text.as_bytes())
 }
+
+/// How many further operations people are shown. All of them are in the JSON.
+const ALSO_SHOWN: usize = 5;
 
 /// How many digits of a record's id people are shown: enough to paste, unique in any log.
 const RECORD_SHOWN: usize = 12;

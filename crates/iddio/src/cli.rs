@@ -99,6 +99,9 @@ pub(crate) struct ExecArgs {
 #[derive(Args, Debug)]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 pub(crate) struct ClassifyArgs {
+    /// A line of shell, as one word: quote it
+    #[arg(value_name = "LINE", group = "what")]
+    pub(crate) line: Option<OsString>,
     /// Judge a line of shell
     #[arg(long, value_name = "TEXT", group = "what")]
     pub(crate) shell: Option<OsString>,
@@ -519,7 +522,7 @@ T0 OBSERVE, T1 OPERATE, T2 MODIFY, T3 SENSITIVE, T4 BREAK-GLASS. What a tier mea
 to say: iddio policy explain -- COMMAND.
 
   iddio classify -- kubectl get secret db -o yaml
-  iddio classify --shell 'kubectl get pods; rm -rf /'";
+  iddio classify 'kubectl get pods; rm -rf /'";
 
 const FORGET_HELP: &str = "\
 A record never holds a secret, only a commitment to it under a key of that day. Without the key

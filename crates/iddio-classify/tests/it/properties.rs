@@ -61,7 +61,7 @@ proptest! {
     ) {
         let argv: Vec<_> = words.into_iter().map(RawText::new).collect();
         let judged = judge(&argv, &Ambient::default());
-        let _ = explain::text(&judged);
+        let _ = explain::text(&judged, explain::Subject::Words(&argv));
         prop_assert!(judged.operation.native_tier() >= Tier::Sensitive);
         prop_assert!(!judged.operation.reasons.is_empty());
     }

@@ -16,32 +16,58 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::ClassifyArgs,
-    commands,
     exit::{DONE, Ended, Failure},
-    output::{self, Voice, foreign, tier_paint},
+    output::{self, Voice, tier_paint},
 };
 
 pub(crate) fn run(arguments: ClassifyArgs, voice: Voice) -> Ended {
-    let ClassifyArgs { shell, jsonl, json, command } = arguments;
+    let ClassifyArgs { line, shell, jsonl, json, command } = arguments;
     if jsonl {
         return lines(&mut io::stdin().lock(), &mut io::stdout().lock());
     }
-    let judged = match shell {
-        Some(text) => shell_line(&RawText::new(text.as_bytes()), &Ambient::default()),
-        None => commands::judged(&command),
+    let asked = match line.or(shell) {
+        Some(text) => Asked::Shell(RawText::new(text.as_bytes())),
+        None => Asked::of_words(&command),
     };
+    let judged = asked.judged();
     if json {
-        output::json(&value(&judged)?)?;
+        output::json(&value(&judged, &asked)?)?;
         return Ok(DONE);
     }
-    let mut lines = explain::text(&judged).into_iter().map(|line| foreign(&line));
+    let mut lines = explain::text(&judged, asked.subject()).into_iter();
     if let Some(head) = lines.next() {
-        output::line(voice.paint(tier_paint(judged.operation.native_tier()), head))?;
+        output::line(voice.paint(tier_paint(judged.tier()), head))?;
     }
     for line in lines {
         output::line(line)?;
     }
     Ok(DONE)
+}
+
+/// What somebody asks about.
+enum Asked {
+    Shell(RawText),
+    Words(Vec<RawText>),
+}
+
+impl Asked {
+    fn of_words(words: &[OsString]) -> Self {
+        Self::Words(words.iter().map(|word| RawText::new(word.as_bytes())).collect())
+    }
+
+    fn judged(&self) -> Judged {
+        match self {
+            Self::Shell(text) => shell_line(text, &Ambient::default()),
+            Self::Words(words) => judge(words, &Ambient::default()),
+        }
+    }
+
+    fn subject(&self) -> Subject<'_> {
+        match self {
+            Self::Shell(text) => Subject::Shell(text),
+            Self::Words(words) => Subject::Words(words),
+        }
+    }
 }
 
 /// One line of `--jsonl`.
@@ -58,8 +84,8 @@ struct Line {
 fn lines(input: &mut impl BufRead, output: &mut impl Write) -> Ended {
     let mut line = Vec::new();
     while read_line(input, &mut line)? {
-        let answer = match judge(&line) {
-            Ok(judged) => value(&judged)?,
+        let answer = match read(&line) {
+            Ok(asked) => value(&asked.judged(), &asked)?,
             Err(why) => json!({
                 "tier": Tier::UNKNOWN.number(),
                 "reasons": [{"tier": Tier::UNKNOWN.number(), "rule": "jsonl:unreadable", "text": why, "decides": true}],
@@ -71,16 +97,17 @@ fn lines(input: &mut impl BufRead, output: &mut impl Write) -> Ended {
     Ok(DONE)
 }
 
-fn judge(line: &[u8]) -> Result<Judged, String> {
+fn read(line: &[u8]) -> Result<Asked, String> {
     if LINE_BYTES_MAX <= line.len() {
         return Err(format!("the line is longer than {LINE_BYTES_MAX} bytes"));
     }
     let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     match line {
-        Line { cmd: Some(text), argv: None } => Ok(shell_line(&RawText::from(text), &Ambient::default())),
+        Line { cmd: Some(text), argv: None } => {
+            Ok(shell_line(&RawText::from(text), &Ambient::default()))
+        }
         Line { cmd: None, argv: Some(words) } => {
-            let words: Vec<OsString> = words.into_iter().map(OsString::from).collect();
-            Ok(commands::judged(&words))
+            Ok(Asked::Words(words.into_iter().map(RawText::from).collect()))
         }
         Line { .. } => Err("expected one of `cmd` and `argv`".to_owned()),
     }
@@ -99,8 +126,9 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     Ok(0 < count)
 }
 
-fn value(judged: &Judged) -> Result<Value, Failure> {
-    serde_json::to_value(explain::explanation(judged)).map_err(Failure::unavailable)
+fn value(judged: &Judged, asked: &Asked) -> Result<Value, Failure> {
+    serde_json::to_value(explain::explanation(judged, asked.subject()))
+        .map_err(Failure::unavailable)
 }
 
 /// The longest line: the most the kernel takes as arguments, and as much again for escapes.
