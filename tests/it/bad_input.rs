@@ -145,6 +145,6 @@ fn classify_says_why_and_runs_nothing() {
     let json = world.json(["classify", "--json", "--", "terraform", "destroy"]);
     assert_eq!(json["tier"], 4);
     assert!(json["reasons"].as_array().is_some_and(|reasons| !reasons.is_empty()));
-    world.iddio(["classify", "--shell", "echo hi"]).ok().prints("T4");
+    world.iddio(["classify", "echo hi; rm -rf /"]).ok().prints("T4");
     assert!(!world.home().exists(), "asking what something is makes no home");
 }

@@ -114,23 +114,12 @@ impl Refused {
 
     /// Returns the one line for programs.
     pub fn json(&self) -> Value {
-        let Self {
-            tier,
-            command,
-            because,
-            at,
-            also,
-            refusal,
-            rule,
-            record,
-            ask,
-            retry,
-            instead,
-        } = self;
+        let Self { tier, command, because, at, also, refusal, rule, record, ask, retry, instead } =
+            self;
         let span = |span: Span| json!({"start": span.start, "end": span.end});
-        let at = at.as_ref().map(|at| {
-            json!({"word": at.index, "text": at.word, "at": at.span.map(span)})
-        });
+        let at = at
+            .as_ref()
+            .map(|at| json!({"word": at.index, "text": at.word, "at": at.span.map(span)}));
         json!({"refused": {
             "tier": tier.number(),
             "tier_label": tier.label(),

@@ -7,8 +7,8 @@ use std::{
 };
 
 use iddio_classify::{
-    command::{Ambient, Judged, shell_line},
-    explain,
+    command::{Ambient, Judged, judge, shell_line},
+    explain::{self, Subject},
 };
 use iddio_core::{text::RawText, tier::Tier};
 use serde::Deserialize;
@@ -103,9 +103,7 @@ fn read(line: &[u8]) -> Result<Asked, String> {
     }
     let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     match line {
-        Line { cmd: Some(text), argv: None } => {
-            Ok(shell_line(&RawText::from(text), &Ambient::default()))
-        }
+        Line { cmd: Some(text), argv: None } => Ok(Asked::Shell(RawText::from(text))),
         Line { cmd: None, argv: Some(words) } => {
             Ok(Asked::Words(words.into_iter().map(RawText::from).collect()))
         }
