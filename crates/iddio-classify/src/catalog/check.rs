@@ -9,7 +9,7 @@ use iddio_core::tier::{Class, Tier};
 
 use super::{
     CatalogError, GLOBAL,
-    format::{Flag, FlagTable, Tool},
+    format::{Command, Flag, FlagTable, Language, Special, Style, Takes, Tool},
 };
 
 /// Returns the first thing that is wrong.
@@ -23,10 +23,14 @@ pub(super) fn check(tool: &Tool, text: &str) -> Result<(), CatalogError> {
             return fail(0, "what is unknown has tier 2 or more".to_owned());
         }
     }
-    tool.flags.values().try_for_each(|table| flags(table, text))?;
+    tool.flags.values().try_for_each(|table| flags(tool, table, text))?;
+    plain(tool, text)?;
     commands(tool, text)?;
     families(tool, text)?;
     neutralisations(tool, text)?;
+    if tool.plain.is_none() && tool.syntax.bare.is_none() {
+        return fail(0, "`syntax.bare` or `[plain]` says what the program alone means".to_owned());
+    }
     if tool.example.is_empty() {
         return fail(0, "a catalog has examples".to_owned());
     }
@@ -56,7 +60,8 @@ fn commands(tool: &Tool, text: &str) -> Result<(), CatalogError> {
                 return fail(format!("command `{path}` has a name that is taken"));
             }
         }
-        flags(&command.flag, text)?;
+        flags(tool, &command.flag, text)?;
+        arguments(command).or_else(|message| fail(format!("command `{path}`: {message}")))?;
         let mut seen = BTreeSet::new();
         let named = command.flags.iter().map(String::as_str);
         let tables: Option<Vec<_>> = named.map(|name| tool.flags.get(name)).collect();
@@ -118,18 +123,86 @@ fn neutralisations(tool: &Tool, text: &str) -> Result<(), CatalogError> {
     Ok(())
 }
 
-fn flags(table: &FlagTable, text: &str) -> Result<(), CatalogError> {
+fn flags(tool: &Tool, table: &FlagTable, text: &str) -> Result<(), CatalogError> {
     for (names, flag) in table {
         let place = flag.span().start;
         let fail = |message: String| {
             Err(CatalogError::at(text, place, format!("flag `{names}`: {message}")))
         };
-        if !names.split(' ').all(|name| name.len() > 1 && name.starts_with('-')) {
+        let sound = |name: &str| match tool.syntax.style {
+            Style::Assignments => !name.is_empty(),
+            _ => name.len() > 1 && name.starts_with(['-', '+']),
+        };
+        if !names.split(' ').all(sound) {
             return fail("a name starts with `-`".to_owned());
         }
+        special(flag.get_ref()).or_else(fail)?;
         raise(flag.get_ref()).or_else(fail)?;
     }
     Ok(())
+}
+
+/// The program without subcommands.
+fn plain(tool: &Tool, text: &str) -> Result<(), CatalogError> {
+    let Some(plain) = &tool.plain else { return Ok(()) };
+    let fail =
+        |message: String| Err(CatalogError::at(text, 0, format!("`[plain]`: {message}")));
+    graded(plain.tier, plain.class, &plain.why).or_else(fail)?;
+    if !plain.aliases.is_empty() {
+        return fail("other names of a program belong to `programs`".to_owned());
+    }
+    flags(tool, &plain.flag, text)?;
+    arguments(plain).or_else(fail)?;
+    let mut seen: BTreeSet<_> = plain.flag.keys().flat_map(|names| names.split(' ')).collect();
+    let named = plain.flags.iter().map(String::as_str);
+    for set in named.chain(tool.flags.contains_key(GLOBAL).then_some(GLOBAL)) {
+        let Some(table) = tool.flags.get(set) else {
+            return fail(format!("there is no flag set `{set}`"));
+        };
+        if let Some(name) = table.keys().flat_map(|names| names.split(' ')).find(|n| !seen.insert(n))
+        {
+            return fail(format!("the flag `{name}` twice"));
+        }
+    }
+    Ok(())
+}
+
+/// What arguments cannot be together.
+fn arguments(command: &Command) -> Result<(), String> {
+    if let Some(rule) = &command.without_program {
+        graded(rule.tier, rule.class, &rule.why)?;
+    }
+    let args = command.args.as_slice();
+    for (place, arg) in args.iter().enumerate() {
+        let last = place + 1 == args.len();
+        if let Some(tier) = arg.tier {
+            graded(tier, arg.class, &arg.why)?;
+        }
+        let takes_rest = arg.program == Some(Language::Argv) || arg.rest && arg.program.is_some();
+        if takes_rest && !last {
+            return Err(format!("nothing stands behind the program `{}`", arg.name));
+        }
+        let assigns = arg.is == Some(Special::Assignment);
+        let repeats = args.iter().filter(|arg| arg.rest && arg.is != Some(Special::Assignment));
+        if arg.rest && !assigns && repeats.count() > 1 {
+            return Err("two arguments that repeat".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn special(flag: &Flag) -> Result<(), String> {
+    let takes = flag.value != Takes::Switch;
+    let wants = match flag.is {
+        None | Some(Special::Inline | Special::Stdin | Special::Delimiter | Special::Replace) => {
+            flag.path.is_some() || flag.program.is_some()
+        }
+        Some(_) => true,
+    };
+    match wants && !takes {
+        true => Err("`path`, `program` and `is` are about a value, and it takes none".to_owned()),
+        false => Ok(()),
+    }
 }
 
 fn raise(flag: &Flag) -> Result<(), String> {

@@ -59,6 +59,10 @@ pub(crate) struct Tool {
     pub(crate) command: BTreeMap<String, Spanned<Command>>,
     #[serde(default)]
     pub(crate) family: Vec<Spanned<Family>>,
+    /// What the values of a flag with `is = "module"` mean; a name here may hold `*`. A module
+    /// that is not listed but has a catalog of its name is judged by that: `python3 -m pip`.
+    #[serde(default)]
+    pub(crate) modules: BTreeMap<String, Rule>,
     /// The values that files, URLs and own parameters take.
     #[serde(default)]
     pub(crate) values: Values,
@@ -73,8 +77,9 @@ pub(crate) type FlagTable = BTreeMap<String, Spanned<Flag>>;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Syntax {
     pub(crate) style: Style,
-    /// What the program means with no subcommand at all.
-    pub(crate) bare: Rule,
+    /// What the program means with no subcommand at all. A catalog with `[plain]` needs none.
+    #[serde(default)]
+    pub(crate) bare: Option<Rule>,
     /// Words of a command that families judge: `ec2 describe-instances` is two.
     #[serde(default)]
     pub(crate) family_words: usize,
@@ -159,6 +164,40 @@ pub(crate) struct Command {
     pub(crate) staged: Option<Staged>,
     /// Its Kubernetes requests.
     pub(crate) kube: Option<Kube>,
+    /// What it means where neither an argument nor a flag brings a program: `chroot /mnt`, `ssh h`.
+    #[serde(default)]
+    pub(crate) without_program: Option<Rule>,
+    /// It is an interpreter: its first argument, an inline flag or standard input is a program.
+    #[serde(default)]
+    pub(crate) interpreter: Option<Interpreter>,
+    /// Standard input becomes arguments of the program it runs: `xargs`.
+    #[serde(default)]
+    pub(crate) appends: Appends,
+}
+
+/// What an interpreter runs.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Interpreter {
+    /// Programs in a language that nobody reads here.
+    Code,
+    /// Text for a shell that is not read here but where it is nothing but plain words: `fish`.
+    ForeignShell,
+    /// Text for a POSIX shell or bash.
+    Shell,
+}
+
+/// Where the last arguments of a program that is run come from.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Appends {
+    /// The words of standard input, or of a file that a flag with `is = "feed-file"` names.
+    Input,
+    /// The command line alone.
+    #[default]
+    Nothing,
+    /// Nobody knows.
+    Unknown,
 }
 
 /// Commands judged by their names' shape. All that match count, the greatest tier wins.
@@ -231,6 +270,21 @@ pub(crate) struct Flag {
     /// Its value is a path of the Kubernetes API.
     #[serde(default)]
     pub(crate) raw: bool,
+    /// Its tier holds only where no program is given: `sudo -i`.
+    #[serde(default)]
+    pub(crate) alone: bool,
+    /// Options end behind it and its value: `python3 -m`.
+    #[serde(default)]
+    pub(crate) ends: bool,
+    /// Its value stands in place of an argument, which is then not there: `grep -e`, `cp -t`.
+    #[serde(default)]
+    pub(crate) instead: Option<Instead>,
+    /// The uses of files by arguments are this instead: `sed -i`, `tee -a`.
+    #[serde(default)]
+    pub(crate) uses: Option<PathUse>,
+    /// The uses of files by arguments take in everything below: `rm -r`, `chmod -R`.
+    #[serde(default)]
+    pub(crate) tree: bool,
     /// What happens to the file that its value names.
     #[serde(default)]
     pub(crate) path: Option<PathUse>,
@@ -247,7 +301,6 @@ pub(crate) struct Flag {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Arg {
     /// What it is, for `catalog explain`.
-    #[expect(dead_code, reason = "it names the argument to whoever reads or explains the catalog")]
     pub(crate) name: String,
     /// Whether it may be left out though others follow: `helm template [NAME] CHART`.
     #[serde(default)]
@@ -274,16 +327,28 @@ pub(crate) struct Arg {
     /// It names what is done, for the record.
     #[serde(default)]
     pub(crate) resource: bool,
-    /// What happens to the file it names.
+    /// What happens to the file it names. An argument that repeats may be followed by others,
+    /// which are the last words: `cp SOURCE… TARGET`.
     #[serde(default)]
     pub(crate) path: Option<PathUse>,
-    /// The language of the program it is. With [`Language::Argv`] every word from here on belongs
+    /// The language of the program it is. [`Language::Shell`] on the last argument, repeated, is
+    /// all words from here joined by spaces, options too: `ssh host ls -l`. With [`Language::Argv`] every word from here on belongs
     /// to it, options too.
     #[serde(default)]
     pub(crate) program: Option<Language>,
     /// It is something special.
     #[serde(default)]
     pub(crate) is: Option<Special>,
+}
+
+/// The argument that a flag stands in place of.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Instead {
+    /// The first.
+    First,
+    /// The last.
+    Last,
 }
 
 /// What happens to a file. The path catalog (`policies/paths.toml`) says how dangerous that is.
@@ -356,10 +421,24 @@ pub(crate) enum Language {
 pub(crate) enum Special {
     /// `NAME=VALUE` of the environment (invariant I7).
     Assignment,
-    /// `FILE` or `@FILE`: with the `@` the file's content is sent.
+    /// Text or `@FILE`: with the `@` the file's content is sent.
     AtFile,
+    /// How the words of standard input are parted: `xargs -0`.
+    Delimiter,
+    /// The file that is read instead of standard input: `xargs -a`.
+    FeedFile,
     /// A host, `user@host` or `host:path`.
     Host,
+    /// An interpreter's flag: a program follows. As a switch, the first argument is it (`sh -c`).
+    Inline,
+    /// An interpreter's flag: the name of a module that runs with all words behind it.
+    Module,
+    /// The text in the program's words that is replaced by what is read: `xargs -I`.
+    Replace,
+    /// A file whose content is sent away.
+    Sent,
+    /// An interpreter's flag: the program is standard input, whatever the arguments.
+    Stdin,
     /// An address that is fetched or sent to.
     Url,
 }

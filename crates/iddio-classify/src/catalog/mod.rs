@@ -28,6 +28,8 @@ pub struct Catalog {
     commands: BTreeMap<String, Entry>,
     /// Paths that have subcommands.
     groups: BTreeSet<String>,
+    /// The program without a subcommand, if it has a meaning of its own.
+    plain: Option<Entry>,
     digest: Digest,
 }
 
@@ -159,6 +161,21 @@ impl Catalog {
         Some((entry, command.get_ref()))
     }
 
+    /// Returns what the program means without a subcommand.
+    pub(crate) fn plain(&self) -> Option<&Command> {
+        self.tool.plain.as_ref()
+    }
+
+    /// Whether words can name a subcommand at all.
+    pub(crate) fn has_commands(&self) -> bool {
+        !self.commands.is_empty() || self.tool.syntax.family_words > 0
+    }
+
+    /// Whether any flag that `path` knows satisfies something.
+    pub(crate) fn flags_of(&self, path: &str) -> impl Iterator<Item = &Flag> {
+        self.tables(path).flat_map(BTreeMap::values)
+    }
+
     pub(crate) fn is_group(&self, path: &str) -> bool {
         self.groups.contains(path)
     }
@@ -191,9 +208,12 @@ impl Catalog {
     }
 
     fn tables(&self, path: &str) -> impl Iterator<Item = &BTreeMap<String, Flag>> {
-        let entry = self.entry(path);
-        let own = entry.iter().map(|(entry, _)| &entry.own).collect::<Vec<_>>();
-        let named = entry.map(|(_, command)| command.flags.as_slice()).unwrap_or_default();
+        let (own, command) = match self.entry(path) {
+            Some((entry, command)) => (Some(&entry.own), Some(command)),
+            None if path.is_empty() => (self.plain.as_ref().map(|entry| &entry.own), self.plain()),
+            None => (None, None),
+        };
+        let named = command.map(|command| command.flags.as_slice()).unwrap_or_default();
         let front = self.sets.get(FRONT).filter(|_| path.is_empty());
         own.into_iter()
             .chain(named.iter().filter_map(|name| self.sets.get(name)))
@@ -217,7 +237,11 @@ impl Catalog {
                 commands.insert(alias.trim_start().to_owned(), entry());
             }
         }
-        Self { tool, sets, commands, groups, digest }
+        let plain = tool
+            .plain
+            .as_ref()
+            .map(|command| Entry { path: String::new(), own: by_name(&command.flag) });
+        Self { tool, sets, commands, groups, plain, digest }
     }
 }
 

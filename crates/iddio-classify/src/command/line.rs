@@ -4,6 +4,7 @@
 //! the run knows: `"$1"`, `*.log`. It is judged by everything it may turn out to be.
 
 use std::{
+    borrow::Cow,
     cell::{Cell, RefCell},
     rc::Rc,
 };
@@ -125,6 +126,18 @@ impl Term {
         Self { text, known: Known::Whole, span: None }
     }
 
+    /// Returns what is known of the text from its start: all of a whole word, the literal start of
+    /// a pattern.
+    pub(crate) fn head(&self) -> Cow<'_, str> {
+        let bytes = self.text.as_bytes();
+        match self.known {
+            Known::Whole => String::from_utf8_lossy(bytes),
+            Known::Prefix(known) => String::from_utf8_lossy(bytes.get(..known).unwrap_or(bytes)),
+            Known::Any => Cow::Borrowed(""),
+            Known::Pattern => String::from_utf8_lossy(&literal_start(bytes)).into_owned().into(),
+        }
+    }
+
     /// Returns the text, if it is all known and UTF-8.
     pub fn as_str(&self) -> Option<&str> {
         match self.known {
@@ -132,6 +145,22 @@ impl Term {
             Known::Any | Known::Pattern | Known::Prefix(_) => None,
         }
     }
+}
+
+/// Returns what a pattern starts with before anything in it stands for more than itself.
+fn literal_start(pattern: &[u8]) -> Vec<u8> {
+    let mut literal = Vec::new();
+    let mut bytes = pattern.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'*' | b'?' | b'[' => break,
+            b'\\' => literal.extend(bytes.next()),
+            // Extended patterns: `+(a|b)`.
+            b'+' | b'@' | b'!' if bytes.as_slice().first() == Some(&b'(') => break,
+            byte => literal.push(*byte),
+        }
+    }
+    literal
 }
 
 /// The most levels of commands within commands. An honest line has three or four.
