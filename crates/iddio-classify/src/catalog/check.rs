@@ -145,8 +145,7 @@ fn flags(tool: &Tool, table: &FlagTable, text: &str) -> Result<(), CatalogError>
 /// The program without subcommands.
 fn plain(tool: &Tool, text: &str) -> Result<(), CatalogError> {
     let Some(plain) = &tool.plain else { return Ok(()) };
-    let fail =
-        |message: String| Err(CatalogError::at(text, 0, format!("`[plain]`: {message}")));
+    let fail = |message: String| Err(CatalogError::at(text, 0, format!("`[plain]`: {message}")));
     graded(plain.tier, plain.class, &plain.why).or_else(fail)?;
     if !plain.aliases.is_empty() {
         return fail("other names of a program belong to `programs`".to_owned());
@@ -159,7 +158,8 @@ fn plain(tool: &Tool, text: &str) -> Result<(), CatalogError> {
         let Some(table) = tool.flags.get(set) else {
             return fail(format!("there is no flag set `{set}`"));
         };
-        if let Some(name) = table.keys().flat_map(|names| names.split(' ')).find(|n| !seen.insert(n))
+        if let Some(name) =
+            table.keys().flat_map(|names| names.split(' ')).find(|n| !seen.insert(n))
         {
             return fail(format!("the flag `{name}` twice"));
         }

@@ -170,6 +170,9 @@ pub(crate) struct Command {
     /// It is an interpreter: its first argument, an inline flag or standard input is a program.
     #[serde(default)]
     pub(crate) interpreter: Option<Interpreter>,
+    /// The language of standard input, where nothing else gives a program: `psql`, `at`.
+    #[serde(default)]
+    pub(crate) feed: Option<Language>,
     /// Standard input becomes arguments of the program it runs: `xargs`.
     #[serde(default)]
     pub(crate) appends: Appends,
@@ -341,10 +344,12 @@ pub(crate) struct Arg {
     pub(crate) is: Option<Special>,
 }
 
-/// The argument that a flag stands in place of.
+/// What a flag stands in place of.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Instead {
+    /// Standard input is no program where it is given: `psql -l`, `psql -f`.
+    Feed,
     /// The first.
     First,
     /// The last.

@@ -7,12 +7,17 @@ use iddio_core::{
 
 use super::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, Ambient, Found, WORD_BYTES_MAX};
 
+/// There is no command.
+pub(super) fn empty() -> Found {
+    Found { word: None, ..unknown("argv:empty", "there is no command", 0) }
+}
+
 /// Returns why the words cannot be read at all, if they cannot.
 pub(super) fn unreadable(argv: &[RawText]) -> Option<Found> {
     let bytes = argv.iter().map(|word| word.as_bytes().len()).sum::<usize>();
     let whole = |rule, text| Some(Found { word: None, ..unknown(rule, text, 0) });
     if argv.is_empty() {
-        return whole("argv:empty", "there is no command");
+        return Some(empty());
     }
     if argv.len() > ARGV_WORDS_MAX {
         return whole("argv:limit", "more words than the limit");

@@ -12,26 +12,26 @@ use iddio_core::{
 
 use super::{
     Ambient, NAMED_MAX,
-    judge::{Sum, argument},
+    judge::{Sum, rule},
+    line::{Known, Term},
     parse::{Parsed, Resolution, Word},
     plan::{Binding, InputFile, InputKind, Need, OutputFile, StdinRole},
 };
 use crate::catalog::{
     Catalog,
-    format::{Command, Input, Output},
+    format::{Input, Output},
 };
 
 /// Adds every input and output of the command line to the plan.
 pub(super) fn collect(
     catalog: &Catalog,
     parsed: &Parsed<'_>,
-    command: Option<&Command>,
-    argv: &[RawText],
+    terms: &[Term],
     ambient: &Ambient,
     sum: &mut Sum,
 ) {
-    let base = format!("{}:{}", catalog.name(), parsed.path);
-    let mut reader = Reader { catalog, parsed, argv, ambient, sum, rule: base.clone() };
+    let base = rule(catalog, parsed);
+    let mut reader = Reader { catalog, parsed, terms, ambient, sum, rule: base.clone() };
     for given in &parsed.flags {
         reader.rule = format!("{base} {}", given.name);
         let Some(value) = &given.value else { continue };
@@ -45,15 +45,12 @@ pub(super) fn collect(
         }
     }
     reader.rule = base;
-    if let Some(command) = command {
-        for (place, word) in parsed.args.iter().enumerate() {
-            let arg = argument(command, place, parsed.args.len());
-            if let Some(input) = arg.and_then(|arg| arg.input) {
-                reader.input(input, word);
-            }
-            if let Some(output) = arg.and_then(|arg| arg.output) {
-                reader.output(output, word);
-            }
+    for (word, arg) in parsed.args.iter().zip(&parsed.slots) {
+        if let Some(input) = arg.and_then(|arg| arg.input) {
+            reader.input(input, word);
+        }
+        if let Some(output) = arg.and_then(|arg| arg.output) {
+            reader.output(output, word);
         }
     }
     reader.directory();
@@ -63,14 +60,18 @@ pub(super) fn collect(
 struct Reader<'r, 'a> {
     catalog: &'r Catalog,
     parsed: &'r Parsed<'a>,
-    argv: &'r [RawText],
+    terms: &'r [Term],
     ambient: &'r Ambient,
     sum: &'r mut Sum,
     /// The rule of what is being read.
     rule: String,
 }
 
-impl Reader<'_, '_> {
+impl<'r> Reader<'r, '_> {
+    fn bytes(&self, word: usize) -> &'r [u8] {
+        self.terms.get(word).map_or(&b""[..], |term| term.text.as_bytes())
+    }
+
     fn input(&mut self, input: Input, word: &Word<'_>) {
         use InputKind as Kind;
         match input {
@@ -108,6 +109,7 @@ impl Reader<'_, '_> {
     /// Adds a file, and returns its index among the inputs.
     fn file(&mut self, kind: InputKind, binding: Binding, word: &Word<'_>) -> usize {
         let binding = match word.text.as_ref() {
+            _ if word.known != Known::Whole => Binding::Unbound,
             "-" | "/dev/stdin" => Binding::Stdin,
             text if text.contains("://") => Binding::Unbound,
             text if text.starts_with("/dev/") || text.starts_with("/proc/") => Binding::Unbound,
@@ -120,11 +122,10 @@ impl Reader<'_, '_> {
             self.sum.plan.stdin = StdinRole::Input;
         }
         if binding == Binding::Unbound {
-            let text =
-                "it reads what cannot be bound: the address may answer differently when it runs";
+            let text = "it reads what cannot be bound: it may be something else when it runs";
             self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, text, Some(word.word));
         }
-        let end = self.argv.get(word.word).map_or(0, |raw| raw.as_bytes().len());
+        let end = self.terms.get(word.word).map_or(0, |term| term.text.as_bytes().len());
         let end = end.min(word.start + word.text.len());
         self.push(kind, binding, word, end)
     }
@@ -135,7 +136,7 @@ impl Reader<'_, '_> {
             self.sum.add(Tier::UNKNOWN, Class::Unknown, "argv:limit", text, Some(word.word));
             return self.sum.plan.inputs.len() - 1;
         }
-        let raw = self.argv.get(word.word).map_or(&b""[..], RawText::as_bytes);
+        let raw = self.bytes(word.word);
         let path = RawText::new(raw.get(word.start..end).unwrap_or(raw));
         let input = InputFile { word: word.word, start: word.start, end, path, kind, binding };
         self.sum.plan.inputs.push(input);
@@ -164,7 +165,10 @@ impl Reader<'_, '_> {
         let mut place = 0;
         for part in word.text.split(',') {
             let text = Cow::Borrowed(part);
-            add(self, &Word { text, word: word.word, start: word.start + place });
+            add(
+                self,
+                &Word { text, word: word.word, start: word.start + place, known: word.known },
+            );
             place += part.len() + 1;
         }
     }
@@ -175,8 +179,8 @@ impl Reader<'_, '_> {
         for part in word.text.split(',') {
             let start = place + part.find('=').map_or(0, |sign| sign + 1);
             let path = word.text.get(start..place + part.len()).unwrap_or("");
-            let path =
-                Word { text: Cow::Borrowed(path), word: word.word, start: word.start + start };
+            let (text, start) = (Cow::Borrowed(path), word.start + start);
+            let path = Word { text, word: word.word, start, known: word.known };
             self.file(InputKind::Data, Binding::File, &path);
             place += part.len() + 1;
         }
@@ -211,13 +215,14 @@ impl Reader<'_, '_> {
         if elsewhere || matches!(text, "-" | "/dev/stdout" | "/dev/null" | "stdout") {
             return;
         }
-        let plain = !text.starts_with(['/', '~'])
+        let plain = word.known == Known::Whole
+            && !text.starts_with(['/', '~'])
             && text.split('/').all(|part| part == "." || !part.starts_with('.'));
         if !plain {
             let why = "it writes outside the working directory or to a hidden file";
             self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, why, Some(word.word));
         }
-        let raw = self.argv.get(word.word).map_or(&b""[..], RawText::as_bytes);
+        let raw = self.bytes(word.word);
         let path = RawText::new(raw.get(word.start..).unwrap_or(raw));
         self.sum.plan.outputs.push(OutputFile { word: word.word, path });
     }
@@ -230,7 +235,7 @@ impl Reader<'_, '_> {
             .iter()
             .find(|given| given.flags.iter().any(|flag| flag.changes_directory));
         let Some(value) = given.and_then(|given| given.value.as_ref()) else { return };
-        let raw = self.argv.get(value.word).map_or(&b""[..], RawText::as_bytes);
+        let raw = self.bytes(value.word);
         self.sum.plan.directory = raw.get(value.start..).map(RawText::new);
     }
 
@@ -242,8 +247,8 @@ impl Reader<'_, '_> {
         }
         let files = matches!(self.parsed.resolution, Resolution::Family | Resolution::Known(_));
         let mut option = String::new();
-        for (index, raw) in self.argv.iter().enumerate().skip(1) {
-            let text = String::from_utf8_lossy(raw.as_bytes());
+        for (index, term) in self.terms.iter().enumerate().skip(1) {
+            let text = term.head();
             let start = match text.strip_prefix("--").map(|rest| rest.split_once('=')) {
                 Some(Some((name, _))) => {
                     option = name.to_owned();
@@ -260,6 +265,7 @@ impl Reader<'_, '_> {
                 text: Cow::Owned(value.get(skip..).unwrap_or("").to_owned()),
                 word: index,
                 start: start + skip,
+                known: term.known,
             };
             let prefix = values.file_prefixes.iter().find(|prefix| value.starts_with(*prefix));
             if let Some(prefix) = prefix.filter(|_| files) {
@@ -284,5 +290,6 @@ impl Reader<'_, '_> {
 
 fn after<'a>(word: &'a Word<'_>, start: usize) -> Word<'a> {
     let text = word.text.get(start..).unwrap_or("");
-    Word { text: Cow::Borrowed(text), word: word.word, start: word.start + start }
+    let start = word.start + start;
+    Word { text: Cow::Borrowed(text), word: word.word, start, known: word.known }
 }

@@ -12,20 +12,25 @@ use iddio_core::{
 };
 
 use super::{
-    Ambient, Found, Judged, hostile, inputs, kube,
-    line::{Judging, Line},
+    Ambient, Found, Judged, Vouched, files,
+    follow::{self, Runs},
+    hostile, inputs, kube,
+    line::{Feed, Judging, Known, Line, Term},
     lists,
-    parse::{self, Given, Parsed, Resolution, is_false},
+    parse::{self, Given, Parsed, Resolution, Word, is_false},
     plan::{
         CatalogIdentity, EnvironmentPlan, EnvironmentValue, InspectedFile, Need, Neutralisation,
         Part, Program, RunPlan, Staged, StdinRole, Terminal,
     },
     scopes, unknown, worse_class,
 };
-use crate::catalog::{
-    Catalog,
-    format::{Arg, Command, Flag, NeedWord, Rule, Stage, Stdin, Takes},
-    pattern,
+use crate::{
+    catalog::{
+        Catalog,
+        format::{Command, Flag, NeedWord, PathUse, Rule, Stage, Stdin, Takes},
+        pattern,
+    },
+    paths,
 };
 
 /// Judges an argument vector, its program first.
@@ -33,43 +38,21 @@ use crate::catalog::{
 /// Total: whatever comes in, an operation comes out, and what is not understood is
 /// [`Tier::UNKNOWN`].
 pub fn judge(argv: &[RawText], ambient: &Ambient) -> Judged {
-    let fault = hostile::unreadable(argv).or_else(|| argv.first().and_then(hostile::program));
-    let name = argv.first().and_then(RawText::as_str).unwrap_or("");
-    if let Some(fault) = fault {
-        return unfit(&fault, name, argv);
+    if let Some(fault) = hostile::unreadable(argv) {
+        return unfit(&fault, argv);
     }
-    let goes_by = ambient.goes_by.as_deref();
-    let tool = goes_by.or(Some(name).filter(|name| !name.contains('/')));
-    let mut sum = Sum::default();
-    for found in hostile::words(argv, ambient) {
-        sum.add_found(&found);
-    }
-    match tool.filter(|tool| Catalog::names(tool)) {
-        Some(tool) => match Catalog::for_program(tool) {
-            Some(catalog) => known(catalog, tool, argv, ambient, sum),
-            None => {
-                let text = "the catalog of this program cannot be read";
-                sum.add(Tier::UNKNOWN, Class::Unknown, "catalog:broken", text, None);
-                sum.judged(Protocol::Command, Pattern::Unmatchable, describe(tool, argv))
-            }
-        },
-        None => {
-            let (scopes, plan, reasons) = unknown::program(argv, name, ambient.vouched);
-            sum.scopes = scopes;
-            sum.plan = plan;
-            for (class, reason) in reasons {
-                sum.add_reason(class, reason);
-            }
-            let pattern = command_pattern(argv, name, &sum);
-            sum.judged(Protocol::Command, pattern, describe(name, argv))
-        }
-    }
+    let words = argv.iter().cloned().map(Term::whole).collect();
+    judge_in(&Line { words, feed: Feed::Inherited }, &Judging::new(ambient), Place::Alone)
 }
 
-/// Judges a simple command whose words may be known in part.
+/// Judges a simple command within text for a shell, or behind a program that runs it. Its words
+/// may be known in part.
 pub(crate) fn line(line: &Line, judging: &Judging<'_>) -> Judged {
-    let argv: Vec<_> = line.words.iter().map(|term| term.text.clone()).collect();
-    judge(&argv, judging.ambient)
+    let argv = raw(&line.words);
+    match hostile::unreadable(&argv) {
+        Some(fault) => unfit(&fault, &argv),
+        None => judge_in(line, judging, Place::Within),
+    }
 }
 
 /// Judges an argument vector by a catalog that is not built in: a user's own, or one under test.
@@ -77,64 +60,172 @@ pub(crate) fn line(line: &Line, judging: &Judging<'_>) -> Judged {
 /// The program's name is not looked at beyond being fit to be shown.
 pub fn judge_by(catalog: &Catalog, argv: &[RawText], ambient: &Ambient) -> Judged {
     let fault = hostile::unreadable(argv).or_else(|| argv.first().and_then(hostile::program));
+    if let Some(fault) = fault {
+        return unfit(&fault, argv);
+    }
+    let words = argv.iter().cloned().map(Term::whole).collect();
+    let line = Line { words, feed: Feed::Inherited };
     let name = argv.first().and_then(RawText::as_str).unwrap_or("");
-    match fault {
-        Some(fault) => unfit(&fault, name, argv),
-        None => {
-            let mut sum = Sum::default();
-            for found in hostile::words(argv, ambient) {
-                sum.add_found(&found);
+    let judging = Judging::new(ambient);
+    let mut sum = Sum::of(hostile::words(argv, ambient));
+    let (protocol, pattern, description) = known(catalog, name, &line, &judging, &mut sum);
+    sum.judged(protocol, pattern, description, &line.words)
+}
+
+/// Where a command stands.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Place {
+    /// It is all that is asked for: the gateway finds the program.
+    Alone,
+    /// Something else runs it, and finds the program by the system's own search.
+    Within,
+}
+
+/// Who a program's name says it is.
+enum Named<'a> {
+    /// The tool of this name.
+    Tool(&'a str),
+    /// Some file, whose name is that of a tool or not.
+    File(&'a str),
+}
+
+fn judge_in(line: &Line, judging: &Judging<'_>, place: Place) -> Judged {
+    let ambient = judging.ambient;
+    let argv = raw(&line.words);
+    let Some(program) = line.words.first() else { return unfit(&hostile::empty(), &argv) };
+    let mut sum = Sum::of(hostile::words(&argv, ambient));
+    if program.known != Known::Whole {
+        let text = "a program that only the run knows";
+        sum.add(Tier::UNKNOWN, Class::Unknown, "program:unresolved", text, Some(0));
+        let described = describe("?", &argv);
+        return sum.judged(Protocol::Command, Pattern::Unmatchable, described, &line.words);
+    }
+    if let Some(fault) = hostile::program(&program.text) {
+        return unfit(&fault, &argv);
+    }
+    let name = program.text.as_str().unwrap_or("");
+    let (protocol, pattern, description) = match named(name, judging, place) {
+        Named::Tool(tool) => match Catalog::for_program(tool) {
+            Some(catalog) => known(catalog, tool, line, judging, &mut sum),
+            None => {
+                let text = "the catalog of this program cannot be read";
+                sum.add(Tier::UNKNOWN, Class::Unknown, "catalog:broken", text, None);
+                (Protocol::Command, Pattern::Unmatchable, describe(tool, &argv))
             }
-            known(catalog, name, argv, ambient, sum)
-        }
+        },
+        Named::File(file) => stranger(file, name, line, judging, place, &mut sum),
+    };
+    sum.judged(protocol, pattern, description, &line.words)
+}
+
+/// Says who a program is by its name. A name with a slash is that file and no other: a gateway is
+/// told of those it may trust, and what runs within takes the system's own for what they are.
+fn named<'a>(name: &'a str, judging: &'a Judging<'_>, place: Place) -> Named<'a> {
+    let file = name.rsplit('/').next().unwrap_or(name);
+    let goes_by = judging.ambient.goes_by.as_deref().filter(|_| place == Place::Alone);
+    let system =
+        place == Place::Within && paths::is_of_the_system(name, judging.directory.as_ref());
+    let tool = goes_by.or((!name.contains('/') || system).then_some(file));
+    match tool.filter(|tool| Catalog::names(tool)) {
+        Some(tool) => Named::Tool(tool),
+        None => Named::File(file),
     }
 }
 
+/// Judges a program that no catalog is for, or that goes by the name of a tool from elsewhere. The
+/// second is worth no less than the tool would be.
+fn stranger(
+    file: &str,
+    name: &str,
+    line: &Line,
+    judging: &Judging<'_>,
+    place: Place,
+    sum: &mut Sum,
+) -> (Protocol, Pattern, Description) {
+    let argv = raw(&line.words);
+    let vouched = match place {
+        Place::Alone => judging.ambient.vouched,
+        Place::Within => Vouched::Nobody,
+    };
+    let written = argv.first().is_some_and(|path| name.contains('/') && judging.wrote(path));
+    let (scopes, plan, reasons) = unknown::program(&argv, name, vouched);
+    if let Some(catalog) = Catalog::for_program(file).filter(|_| name.contains('/')) {
+        let mut other = Sum::default();
+        let _ = known(catalog, file, line, judging, &mut other);
+        other.reasons.retain(|reason| reason.tier > Tier::Sensitive);
+        sum.within.append(&mut other.within);
+        for reason in other.reasons {
+            sum.add_reason(other.class.unwrap_or(Class::Unknown), reason);
+        }
+    }
+    if written {
+        let text = "a program that the same text writes first";
+        sum.add(Tier::UNKNOWN, Class::Unknown, "program:written", text, Some(0));
+    }
+    sum.scopes = scopes;
+    sum.plan = plan;
+    for (class, reason) in reasons {
+        sum.add_reason(class, reason);
+    }
+    let pattern = command_pattern(line, name, sum);
+    (Protocol::Command, pattern, describe(name, &argv))
+}
+
 /// Answers what cannot be read at all.
-fn unfit(fault: &Found, name: &str, argv: &[RawText]) -> Judged {
+fn unfit(fault: &Found, argv: &[RawText]) -> Judged {
     let shown = argv.get(..argv.len().min(SHOWN_WORDS_MAX)).unwrap_or_default();
+    let name = argv.first().and_then(RawText::as_str).unwrap_or("");
     let mut sum = Sum::default();
     sum.add_found(fault);
-    sum.judged(Protocol::Command, Pattern::Unmatchable, describe(name, shown))
+    sum.judged(Protocol::Command, Pattern::Unmatchable, describe(name, shown), &[])
+}
+
+fn raw(words: &[Term]) -> Vec<RawText> {
+    words.iter().map(|word| word.text.clone()).collect()
 }
 
 /// Judges a program with a catalog.
 fn known(
     catalog: &Catalog,
     tool: &str,
-    argv: &[RawText],
-    ambient: &Ambient,
-    mut sum: Sum,
-) -> Judged {
-    let parsed = parse::parse(catalog, argv);
-    sum.plan = run_plan(catalog, tool, argv, ambient);
+    line: &Line,
+    judging: &Judging<'_>,
+    sum: &mut Sum,
+) -> (Protocol, Pattern, Description) {
+    let terms = line.words.as_slice();
+    let texts = parse::texts(terms);
+    let parsed = parse::parse(catalog, terms, &texts);
+    sum.plan = run_plan(catalog, tool, terms, judging.ambient);
     let command = match parsed.resolution {
         Resolution::Known(command) => Some(command),
         _ => None,
     };
     let mut pattern = None;
-    if asks_for_help(catalog, &parsed, argv) {
+    if asks_for_help(catalog, &parsed, terms) {
         let rule = format!("{}:help", catalog.name());
         sum.add(Tier::Observe, Class::Unknown, &rule, "shows help", None);
     } else {
-        let families = base(catalog, &parsed, &mut sum);
-        doubts(catalog, &parsed, &mut sum);
+        let families = base(catalog, &parsed, sum);
+        doubts(catalog, &parsed, command, sum);
+        let runs = follow::runs(&parsed, command);
         for given in &parsed.flags {
-            flag(catalog, &parsed, given, families, &mut sum);
+            flag(catalog, &parsed, given, families, runs, sum);
         }
         if families == Families::None {
-            arguments(catalog, &parsed, command, &mut sum);
+            arguments(catalog, &parsed, command, sum);
         }
-        inputs::collect(catalog, &parsed, command, argv, ambient, &mut sum);
+        inputs::collect(catalog, &parsed, terms, judging.ambient, sum);
+        files::judge(catalog, &parsed, terms, judging, sum);
+        follow::judge(catalog, &parsed, command, line, judging, sum);
         pattern = command
             .and_then(|command| command.kube.as_ref())
-            .and_then(|kube| kube::judge(catalog, kube, &parsed, &mut sum));
+            .and_then(|kube| kube::judge(catalog, kube, &parsed, sum));
         if let Some(command) = command {
-            modes(catalog, &parsed, command, &mut sum);
+            modes(catalog, &parsed, command, sum);
         }
     }
-    scopes::settle(catalog, &parsed, command, ambient, &mut sum);
-    let mut description = describe(tool, argv);
+    scopes::settle(catalog, tool, &parsed, command, judging.ambient, sum);
+    let mut description = describe(tool, &raw(terms));
     let words = [tool, parsed.path.as_str()].join(" ");
     description.command = Some(words.trim_end().to_owned());
     description.workspace = one_name(&sum.scopes, ScopeKey::Workspaces);
@@ -142,9 +233,9 @@ fn known(
     description.resource = sum.resource.take();
     let pattern = match pattern {
         Some(pattern) if sum.overrides.is_empty() => pattern,
-        _ => command_pattern(argv, tool, &sum),
+        _ => command_pattern(line, tool, sum),
     };
-    sum.judged(catalog.tool.protocol, pattern, description)
+    (catalog.tool.protocol, pattern, description)
 }
 
 /// What is found so far. Everything about it grows.
@@ -156,8 +247,10 @@ pub(super) struct Sum {
     pub(super) overrides: Vec<Override>,
     pub(super) plan: RunPlan,
     pub(super) resource: Option<String>,
-    /// Names of scopes, as they stand on the command line.
-    pub(super) named: Vec<(ScopeKey, String)>,
+    /// Names of scopes, as they stand on the command line; `None` for one that only the run knows.
+    pub(super) named: Vec<(ScopeKey, Option<String>)>,
+    /// What it runs in turn.
+    pub(super) within: Vec<Operation>,
     /// Scopes that do not follow from the rules of the catalog: everything of a kind.
     pub(super) every: Vec<ScopeKey>,
 }
@@ -173,12 +266,19 @@ impl Default for Sum {
             plan: RunPlan::nothing(),
             resource: None,
             named: Vec::new(),
+            within: Vec::new(),
             every: Vec::new(),
         }
     }
 }
 
 impl Sum {
+    fn of(found: Vec<Found>) -> Self {
+        let mut sum = Self::default();
+        found.iter().for_each(|found| sum.add_found(found));
+        sum
+    }
+
     pub(super) fn add(
         &mut self,
         tier: Tier,
@@ -196,8 +296,15 @@ impl Sum {
         self.add(rule.tier, rule.class.unwrap_or(Class::Unknown), name, &rule.why, word);
     }
 
-    fn add_found(&mut self, found: &Found) {
-        self.add(found.tier, found.class, &found.rule, &found.text, found.word);
+    pub(super) fn add_found(&mut self, found: &Found) {
+        let reason = Reason {
+            tier: found.tier,
+            rule: found.rule.clone().into_owned(),
+            text: found.text.clone().into_owned(),
+            word: found.word.and_then(|word| u32::try_from(word).ok()),
+            at: found.at,
+        };
+        self.add_reason(found.class, reason);
     }
 
     fn add_reason(&mut self, class: Class, reason: Reason) {
@@ -215,7 +322,19 @@ impl Sum {
         }
     }
 
-    fn judged(self, protocol: Protocol, pattern: Pattern, description: Description) -> Judged {
+    /// Returns the judgement of these words, each reason with its place in the text.
+    fn judged(
+        mut self,
+        protocol: Protocol,
+        pattern: Pattern,
+        description: Description,
+        words: &[Term],
+    ) -> Judged {
+        for reason in self.reasons.iter_mut().filter(|reason| reason.at.is_none()) {
+            let word = reason.word.and_then(|word| usize::try_from(word).ok());
+            let whole = words.first().and_then(|word| word.span);
+            reason.at = word.and_then(|word| words.get(word)?.span).or(whole);
+        }
         let operation = Operation {
             protocol,
             tier: self.tier,
@@ -226,25 +345,27 @@ impl Sum {
             reasons: self.reasons,
             description,
         };
-        Judged { operation, within: Vec::new(), plan: self.plan }
+        Judged { operation, within: self.within, plan: self.plan }
     }
 }
 
 /// Whether the line only shows help: a command, and nothing else but one help flag or word.
-fn asks_for_help(catalog: &Catalog, parsed: &Parsed<'_>, argv: &[RawText]) -> bool {
+fn asks_for_help(catalog: &Catalog, parsed: &Parsed<'_>, argv: &[Term]) -> bool {
     let by_flag = match parsed.flags.as_slice() {
         [given] => {
             let help = given.flags.first().is_some_and(|flag| flag.help);
             let named = !matches!(parsed.resolution, Resolution::Unknown);
-            help && named && parsed.args.is_empty() && argv.len() == parsed.path_words.len() + 2
+            let whole = argv.iter().all(|word| word.known == Known::Whole);
+            let alone = parsed.args.is_empty() && parsed.program.is_none();
+            help && named && whole && alone && argv.len() == parsed.path_words.len() + 2
         }
         _ => false,
     };
     let by_word = catalog.tool.syntax.help_word.as_deref().is_some_and(|help| {
         let words = argv.get(1..).unwrap_or_default();
         words.len() <= catalog.tool.syntax.family_words + 1
-            && words.last().and_then(RawText::as_str) == Some(help)
-            && words.iter().all(|word| !word.as_bytes().starts_with(b"-"))
+            && words.last().and_then(Term::as_str) == Some(help)
+            && words.iter().all(|word| word.as_str().is_some_and(|word| !word.starts_with('-')))
     });
     by_flag || by_word
 }
@@ -257,12 +378,15 @@ fn base(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families {
         _ => Families::None,
     };
     let word = parsed.path_words.last().copied();
-    let rule = format!("{name}:{}", parsed.path);
+    let rule = rule(catalog, parsed);
     match parsed.resolution {
         Resolution::Bare if !parsed.args.is_empty() => {
             sum.add_rule(&catalog.tool.unknown_command, &rule, None);
         }
-        Resolution::Bare => sum.add_rule(&catalog.tool.syntax.bare, name, None),
+        Resolution::Bare => match &catalog.tool.syntax.bare {
+            Some(bare) => sum.add_rule(bare, name, None),
+            None => sum.add_rule(&catalog.tool.unknown_command, name, None),
+        },
         Resolution::Group => {
             let text = "shows the subcommands";
             sum.add(Tier::Observe, Class::Unknown, &rule, text, word);
@@ -311,11 +435,59 @@ fn family(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families {
     families
 }
 
-fn doubts(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) {
+/// Returns the name of the rule for the command itself.
+pub(super) fn rule(catalog: &Catalog, parsed: &Parsed<'_>) -> String {
+    match parsed.path.as_str() {
+        "" if catalog.plain().is_some() => catalog.name().to_owned(),
+        path => format!("{}:{path}", catalog.name()),
+    }
+}
+
+fn doubts(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, sum: &mut Sum) {
     for doubt in &parsed.doubts {
         let rule = format!("{}:doubtful", catalog.name());
         sum.add(doubt.tier, Class::Unknown, &rule, doubt.text, Some(doubt.word));
     }
+    let Some(command) = command.filter(|_| !parsed.veiled.is_empty()) else { return };
+    let worst = worst_option(catalog, parsed);
+    for veil in &parsed.veiled {
+        let word = parsed.args.iter().find(|arg| arg.word == *veil);
+        let known = word.map_or(Known::Prefix(0), |word| word.known);
+        // A file would have to be named like an option: no reason to suspect every `cat *`.
+        if known == Known::Pattern && command.tier == Tier::Observe {
+            continue;
+        }
+        let removes = command.args.iter().any(|arg| arg.path == Some(PathUse::Remove));
+        let tree = removes && catalog.flags_of(&parsed.path).any(|flag| flag.tree);
+        let tier = match known {
+            Known::Any if tree => Tier::BreakGlass,
+            Known::Any if Tier::Observe < command.tier => Tier::Sensitive,
+            _ => worst,
+        };
+        if Tier::Observe < tier {
+            let rule = format!("{}:veiled", rule(catalog, parsed));
+            let text = "only the run knows this word, and it may be an option";
+            sum.add(tier, Class::Destroy, &rule, text, Some(*veil));
+        }
+    }
+}
+
+/// Returns the tier of the worst option of a command that a single unknown word may be, no more
+/// than tier 3: else every variable would be break-glass.
+fn worst_option(catalog: &Catalog, parsed: &Parsed<'_>) -> Tier {
+    let tier = |flag: &Flag| {
+        let own = flag.tier.unwrap_or(Tier::Observe);
+        let writes = flag.path.is_some_and(|usage| !matches!(usage, PathUse::List | PathUse::Read));
+        let acts = writes || flag.output.is_some() || flag.uses.is_some();
+        let overrides = flag.overrides.is_some();
+        match flag.program {
+            Some(_) => Tier::Sensitive,
+            None if acts || overrides => own.join(Tier::Modify),
+            None => own,
+        }
+    };
+    let worst = catalog.flags_of(&parsed.path).map(tier).max().unwrap_or(Tier::Observe);
+    worst.min(Tier::Sensitive)
 }
 
 /// What one option means.
@@ -324,10 +496,10 @@ fn flag(
     parsed: &Parsed<'_>,
     given: &Given<'_>,
     families: Families,
+    runs: Runs,
     sum: &mut Sum,
 ) {
-    let path = if parsed.path.is_empty() { "" } else { parsed.path.as_str() };
-    let rule = format!("{}:{path} {}", catalog.name(), given.name);
+    let rule = format!("{} {}", rule(catalog, parsed), given.name);
     if given.flags.is_empty() {
         let known = match families {
             Families::Some(tier) => {
@@ -341,13 +513,16 @@ fn flag(
         return;
     }
     for flag in &given.flags {
-        raise(flag, given, &rule, sum);
+        if !(flag.alone && runs == Runs::Something) {
+            raise(flag, given, &rule, sum);
+        }
         let value = given.value.as_ref().map_or("", |value| &value.text);
         if let Some(kind) = flag.overrides {
             sum.overrides.push(Override { kind, value: value.to_owned() });
         }
         if let Some(key) = flag.scope {
-            sum.named.push((key, value.to_owned()));
+            let name = given.value.as_ref().map_or(Some(""), Word::whole);
+            sum.named.push((key, name.map(str::to_owned)));
         }
         if let Some(key) = flag.every
             && !given.is_off()
@@ -363,6 +538,10 @@ fn flag(
 fn raise(flag: &Flag, given: &Given<'_>, rule: &str, sum: &mut Sum) {
     let Some(tier) = flag.tier else { return };
     let switch = flag.value == Takes::Switch;
+    if given.value.as_ref().is_some_and(|value| value.known != Known::Whole) {
+        sum.add(tier, flag.class.unwrap_or(Class::Unknown), rule, &flag.why, Some(given.word));
+        return;
+    }
     let value = match &given.value {
         None if switch => Some("true"),
         None => None,
@@ -396,19 +575,24 @@ fn arguments(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, 
     let Some(command) = command else { return };
     let mut shown = Vec::new();
     for (place, word) in parsed.args.iter().enumerate() {
-        let rule = format!("{}:{}", catalog.name(), parsed.path);
-        let Some(arg) = argument(command, place, parsed.args.len()) else {
+        let rule = || rule(catalog, parsed);
+        let Some(arg) = parsed.slots.get(place).copied().flatten() else {
+            if command.interpreter.is_some() {
+                continue;
+            }
             let text = "an argument more than the command takes";
-            sum.add(Tier::Modify, Class::Unknown, &rule, text, Some(word.word));
+            sum.add(Tier::Modify, Class::Unknown, &rule(), text, Some(word.word));
             continue;
         };
-        let covered = arg.when.is_empty() || pattern::any_covers(&arg.when, &word.text);
+        let covered = arg.when.is_empty()
+            || word.known != Known::Whole
+            || pattern::any_covers(&arg.when, &word.text);
         if let Some(tier) = arg.tier.filter(|_| covered) {
             let class = arg.class.unwrap_or(Class::Unknown);
-            sum.add(tier, class, &rule, &arg.why, Some(word.word));
+            sum.add(tier, class, &rule(), &arg.why, Some(word.word));
         }
         if let Some(key) = arg.scope {
-            sum.named.push((key, word.text.to_string()));
+            sum.named.push((key, word.whole().map(str::to_owned)));
         }
         if arg.resource {
             shown.push(word.text.as_ref());
@@ -417,15 +601,6 @@ fn arguments(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, 
     if !shown.is_empty() {
         sum.resource = Some(shown.join(" "));
     }
-}
-
-/// Returns what the catalog says about the argument in this place, of so many. Where fewer stand
-/// than the command takes, its leading optional ones are left out.
-pub(super) fn argument(command: &Command, place: usize, given: usize) -> Option<&Arg> {
-    let args = command.args.as_slice();
-    let optional = args.iter().take_while(|arg| arg.optional).count();
-    let left_out = args.len().saturating_sub(given).min(optional);
-    args.get(place + left_out).or_else(|| args.last().filter(|arg| arg.rest))
 }
 
 /// How it runs: standard input, terminal, needs and steps.
@@ -481,10 +656,10 @@ fn front(parsed: &Parsed<'_>) -> usize {
 }
 
 /// The parts of a plan that the catalog alone decides.
-fn run_plan(catalog: &Catalog, tool: &str, argv: &[RawText], ambient: &Ambient) -> RunPlan {
+fn run_plan(catalog: &Catalog, tool: &str, argv: &[Term], ambient: &Ambient) -> RunPlan {
     let environment = &catalog.tool.environment;
     let program = match (&ambient.goes_by, argv.first()) {
-        (Some(_), Some(path)) => Program::Path(path.clone()),
+        (Some(_), Some(path)) => Program::Path(path.text.clone()),
         _ => Program::Tool(tool.to_owned()),
     };
     RunPlan {
@@ -540,11 +715,11 @@ fn describe(name: &str, argv: &[RawText]) -> Description {
 }
 
 /// The words, for runbooks; only of a line without overrides, all of it text.
-fn command_pattern(argv: &[RawText], name: &str, sum: &Sum) -> Pattern {
+fn command_pattern(line: &Line, name: &str, sum: &Sum) -> Pattern {
     let rest: Option<Vec<_>> =
-        argv.iter().skip(1).map(|word| word.as_str().map(str::to_owned)).collect();
+        line.words.iter().skip(1).map(|word| word.as_str().map(str::to_owned)).collect();
     match rest {
-        Some(rest) if sum.overrides.is_empty() => {
+        Some(rest) if sum.overrides.is_empty() && sum.within.is_empty() => {
             Pattern::Command([name.to_owned()].into_iter().chain(rest).collect())
         }
         _ => Pattern::Unmatchable,

@@ -12,7 +12,7 @@ use std::{
 use iddio_core::text::RawText;
 
 use super::Ambient;
-use crate::shell::Span;
+use crate::{paths, shell::Span};
 
 /// A simple command: a program with its arguments, everything expanded that can be.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -102,6 +102,16 @@ impl<'a> Judging<'a> {
     pub(crate) fn spend(&self) -> Option<()> {
         self.commands.set(self.commands.get().checked_sub(1)?);
         Some(())
+    }
+
+    /// Whether an earlier command of the same text wrote this file.
+    pub(crate) fn wrote(&self, path: &RawText) -> bool {
+        let directory = self.directory.as_ref();
+        let path = paths::absolute(path.as_bytes(), directory);
+        self.written
+            .borrow()
+            .iter()
+            .any(|written| paths::absolute(written.as_bytes(), directory) == path)
     }
 
     /// Returns the same, one level deeper; `None` if that is too deep.

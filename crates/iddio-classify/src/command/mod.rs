@@ -9,6 +9,8 @@
 //! answered as unknown.
 
 mod assignments;
+mod files;
+mod follow;
 mod hostile;
 mod inputs;
 mod judge;

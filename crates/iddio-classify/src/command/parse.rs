@@ -564,7 +564,9 @@ fn placed<'a>(command: &'a Command, flags: &[Given<'_>], count: usize) -> Vec<Op
 impl Given<'_> {
     /// Whether a switch was turned off: `--lock=false`.
     pub(super) fn is_off(&self) -> bool {
-        self.value.as_ref().is_some_and(|value| value.known == Known::Whole && is_false(&value.text))
+        self.value
+            .as_ref()
+            .is_some_and(|value| value.known == Known::Whole && is_false(&value.text))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Names come from the command line first, then from what the caller established; what neither
 //! says is unknown, and only the pattern `*` covers it.
 
-use iddio_core::operation::{Names, ScopeKey};
+use iddio_core::operation::{Names, Protocol, ScopeKey};
 
 use super::{
     Ambient,
@@ -19,11 +19,16 @@ use crate::catalog::{
 /// Completes the scopes of `sum` by the rules of the catalog.
 pub(super) fn settle(
     catalog: &Catalog,
+    tool: &str,
     parsed: &Parsed<'_>,
     command: Option<&Command>,
     ambient: &Ambient,
     sum: &mut Sum,
 ) {
+    // Whatever else it may touch, a program under the rules for commands is one of that name.
+    if catalog.tool.protocol == Protocol::Command {
+        sum.scopes.add_name(ScopeKey::Commands, tool);
+    }
     if command.is_some_and(|command| command.scoped == Scoped::Nothing) {
         return;
     }
@@ -35,7 +40,8 @@ pub(super) fn settle(
             .map(|(_, name)| name.clone())
             .collect();
         if !names.is_empty() {
-            sum.scopes.add(scope.key, Names::Known(names));
+            let known: Option<Vec<_>> = names.into_iter().collect();
+            sum.scopes.add(scope.key, known.map_or(Names::Unknown, Names::Known));
         }
         if sum.every.contains(&scope.key) {
             sum.scopes.add(scope.key, Names::Every);

@@ -14,6 +14,35 @@ use crate::{
     command::{Ambient, Found, line::Term},
 };
 
+/// Whether a program's path leads into a directory of the system's own programs.
+pub(crate) fn is_of_the_system(path: &str, directory: Option<&RawText>) -> bool {
+    let path = absolute(path.as_bytes(), directory);
+    let Some(place) = path.iter().rposition(|byte| *byte == b'/') else { return false };
+    PROGRAMS.iter().any(|home| Some(home.as_bytes()) == path.get(..place))
+}
+
+/// Returns a path without `.`, `..` and doubled slashes, from the root where that is known.
+pub(crate) fn absolute(path: &[u8], directory: Option<&RawText>) -> Vec<u8> {
+    let directory = directory.map_or(&b""[..], RawText::as_bytes);
+    let from = if path.starts_with(b"/") { &b""[..] } else { directory };
+    let rooted = path.starts_with(b"/") || from.starts_with(b"/");
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in from.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
+        match part {
+            b"" | b"." => {}
+            b".." if rooted || parts.last().is_some_and(|last| *last != b"..") => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join(&b'/');
+    match rooted {
+        true => [b"/", joined.as_slice()].concat(),
+        false => joined,
+    }
+}
+
 /// Judges one use of a file; `None` where it is a read of nothing special.
 ///
 /// `directory` is where the command works, if that is known.
@@ -40,3 +69,16 @@ pub(crate) fn judge(
         | PathUse::WriteTree => found(Tier::Modify, "a file that is written"),
     }
 }
+
+/// Where the system keeps its own programs.
+const PROGRAMS: [&str; 9] = [
+    "/bin",
+    "/lib",
+    "/lib64",
+    "/sbin",
+    "/usr/bin",
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    "/usr/sbin",
+];

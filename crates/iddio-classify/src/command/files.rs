@@ -1,0 +1,249 @@
+//! What a command line does to files, addresses and variables, as its catalog says of each value.
+//!
+//! The path catalog ([`crate::paths`]) knows the files; this module knows which word names one.
+
+use std::borrow::Cow;
+
+use iddio_core::{
+    text::RawText,
+    tier::{Class, Tier},
+};
+
+use super::{
+    Found,
+    assignments::{Setting, assignment},
+    judge::{Sum, rule},
+    line::{Judging, Known, Term},
+    parse::{Parsed, Word},
+};
+use crate::{
+    catalog::{
+        Catalog,
+        format::{PathUse, Special},
+    },
+    paths,
+};
+
+/// Adds what happens to every file, address and variable that the words name.
+pub(super) fn judge(
+    catalog: &Catalog,
+    parsed: &Parsed<'_>,
+    terms: &[Term],
+    judging: &Judging<'_>,
+    sum: &mut Sum,
+) {
+    let directory = directory(parsed, terms, judging);
+    let mut files = Files { catalog, parsed, terms, judging, directory: directory.as_deref(), sum };
+    for given in &parsed.flags {
+        let Some(value) = &given.value else { continue };
+        for flag in &given.flags {
+            if let Some(usage) = flag.path {
+                files.used(usage, value);
+            }
+            if let Some(special) = flag.is {
+                files.special(special, value);
+            }
+        }
+    }
+    files.arguments();
+}
+
+/// Where the tool works: where it is started, or where it changes to first.
+fn directory<'a>(
+    parsed: &Parsed<'_>,
+    terms: &[Term],
+    judging: &'a Judging<'_>,
+) -> Option<Cow<'a, RawText>> {
+    let changes = parsed
+        .flags
+        .iter()
+        .find(|given| given.flags.iter().any(|flag| flag.changes_directory))
+        .and_then(|given| given.value.as_ref());
+    match changes {
+        None => judging.directory.as_ref().map(Cow::Borrowed),
+        Some(value) => {
+            let term = value.term(terms);
+            let known = value.known == Known::Whole;
+            let path = paths::absolute(term.text.as_bytes(), judging.directory.as_ref());
+            (known && path.starts_with(b"/")).then(|| Cow::Owned(RawText::new(path)))
+        }
+    }
+}
+
+struct Files<'r, 'a> {
+    catalog: &'r Catalog,
+    parsed: &'r Parsed<'a>,
+    terms: &'r [Term],
+    judging: &'r Judging<'r>,
+    directory: Option<&'r RawText>,
+    sum: &'r mut Sum,
+}
+
+impl Files<'_, '_> {
+    fn arguments(&mut self) {
+        let given = || self.parsed.flags.iter().filter(|given| !given.is_off());
+        let flags = || given().flat_map(|given| &given.flags);
+        let uses = flags().find_map(|flag| flag.uses);
+        let tree = flags().any(|flag| flag.tree);
+        let parsed = self.parsed;
+        let mut sources: Vec<&Word<'_>> = Vec::new();
+        for (word, arg) in parsed.args.iter().zip(&parsed.slots) {
+            let Some(arg) = arg else { continue };
+            if let Some(usage) = arg.path {
+                let usage = uses.unwrap_or(usage);
+                let usage = if tree { with_tree(usage) } else { usage };
+                self.used(usage, word);
+                match arg.rest {
+                    true => sources.push(word),
+                    false => self.into(usage, word, &sources),
+                }
+            }
+            if let Some(special) = arg.is {
+                self.special(special, word);
+            }
+        }
+    }
+
+    /// A target that is a directory gets the sources under their own names.
+    fn into(&mut self, usage: PathUse, target: &Word<'_>, sources: &[&Word<'_>]) {
+        let goes_in = matches!(usage, PathUse::Write | PathUse::WriteTree | PathUse::LinkName);
+        let Some(directory) = target.whole().filter(|_| goes_in) else { return };
+        for source in sources.iter().take(super::NAMED_MAX) {
+            let name =
+                source.whole().and_then(|path| path.trim_end_matches('/').rsplit('/').next());
+            let Some(name) = name.filter(|name| !matches!(*name, "" | "." | "..")) else {
+                continue;
+            };
+            let path = format!("{}/{name}", directory.trim_end_matches('/'));
+            let term = Term::whole(RawText::from(path));
+            let found = paths::judge(usage, &term, self.directory, self.judging.ambient);
+            if let Some(found) = found.filter(|found| Tier::Modify < found.tier) {
+                self.sum.add_found(&found.word(target.word));
+            }
+        }
+    }
+
+    /// One use of one file.
+    fn used(&mut self, usage: PathUse, word: &Word<'_>) {
+        if let Some(found) = self.found(usage, word) {
+            self.sum.add_found(&found.word(word.word));
+        }
+    }
+
+    fn found(&self, usage: PathUse, word: &Word<'_>) -> Option<Found> {
+        // Standard input or output.
+        if word.whole() == Some("-") {
+            return None;
+        }
+        paths::judge(usage, &word.term(self.terms), self.directory, self.judging.ambient)
+    }
+
+    fn special(&mut self, special: Special, word: &Word<'_>) {
+        match special {
+            Special::Assignment => self.variable(word),
+            Special::AtFile => {
+                let start = match word.text.strip_prefix('@') {
+                    Some(_) => Some(1),
+                    None => {
+                        ["=@", "=<"].iter().find_map(|sign| word.text.find(sign)).map(|at| at + 2)
+                    }
+                };
+                if let Some(start) = start {
+                    self.sent(&behind(word, start));
+                }
+            }
+            Special::Sent => self.sent(word),
+            Special::Url => self.address(word),
+            Special::Delimiter
+            | Special::FeedFile
+            | Special::Host
+            | Special::Inline
+            | Special::Module
+            | Special::Replace
+            | Special::Stdin => {}
+        }
+    }
+
+    /// A file whose content goes somewhere else: a secret one is given away.
+    fn sent(&mut self, word: &Word<'_>) {
+        let word_at = word.word;
+        match self.found(PathUse::Read, word) {
+            Some(found) if Tier::Sensitive <= found.tier => {
+                let text = format!("sends away what it reads: {}", found.text);
+                let rule = format!("{}:sends", rule(self.catalog, self.parsed));
+                self.sum.add(Tier::BreakGlass, Class::Identity, &rule, &text, Some(word_at));
+            }
+            Some(found) => {
+                let found = Found { tier: Tier::Sensitive, ..found };
+                self.sum.add_found(&found.word(word_at));
+            }
+            None => {}
+        }
+    }
+
+    fn address(&mut self, word: &Word<'_>) {
+        let rule = format!("{}:address", rule(self.catalog, self.parsed));
+        let lower = word.text.to_ascii_lowercase();
+        if let Some(path) = lower.strip_prefix("file://") {
+            let start = word.text.len() - path.len();
+            self.used(PathUse::Read, &behind(word, start));
+        } else if METADATA.iter().any(|host| lower.contains(host)) {
+            let text = "the address that gives a machine its credentials";
+            self.sum.add(Tier::BreakGlass, Class::Identity, &rule, text, Some(word.word));
+        } else if word.known != Known::Whole {
+            let text = "an address that only the run knows";
+            self.sum.add(Tier::Modify, Class::Unknown, &rule, text, Some(word.word));
+        }
+    }
+
+    /// `NAME=VALUE` for what runs (invariant I7).
+    fn variable(&mut self, word: &Word<'_>) {
+        let at = word.word;
+        let Some((name, value)) = word.text.split_once('=') else {
+            if word.known != Known::Whole {
+                let text = "a variable that only the run knows";
+                let rule = format!("{}:variable", rule(self.catalog, self.parsed));
+                self.sum.add(Tier::Sensitive, Class::Unknown, &rule, text, Some(at));
+            }
+            return;
+        };
+        let known = word.whole().map(|_| value);
+        match assignment(name, known, known.unwrap_or("?")) {
+            Setting::Harmless => {}
+            Setting::Overrides(setting) => self.sum.overrides.push(setting),
+            Setting::Shapes(found) => self.sum.add_found(&found.word(at)),
+        }
+    }
+}
+
+fn behind<'w>(word: &'w Word<'_>, start: usize) -> Word<'w> {
+    let text = Cow::Borrowed(word.text.get(start..).unwrap_or(""));
+    let known = match word.known {
+        Known::Prefix(bytes) => Known::Prefix(bytes.saturating_sub(start)),
+        known => known,
+    };
+    Word { text, word: word.word, start: word.start + start, known }
+}
+
+/// The same use, of everything below as well.
+fn with_tree(usage: PathUse) -> PathUse {
+    match usage {
+        PathUse::Attributes => PathUse::AttributesTree,
+        PathUse::Read => PathUse::ReadTree,
+        PathUse::Remove => PathUse::RemoveTree,
+        PathUse::Write => PathUse::WriteTree,
+        usage => usage,
+    }
+}
+
+/// Hosts of cloud metadata services.
+const METADATA: [&str; 8] = [
+    "169.254.169.254",
+    "169.254.170.2",
+    "[fd00:ec2::254]",
+    "metadata.google.internal",
+    "metadata.azure.",
+    "100.100.100.200",
+    "//2852039166",
+    "//0xa9fea9fe",
+];
