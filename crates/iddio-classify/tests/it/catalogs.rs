@@ -95,25 +95,26 @@ fn lists_are_sorted_so_that_they_can_be_searched() {
 
 /// Says what does not hold of a sample.
 fn faults(name: &str, sample: &Sample, judged: &Judged) -> Vec<String> {
+    let operations = judged.operations();
     let operation = &judged.operation;
     let place = format!("{name}.toml:{}: `{}`", sample.line, sample.argv.join(" "));
     let mut wrong = Vec::new();
-    let tier = operation.native_tier();
+    let tier = judged.tier();
     if tier != sample.tier {
-        let why: Vec<_> = operation
-            .reasons
+        let why: Vec<_> = operations
             .iter()
+            .flat_map(|operation| &operation.reasons)
             .map(|reason| format!("    T{} {} {}", reason.tier.number(), reason.rule, reason.text))
             .collect();
         wrong.push(format!("{place}: {tier}, not {}\n{}", sample.tier, why.join("\n")));
     }
     if let Some(class) = &sample.class
-        && operation.native_class().name() != class
+        && operations.worst().native_class().name() != class
     {
-        wrong.push(format!("{place}: class {}", operation.native_class().name()));
+        wrong.push(format!("{place}: class {}", operations.worst().native_class().name()));
     }
     if let Some(rule) = &sample.rule
-        && !operation.reasons.iter().any(|reason| reason.rule == *rule)
+        && !operations.iter().flat_map(|one| &one.reasons).any(|reason| reason.rule == *rule)
     {
         wrong.push(format!("{place}: no rule `{rule}`"));
     }
