@@ -11,6 +11,8 @@ mod ed;
 mod effect;
 mod find;
 mod sed;
+#[cfg(test)]
+mod tests;
 
 use iddio_core::{
     operation::Operation,
