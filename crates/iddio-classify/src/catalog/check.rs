@@ -45,6 +45,17 @@ pub(super) fn check(tool: &Tool, text: &str) -> Result<(), CatalogError> {
     Ok(())
 }
 
+/// Whether the rules that depend on what else is given are sound.
+fn conditions(command: &Command) -> Result<(), String> {
+    if let Some(rule) = &command.without_arguments {
+        graded(rule.tier, rule.class, &rule.why)?;
+    }
+    match &command.otherwise {
+        Some(rule) => graded(rule.tier, rule.class, &rule.why),
+        None => Ok(()),
+    }
+}
+
 fn commands(tool: &Tool, text: &str) -> Result<(), CatalogError> {
     let mut spellings = BTreeSet::new();
     for (path, command) in &tool.command {
@@ -62,6 +73,7 @@ fn commands(tool: &Tool, text: &str) -> Result<(), CatalogError> {
         }
         flags(tool, &command.flag, text)?;
         arguments(command).or_else(|message| fail(format!("command `{path}`: {message}")))?;
+        conditions(command).or_else(|message| fail(format!("command `{path}`: {message}")))?;
         let mut seen = BTreeSet::new();
         let named = command.flags.iter().map(String::as_str);
         let tables: Option<Vec<_>> = named.map(|name| tool.flags.get(name)).collect();
@@ -152,6 +164,7 @@ fn plain(tool: &Tool, text: &str) -> Result<(), CatalogError> {
     }
     flags(tool, &plain.flag, text)?;
     arguments(plain).or_else(fail)?;
+    conditions(plain).or_else(fail)?;
     let mut seen: BTreeSet<_> = plain.flag.keys().flat_map(|names| names.split(' ')).collect();
     let named = plain.flags.iter().map(String::as_str);
     for set in named.chain(tool.flags.contains_key(GLOBAL).then_some(GLOBAL)) {

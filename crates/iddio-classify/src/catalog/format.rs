@@ -80,6 +80,9 @@ pub(crate) struct Syntax {
     /// What the program means with no subcommand at all. A catalog with `[plain]` needs none.
     #[serde(default)]
     pub(crate) bare: Option<Rule>,
+    /// Whether the first word may be options without their dash: `tar czf`.
+    #[serde(default)]
+    pub(crate) bundle: Bundle,
     /// Words of a command that families judge: `ec2 describe-instances` is two.
     #[serde(default)]
     pub(crate) family_words: usize,
@@ -108,6 +111,30 @@ pub(crate) enum Style {
     Single,
     /// No options: every word is an argument. `echo`, `test`.
     Words,
+}
+
+/// Whether the first word may be options without their dash.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Bundle {
+    /// It is; values follow, in the order of the letters.
+    First,
+    /// It is not.
+    #[default]
+    Never,
+}
+
+/// What a command means where none of some options is given.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Otherwise {
+    /// The options with which it only looks.
+    pub(crate) unless: Vec<String>,
+    #[serde(deserialize_with = "tier")]
+    pub(crate) tier: Tier,
+    #[serde(default, deserialize_with = "class")]
+    pub(crate) class: Option<Class>,
+    pub(crate) why: String,
 }
 
 /// A tier with its reason.
@@ -167,6 +194,12 @@ pub(crate) struct Command {
     /// What it means where neither an argument nor a flag brings a program: `chroot /mnt`, `ssh h`.
     #[serde(default)]
     pub(crate) without_program: Option<Rule>,
+    /// What it means without any argument: `printenv`.
+    #[serde(default)]
+    pub(crate) without_arguments: Option<Rule>,
+    /// What it means where no option says that it only looks: `gzip` without `-l`.
+    #[serde(default)]
+    pub(crate) otherwise: Option<Otherwise>,
     /// It is an interpreter: its first argument, an inline flag or standard input is a program.
     #[serde(default)]
     pub(crate) interpreter: Option<Interpreter>,
@@ -291,6 +324,9 @@ pub(crate) struct Flag {
     /// What happens to the file that its value names.
     #[serde(default)]
     pub(crate) path: Option<PathUse>,
+    /// What happens to that file instead, where another option stands beside: tar's `-f` with `-c`.
+    #[serde(default)]
+    pub(crate) path_with: BTreeMap<String, PathUse>,
     /// The language of the program that its value is.
     #[serde(default)]
     pub(crate) program: Option<Language>,

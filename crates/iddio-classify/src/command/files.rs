@@ -38,7 +38,9 @@ pub(super) fn judge(
         let Some(value) = &given.value else { continue };
         for flag in &given.flags {
             if let Some(usage) = flag.path {
-                files.used(usage, value);
+                let mut beside = flag.path_with.iter();
+                let beside = beside.find(|(names, _)| parsed.gives(names));
+                files.used(beside.map_or(usage, |(_, usage)| *usage), value);
             }
             if let Some(special) = flag.is {
                 files.special(special, value);

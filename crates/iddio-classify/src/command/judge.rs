@@ -394,6 +394,18 @@ fn base(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families {
         Resolution::Known(command) => {
             let class = command.class.unwrap_or(Class::Unknown);
             sum.add(command.tier, class, &rule, &command.why, word);
+            if let Some(alone) = &command.without_arguments
+                && parsed.args.is_empty()
+                && parsed.program.is_none()
+            {
+                sum.add_rule(alone, &rule, word);
+            }
+            if let Some(otherwise) = &command.otherwise
+                && !otherwise.unless.iter().any(|names| parsed.gives(names))
+            {
+                let class = otherwise.class.unwrap_or(Class::Unknown);
+                sum.add(otherwise.tier, class, &rule, &otherwise.why, word);
+            }
         }
         Resolution::Family if families != Families::None => {}
         Resolution::Family | Resolution::Unknown => {

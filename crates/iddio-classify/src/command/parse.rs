@@ -13,7 +13,7 @@ use iddio_core::{text::RawText, tier::Tier};
 use super::line::{Known, Term};
 use crate::catalog::{
     Catalog,
-    format::{Arg, Command, Flag, Instead, Language, Special, Style, Takes},
+    format::{Arg, Bundle, Command, Flag, Instead, Language, Special, Style, Takes},
 };
 
 /// A command line taken apart.
@@ -77,6 +77,19 @@ pub(super) struct Word<'a> {
     /// Where in the word it starts, in bytes.
     pub(super) start: usize,
     pub(super) known: Known,
+}
+
+// === impl Parsed ===
+
+impl Parsed<'_> {
+    /// Whether an option of one of these names, parted by spaces, is given beyond doubt.
+    pub(super) fn gives(&self, names: &str) -> bool {
+        self.flags.iter().any(|given| {
+            given.flags.len() == 1
+                && !given.is_off()
+                && names.split(' ').any(|name| name == given.name)
+        })
+    }
 }
 
 /// Returns the text of every word, as far as it is known.
@@ -239,6 +252,10 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let shape = if terminated { Shape::Argument } else { self.shape(index) };
+            if index == 1 && shape == Shape::Argument && self.bundles() {
+                index = self.bundle(path, &mut read.flags);
+                continue;
+            }
             if shape == Shape::Option {
                 let start = read.flags.len();
                 let path = if self.catalog.has_front() && index < front { "" } else { path };
@@ -281,6 +298,27 @@ impl<'a> Reader<'a> {
         };
         read.flags.iter_mut().skip(start).for_each(detached);
         index + 1
+    }
+
+    fn bundles(&self) -> bool {
+        self.catalog.tool.syntax.bundle == Bundle::First && self.known(1) == Known::Whole
+    }
+
+    /// Reads options without their dash in the first word; their values follow it in order.
+    fn bundle(&mut self, path: &str, found: &mut Vec<Given<'a>>) -> usize {
+        let mut next = 2;
+        let Some(word) = self.words.get(1) else { return next };
+        for letter in word.chars().take(CLUSTER_BYTES_MAX) {
+            let (name, flags) = self.lookup(Style::Pflag, path, Cow::Owned(format!("-{letter}")));
+            let takes = flags.first().map(|flag| flag.value);
+            let value = match takes {
+                Some(Takes::Required | Takes::Many) => self.word(next),
+                _ => None,
+            };
+            next += usize::from(value.is_some());
+            found.push(Given { name, flags, value, word: 1 });
+        }
+        next
     }
 
     fn ends_options(&self, index: usize) -> bool {
