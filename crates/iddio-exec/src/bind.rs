@@ -38,6 +38,8 @@ pub struct Bound {
     pub inputs: Vec<BoundInput>,
     /// Directories that were copied.
     pub trees: Vec<Snapshot>,
+    /// What the command line calls them, in the same order.
+    pub copied: Vec<RawText>,
     /// What could not be bound.
     pub unbound: Vec<RawText>,
     /// What standard input gave, if it is read as a program or a manifest.
@@ -77,8 +79,7 @@ pub fn bind(
     run: &RunDir,
     signals: Option<BorrowedFd<'_>>,
 ) -> Result<Bound, BindError> {
-    let mut bound =
-        Bound { words, inputs: Vec::new(), trees: Vec::new(), unbound: Vec::new(), stdin: None };
+    let mut bound = Bound::of(words);
     // From the last to the first, so that offsets in a word that names several stay true.
     for (place, input) in wanted.iter().enumerate().rev() {
         bound.one(place, input, directory, run, signals)?;
@@ -91,6 +92,28 @@ pub fn bind(
 // === impl Bound ===
 
 impl Bound {
+    /// Binds nothing yet.
+    pub fn of(words: Vec<OsString>) -> Self {
+        let (inputs, trees, copied, unbound) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { words, inputs, trees, copied, unbound, stdin: None }
+    }
+
+    /// Returns what an input that is a file or standard input was sealed as.
+    pub fn sealed(&self, input: &InputFile) -> Option<&SealedInput> {
+        let named =
+            |bound: &&BoundInput| bound.argument == Some(input.word) && bound.name == input.path;
+        match input.binding {
+            Binding::Stdin => self.stdin.as_ref(),
+            _ => self.inputs.iter().find(named).map(|bound| &bound.sealed),
+        }
+    }
+
+    /// Returns what an input that is a directory was copied to.
+    pub fn tree_of(&self, input: &InputFile) -> Option<&Snapshot> {
+        let copied = self.copied.iter().zip(&self.trees);
+        copied.filter(|(name, _)| **name == input.path).map(|(_, tree)| tree).next()
+    }
+
     /// Returns what the input that `word` names was sealed as.
     pub fn input(&self, word: usize) -> Option<&BoundInput> {
         self.inputs.iter().find(|input| input.argument == Some(word))
@@ -164,6 +187,7 @@ impl Bound {
         self.unbound.extend(named);
         self.substitute(input, tree.root());
         self.trees.push(tree);
+        self.copied.push(input.path.clone());
         Ok(())
     }
 

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod facts;
 pub mod forward;
 pub mod installed;
+mod manifests;
 pub mod neutral;
 pub mod operation;
 pub mod prepare;

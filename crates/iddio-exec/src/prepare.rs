@@ -16,7 +16,7 @@ use std::{
 };
 
 use iddio_classify::{
-    command::{Ambient, Judged, Need, Pin, RunPlan, StdinRole, Vouched, judge},
+    command::{Ambient, Judged, ManifestFacts, Need, Pin, RunPlan, StdinRole, Vouched, judge},
     terraform::{
         config::{ConfigFacts, Fact},
         judge::{self, PlanJudgement, Trust, Use},
@@ -39,7 +39,7 @@ use crate::{
     bind::{self, BindError, Bound},
     environment::{self, Built, EnvironmentError},
     facts::{self, Surroundings},
-    installed, neutral,
+    installed, manifests, neutral,
     operation::{BoundInput, CommandAction, Material, StdinMaterial},
     request::{Resolved, Standing},
     run_dir::RunDir,
@@ -123,6 +123,16 @@ impl Setting {
     /// Judges words, with the names the tool would find out by itself. Starts nothing, copies
     /// nothing.
     pub fn examine(&self, words: Vec<OsString>, standing: &Standing) -> Examined {
+        self.examine_with(words, standing, Vec::new())
+    }
+
+    /// Judges words of whose manifests somebody knows what they hold.
+    fn examine_with(
+        &self,
+        words: Vec<OsString>,
+        standing: &Standing,
+        manifests: Vec<(RawText, ManifestFacts)>,
+    ) -> Examined {
         let argv: Vec<RawText> = words.iter().map(|word| RawText::new(word.as_bytes())).collect();
         let goes_by = match standing {
             Standing::Tool { tool, .. }
@@ -139,6 +149,7 @@ impl Setting {
             working_directory: Some(RawText::new(self.directory.as_os_str().as_bytes())),
             goes_by,
             vouched,
+            manifests,
             ..Ambient::default()
         };
         let wanted = judge(&argv, &ambient).plan;
@@ -208,8 +219,10 @@ impl Setting {
     ) -> Result<CommandAction, PrepareError> {
         let Examined { mut judged, words, directory, signals } = examined;
         let signals = signals.as_ref().map(AsFd::as_fd);
+        let original = words.clone();
         let bound = bind::bind(words, &judged.plan.inputs, &directory, run, signals)?;
-        let effects = self.needs(&mut judged, &bound.inputs, tree.as_ref(), &directory);
+        let mut effects = self.read_manifests(&mut judged, original, &bound, &resolved);
+        effects.extend(self.needs(&mut judged, &bound.inputs, tree.as_ref(), &directory));
         raise_for_unbound(&mut judged, &bound.unbound);
         let (tree, watched) = match place {
             Place::Copy => (tree, None),
@@ -352,6 +365,33 @@ impl Setting {
         }
     }
 
+    /// Judges once more where manifests were bound, by what they hold, and returns what happens to
+    /// each object. What was found besides the words is kept.
+    fn read_manifests(
+        &self,
+        judged: &mut Judged,
+        words: Vec<OsString>,
+        bound: &Bound,
+        resolved: &Resolved,
+    ) -> Vec<Effect> {
+        let manifests = manifests::read(&judged.plan, bound);
+        if manifests.is_empty() {
+            return Vec::new();
+        }
+        let effects = manifests::effects(&judged.plan, &manifests);
+        let mut again = self.examine_with(words, &resolved.standing, manifests);
+        self.see_real_name(&mut again, resolved);
+        // INVARIANT: the inputs are those that were bound: only facts differ between the two.
+        let class = judged.operation.class;
+        let before = std::mem::replace(judged, again.judged).operation.reasons;
+        for found in before.into_iter().filter(|reason| reason.rule.starts_with("exec:")) {
+            if !judged.operation.reasons.contains(&found) {
+                judged.raise(found, class);
+            }
+        }
+        effects
+    }
+
     /// Looks at what must be looked at before the tier is trusted, and returns its effects.
     fn needs(
         &self,
@@ -398,8 +438,8 @@ impl Setting {
                     let reason = reason(Tier::Sensitive, "exec:other-configuration", text);
                     judged.raise(reason, Class::Unknown);
                 }
-                // A bare apply is staged by the caller; a manifest nobody read has its tier from
-                // the catalog already.
+                // A bare apply is staged by the caller; what a manifest holds is in the tier
+                // already.
                 Need::BareApply | Need::Manifest(_) => {}
             }
         }
@@ -414,7 +454,7 @@ impl Setting {
         tree: Option<Tree>,
         run: &RunDir,
     ) -> Result<Material, PrepareError> {
-        let Bound { words, mut inputs, trees, unbound, stdin } = bound;
+        let Bound { words, mut inputs, trees, copied: _, unbound, stdin } = bound;
         let settings = Watched::look(plan, &self.around(&self.tool_directory(plan)));
         let Resolved { program, digest: program_digest, .. } = resolved;
         let (caller, user_home) = (&self.environment, self.user_home.as_path());

@@ -77,8 +77,7 @@ pub fn by_plan(
         let last = words.len().saturating_sub(1);
         words.insert(last, state);
     }
-    let bound =
-        Bound { words, inputs: vec![input], trees: Vec::new(), unbound: Vec::new(), stdin: None };
+    let bound = Bound { inputs: vec![input], ..Bound::of(words) };
     (judged, bound, effects, place)
 }
 

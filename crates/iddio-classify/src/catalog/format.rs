@@ -517,6 +517,8 @@ pub(crate) enum Input {
     DataPair,
     /// Kubernetes objects.
     Manifest,
+    /// The body of a change to Kubernetes objects.
+    Patch,
     /// A saved Terraform plan.
     Plan,
     /// A file or directory, or a bucket address that is no file here.

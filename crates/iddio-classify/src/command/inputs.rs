@@ -13,25 +13,35 @@ use iddio_core::{
 use super::{
     Ambient, NAMED_MAX,
     judge::{Sum, rule},
-    line::{Known, Term},
-    parse::{Parsed, Resolution, Word},
-    plan::{Binding, InputFile, InputKind, Need, OutputFile, StdinRole},
+    kube,
+    line::{Feed, Known, Line, Term},
+    parse::{Given, Parsed, Resolution, Word},
+    plan::{Below, Binding, InputFile, InputKind, ManifestNeed, Need, OutputFile, StdinRole},
 };
-use crate::catalog::{
-    Catalog,
-    format::{Input, Output},
+use crate::{
+    catalog::{
+        Catalog,
+        format::{Command, Input, Output},
+    },
+    kube::manifest::{ManifestFacts, Usage},
 };
 
 /// Adds every input and output of the command line to the plan.
 pub(super) fn collect(
     catalog: &Catalog,
     parsed: &Parsed<'_>,
-    terms: &[Term],
+    line: &Line,
     ambient: &Ambient,
     sum: &mut Sum,
 ) {
     let base = rule(catalog, parsed);
-    let mut reader = Reader { catalog, parsed, terms, ambient, sum, rule: base.clone() };
+    let command = match parsed.resolution {
+        Resolution::Known(command) => Some(command),
+        _ => None,
+    };
+    let rule = base.clone();
+    let Line { words: terms, feed } = line;
+    let mut reader = Reader { catalog, parsed, command, terms, feed, ambient, sum, rule };
     for given in &parsed.flags {
         reader.rule = format!("{base} {}", given.name);
         let Some(value) = &given.value else { continue };
@@ -60,7 +70,9 @@ pub(super) fn collect(
 struct Reader<'r, 'a> {
     catalog: &'r Catalog,
     parsed: &'r Parsed<'a>,
+    command: Option<&'r Command>,
     terms: &'r [Term],
+    feed: &'r Feed,
     ambient: &'r Ambient,
     sum: &'r mut Sum,
     /// The rule of what is being read.
@@ -85,7 +97,11 @@ impl<'r> Reader<'r, '_> {
                 let path = after(word, word.text.find('=').map_or(0, |place| place + 1));
                 self.file(Kind::Data, Binding::FileOrDirectory, &path);
             }
-            Input::Manifest => self.each(word, Self::manifest),
+            Input::Manifest => {
+                let usage = kube::usage(self.command);
+                self.each(word, |reader, word| reader.manifest(word, usage.clone()));
+            }
+            Input::Patch => self.manifest(word, Usage::Patch),
             Input::Plan => {
                 let index = self.file(Kind::SavedPlan, Binding::File, word);
                 self.sum.plan.needs.push(Need::SavedPlan(index));
@@ -186,22 +202,30 @@ impl<'r> Reader<'r, '_> {
         }
     }
 
-    /// What a manifest holds decides what is asked for. Nobody has read it: the common case is a
-    /// write at tier 2, the worst one tier 4, so it is tier 3 until somebody does.
-    fn manifest(&mut self, word: &Word<'_>) {
+    /// What a manifest holds decides what is asked for. While nobody has read it, it is tier 3:
+    /// the common case is a write at tier 2, the worst one tier 4.
+    fn manifest(&mut self, word: &Word<'_>, usage: Usage) {
         let index = self.file(InputKind::Manifest, Binding::FileOrDirectory, word);
-        self.sum.plan.needs.push(Need::Manifest(index));
+        let recursive =
+            |given: &Given<'_>| RECURSIVE.contains(&given.name.as_ref()) && !given.is_off();
+        let below = match self.parsed.flags.iter().any(recursive) {
+            true => Below::Everything,
+            false => Below::Nothing,
+        };
+        let need = ManifestNeed { input: index, usage: usage.clone(), below };
+        self.sum.plan.needs.push(Need::Manifest(need));
         let raw = self.sum.plan.inputs.get(index).map(|input| input.path.clone());
-        let facts = self.ambient.manifests.iter().find(|(path, _)| Some(path) == raw.as_ref());
-        match facts {
-            Some((_, facts)) => {
-                let (tier, class) = (facts.tier, facts.class);
-                self.sum.add(tier, class, &self.rule, &facts.reason, Some(word.word));
-                for (key, names) in facts.scopes.iter() {
-                    self.sum.scopes.add(key, names.clone());
-                }
+        let whole = word.known == Known::Whole;
+        let mut known = self.ambient.manifests.iter().filter(|_| whole);
+        let facts = known.find(|(path, _)| Some(path) == raw.as_ref());
+        let stdin = matches!(word.text.as_ref(), "-" | "/dev/stdin") && whole;
+        match (facts, self.feed) {
+            (_, Feed::Text(text)) if stdin => {
+                let facts = ManifestFacts::of(text.as_bytes(), &usage);
+                kube::objects(&facts, &usage, word.word, self.sum);
             }
-            None => {
+            (Some((_, facts)), _) => kube::objects(facts, &usage, word.word, self.sum),
+            (None, _) => {
                 let text = "a manifest that was not read decides what is asked for";
                 self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, text, Some(word.word));
             }
@@ -293,3 +317,6 @@ fn after<'a>(word: &'a Word<'_>, start: usize) -> Word<'a> {
     let start = word.start + start;
     Word { text: Cow::Borrowed(text), word: word.word, start, known: word.known }
 }
+
+/// How kubectl's options are called that make it read directories below.
+const RECURSIVE: [&str; 2] = ["--recursive", "-R"];

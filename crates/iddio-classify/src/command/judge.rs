@@ -214,7 +214,7 @@ fn known(
         if families == Families::None {
             arguments(catalog, &parsed, command, sum);
         }
-        inputs::collect(catalog, &parsed, terms, judging.ambient, sum);
+        inputs::collect(catalog, &parsed, line, judging.ambient, sum);
         files::judge(catalog, &parsed, terms, judging, sum);
         follow::judge(catalog, &parsed, command, line, judging, sum);
         pattern = command
@@ -253,6 +253,8 @@ pub(super) struct Sum {
     pub(super) within: Vec<Operation>,
     /// Scopes that do not follow from the rules of the catalog: everything of a kind.
     pub(super) every: Vec<ScopeKey>,
+    /// Scopes whose default is touched besides what is named.
+    pub(super) implied: Vec<ScopeKey>,
 }
 
 impl Default for Sum {
@@ -268,6 +270,7 @@ impl Default for Sum {
             named: Vec::new(),
             within: Vec::new(),
             every: Vec::new(),
+            implied: Vec::new(),
         }
     }
 }

@@ -5,21 +5,26 @@
 //! server is judged as if it went through.
 
 use iddio_core::{
-    operation::{KubernetesPattern, Pattern, ScopeKey},
+    operation::{KubernetesPattern, Names, Pattern, ScopeKey},
     tier::{Class, Tier},
 };
 
 use super::{
     NAMED_MAX,
     judge::Sum,
+    line::Known,
     parse::{Given, Parsed},
 };
 use crate::{
     catalog::{
         Catalog,
-        format::{Kube, KubeForm},
+        format::{Command, Kube, KubeForm},
     },
-    kube::{self, Line, Method, Target, body, resource},
+    kube::{
+        self, Line, ManifestFacts, Method, Target, body,
+        manifest::{Home, Usage},
+        resource,
+    },
 };
 
 /// Adds what the requests come to, and returns what a runbook may match, if that is known.
@@ -69,8 +74,26 @@ pub(super) fn judge(
         }
     }
     for body in bodies {
-        if let Some(verdict) = body::judge(&body.text) {
+        if body.known != Known::Whole {
+            let text = "a change that is not known before it runs";
+            sum.add(Tier::Sensitive, Class::Unknown, "kube:7", text, Some(body.word));
+        } else if let Some(verdict) = body::judge(&body.text) {
             add(sum, verdict, Some(body.word));
+        }
+    }
+    if let Some(word) = kind_unknown(kube, parsed) {
+        let text = "what kind of object it is about is not known before it runs";
+        let tier = match method {
+            Method::Delete => Tier::BreakGlass,
+            _ => Tier::Sensitive,
+        };
+        sum.add(tier, Class::Unknown, "kube:9", text, Some(word));
+    }
+    if kube.form == KubeForm::TypesThenSettings {
+        for word in &parsed.args {
+            if let Some(verdict) = body::setting(&word.text) {
+                add(sum, verdict, Some(word.word));
+            }
         }
     }
     let cluster = asked.iter().all(|request| request.cluster);
@@ -89,6 +112,58 @@ pub(super) fn judge(
         // Without fields a write could be any write, which no runbook may match.
         catalog.name() == "kubectl"
     })
+}
+
+/// The word that names a kind of object and is not known, if there is one.
+fn kind_unknown(kube: &Kube, parsed: &Parsed<'_>) -> Option<usize> {
+    let first = parsed.args.first().filter(|_| kube.form != KubeForm::Fixed)?;
+    let unknown = first.known != Known::Whole && !first.text.contains('/');
+    unknown.then_some(first.word)
+}
+
+/// What a command does with the objects of its manifests.
+pub(super) fn usage(command: Option<&Command>) -> Usage {
+    let Some(kube) = command.and_then(|command| command.kube.as_ref()) else {
+        return Usage::Apply;
+    };
+    match (kube.form, Method::of(&kube.method)) {
+        // It makes something else of them.
+        (KubeForm::Fixed, _) => Usage::Read,
+        (_, Some(Method::Delete)) => Usage::Delete,
+        (_, Some(Method::Get | Method::Head | Method::Options)) => Usage::Read,
+        (_, Some(Method::Patch)) => Usage::Touch { subresource: kube.subresource.clone() },
+        (_, Some(Method::Post)) => Usage::Create,
+        (_, Some(Method::Put)) => Usage::Replace,
+        (_, None) => Usage::Apply,
+    }
+}
+
+/// Adds what happens to the objects of a manifest, and where they are.
+pub(super) fn objects(facts: &ManifestFacts, usage: &Usage, word: usize, sum: &mut Sum) {
+    let judged = facts.judged(usage);
+    let least = judged.iter().map(|judged| judged.verdict.tier).max();
+    for one in &judged {
+        // The harmless ones are one reason together: an operation keeps few.
+        if Tier::Modify < one.verdict.tier {
+            let rule = format!("kube:{}", one.verdict.rule);
+            sum.add(one.verdict.tier, one.verdict.class, &rule, &one.text, Some(word));
+        }
+    }
+    if let Some(tier) = least.filter(|tier| *tier <= Tier::Modify) {
+        let text = "what its objects come to";
+        sum.add(tier, Class::Unknown, "kube:7", text, Some(word));
+    }
+    for object in &facts.objects {
+        match object.home() {
+            Home::Cluster => sum.every.push(ScopeKey::Namespaces),
+            Home::Default => sum.implied.push(ScopeKey::Namespaces),
+            Home::Namespace(name) => sum.scopes.add_name(ScopeKey::Namespaces, name),
+            Home::Unknown => sum.scopes.add(ScopeKey::Namespaces, Names::Unknown),
+        }
+    }
+    if facts.unreadable.is_some() {
+        sum.scopes.add(ScopeKey::Namespaces, Names::Unknown);
+    }
 }
 
 /// One request, by what it is for.

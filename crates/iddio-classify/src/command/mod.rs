@@ -30,13 +30,14 @@ use iddio_core::{
     tier::{Class, Tier},
 };
 
+pub use crate::kube::ManifestFacts;
 pub(crate) use assignments::{Setting, assignment};
 pub(crate) use judge::line;
 pub use judge::{judge, judge_by};
 pub use plan::{
-    Binding, CatalogIdentity, EnvironmentPlan, EnvironmentValue, FactSource, FactWanted, InputFile,
-    InputKind, InspectFormat, InspectedFile, Need, Neutralisation, OutputFile, Part, Pin, Program,
-    RunPlan, Staged, StdinRole, Terminal,
+    Below, Binding, CatalogIdentity, EnvironmentPlan, EnvironmentValue, FactSource, FactWanted,
+    InputFile, InputKind, InspectFormat, InspectedFile, ManifestNeed, Need, Neutralisation,
+    OutputFile, Part, Pin, Program, RunPlan, Staged, StdinRole, Terminal,
 };
 
 /// Judges a line for a shell: the shell itself, and within it every simple command that can run.
@@ -61,7 +62,8 @@ pub struct Ambient {
     /// Whether somebody vouched for the content of the program: it then counts for less than an
     /// unknown one where no catalog knows it, and for no less than a write.
     pub vouched: Vouched,
-    /// What is known of manifests, by the path that the command line names.
+    /// What somebody read in the manifests, by the path that the command line names; `-` is
+    /// standard input.
     pub manifests: Vec<(RawText, ManifestFacts)>,
 }
 
@@ -73,19 +75,6 @@ pub enum Vouched {
     Nobody,
     /// Policy or a human did.
     Somebody,
-}
-
-/// What somebody read in a manifest.
-#[derive(Clone, Debug)]
-pub struct ManifestFacts {
-    /// The greatest tier of the requests that writing its objects takes.
-    pub tier: Tier,
-    /// The class of that.
-    pub class: Class,
-    /// Why.
-    pub reason: String,
-    /// The namespaces and clusters of its objects.
-    pub scopes: Scopes,
 }
 
 /// Something found that raises a tier: in a word, in a program, about a file.

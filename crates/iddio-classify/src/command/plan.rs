@@ -12,6 +12,8 @@ use iddio_core::{
 };
 use serde::Deserialize;
 
+use crate::kube::manifest::Usage;
+
 /// Everything a runner needs.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RunPlan {
@@ -285,10 +287,31 @@ pub enum Need {
         /// The tier where one is not trusted.
         otherwise: Tier,
     },
-    /// The objects in the input of this index.
-    Manifest(usize),
+    /// The objects in an input.
+    Manifest(ManifestNeed),
     /// The saved plan in the input of this index: what it does decides.
     SavedPlan(usize),
+}
+
+/// An input whose objects decide the tier: read it and judge again with
+/// [`super::Ambient::manifests`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ManifestNeed {
+    /// The index of the input.
+    pub input: usize,
+    /// What happens to its objects.
+    pub usage: Usage,
+    /// What of a directory is read.
+    pub below: Below,
+}
+
+/// What of a directory is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Below {
+    /// Its files, and those of the directories below.
+    Everything,
+    /// Its own files.
+    Nothing,
 }
 
 /// A run in two steps: a preview writes a file, which is judged and shown; then that file is run.

@@ -39,6 +39,7 @@ pub(super) fn settle(
             .filter(|(key, _)| *key == scope.key)
             .map(|(_, name)| name.clone())
             .collect();
+        let implied = names.is_empty();
         if !names.is_empty() {
             let known: Option<Vec<_>> = names.into_iter().collect();
             sum.scopes.add(scope.key, known.map_or(Names::Unknown, Names::Known));
@@ -51,14 +52,17 @@ pub(super) fn settle(
             let name = scope.alias.get(name).map_or(name, String::as_str);
             sum.scopes.add_name(scope.key, name);
         }
-        if sum.scopes.names(scope.key).is_some() {
+        let present = sum.scopes.names(scope.key).is_some();
+        let implied = implied && sum.implied.contains(&scope.key);
+        if present && !implied {
             continue;
         }
         let names = ambient.scopes.names(scope.key).cloned().unwrap_or(Names::Unknown);
         let unpinned = command
             .is_some_and(|command| command.unpinned.iter().any(|name| name == scope.key.name()));
         match (&names, &scope.pin) {
-            (Names::Known(known), Some(by)) if !unpinned => {
+            // A name for all would contradict those that objects have.
+            (Names::Known(known), Some(by)) if !unpinned && !present => {
                 if let [name] = known.as_slice() {
                     sum.plan.pins.push(pin(scope.key, by, name));
                 }

@@ -2,14 +2,19 @@
 //!
 //! The rules are tried in the contract's order, 10, 1, 2, 3, 4, 5, 8, 6, 7, 9, and the first hit
 //! wins. A request line alone is judged here, without allocating; a body may raise what it gives
-//! ([`body`]), never lower it, but for the one case the contract names (a node made
+//! ([`body`], [`manifest`]), never lower it, but for the one case the contract names (a node made
 //! unschedulable), which its caller asks for by [`node_unschedulable`].
 
 pub mod body;
+mod document;
+pub mod manifest;
+mod pod;
 pub mod resource;
 
 use iddio_core::tier::{Class, Tier};
 
+pub use manifest::{ManifestError, ManifestFacts, manifest, object};
+pub use pod::Found;
 pub use resource::Resource;
 
 /// What a request line comes to.

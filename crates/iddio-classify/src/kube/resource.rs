@@ -81,6 +81,13 @@ pub fn named(word: &str) -> Option<&'static Resource> {
     RESOURCES.iter().filter(fits).find(called)
 }
 
+/// Finds a resource by the kind and group that an object states.
+pub fn of_kind(kind: &str, group: &str) -> Option<&'static Resource> {
+    RESOURCES
+        .iter()
+        .find(|resource| resource.kind.eq_ignore_ascii_case(kind) && resource.group == group)
+}
+
 fn version(group: &str) -> bool {
     let head = group.split('.').next().unwrap_or("");
     head.strip_prefix('v')

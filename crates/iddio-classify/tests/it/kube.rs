@@ -171,7 +171,10 @@ fn a_body_raises_wherever_its_fields_stand() {
         (r#"{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}"#, Some(4)),
         (r#"{"spec":{"privileged":true,"privileged":false}}"#, Some(4)),
         (r#"{"spec":{"replicas":3},"Spec":{"replicas":4}}"#, Some(4)),
-        ("spec: {replicas: 3}", Some(4)),
+        ("spec: {replicas: 3}", None),
+        ("spec:\n  template:\n    spec:\n      hostPID: true\n", Some(4)),
+        ("spec: {replicas: 3}\n---\nspec: {replicas: 3}", Some(4)),
+        ("spec: {replicas: 3}\nspec: {replicas: 4}", Some(4)),
         ("", Some(4)),
         ("3", Some(4)),
     ];

@@ -8,5 +8,6 @@ mod explained;
 mod kit;
 mod kube;
 mod lines;
+mod manifests;
 mod plans;
 mod properties;
