@@ -254,6 +254,9 @@ pub struct Word {
 pub enum Part {
     /// `$(( … ))` and `$[ … ]`.
     Arithmetic(Arithmetic),
+    /// `(…)` behind `NAME=` as an argument of `declare` and its like: elements, each with its
+    /// subscript, if it has one.
+    Array(Vec<(Option<Arithmetic>, Word)>),
     /// `$( … )` and backquotes.
     Command(Script),
     /// `"…"`: never [`Part::Text`], never [`Part::Process`]. `$"…"` too.

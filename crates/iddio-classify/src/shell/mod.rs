@@ -6,10 +6,12 @@
 //! commands, who assume the worst of it.
 
 pub mod ast;
+pub mod syntax;
 mod walk;
 
 pub use iddio_core::operation::Span;
 
+pub use self::syntax::{Dialect, read, read_as};
 pub(crate) use walk::{judge_text, line};
 
 /// The most bytes of text that are read. No honest line comes near.
