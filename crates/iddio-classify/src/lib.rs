@@ -7,6 +7,7 @@
 
 pub mod catalog;
 pub mod command;
+pub mod coverage;
 pub mod explain;
 pub mod kube;
 mod languages;

@@ -5,6 +5,7 @@
 //! async runtime on this path, and nothing of the caller's runs before the decision is durable.
 
 pub mod bind;
+pub mod catalogs;
 pub mod drive;
 pub mod environment;
 pub mod facts;

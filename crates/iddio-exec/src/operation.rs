@@ -6,6 +6,7 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::PathBuf};
 
+use iddio_classify::command::CatalogIdentity;
 use iddio_core::{
     digest::{Canonical, Digest, Encoder},
     operation::{Action, Context, Effect, Input, Operations},
@@ -55,6 +56,8 @@ pub struct Material {
     /// The copy of the tree that was judged, where the run itself works in the original: it must
     /// still be the same when it starts.
     pub watched: Option<Snapshot>,
+    /// The catalogs that judged it: the tool's own, and every one this installation added.
+    pub catalogs: Vec<CatalogIdentity>,
     /// Settings and programs it reads from where they lie, as they were when it was judged.
     pub settings: Watched,
     /// What it acts on, as far as that is known: backend, workspace, context, region.
@@ -143,6 +146,7 @@ impl Canonical for Material {
             stdin,
             trees,
             watched,
+            catalogs,
             settings,
             target,
             limits,
@@ -166,6 +170,11 @@ impl Canonical for Material {
         stdin.encode(encoder);
         encoder.list(trees);
         encoder.option(watched.as_ref());
+        encoder.int(catalogs.len() as u128);
+        for CatalogIdentity { name, digest } in catalogs {
+            encoder.text(name);
+            encoder.digest(*digest);
+        }
         settings.encode(encoder);
         encoder.int(target.len() as u128);
         for (key, value) in target {

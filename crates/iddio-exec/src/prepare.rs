@@ -37,6 +37,7 @@ use iddio_spawn::{
 
 use crate::{
     bind::{self, BindError, Bound},
+    catalogs::Catalogs,
     environment::{self, Built, EnvironmentError},
     facts::{self, Surroundings},
     installed, manifests, neutral,
@@ -62,6 +63,8 @@ pub struct Setting {
     pub directory: PathBuf,
     /// The programs that policy or `iddio tool trust` names, with their contents.
     pub trusted: Vec<(PathBuf, Digest)>,
+    /// The catalogs of this installation.
+    pub catalogs: Catalogs,
 }
 
 /// A command that was looked at and not yet bound.
@@ -150,12 +153,17 @@ impl Setting {
             goes_by,
             vouched,
             manifests,
+            catalogs: self.catalogs.added(),
             ..Ambient::default()
         };
         let wanted = judge(&argv, &ambient).plan;
         let directory = self.tool_directory(&wanted);
         ambient.scopes = facts::establish(&wanted.facts, &self.around(&directory));
         let mut judged = judge(&argv, &ambient);
+        if let Catalogs::Broken { reason: why } = &self.catalogs {
+            let text = format!("a catalog of this installation cannot be used: {why}");
+            judged.raise(reason(Tier::UNKNOWN, "catalog:broken", text), Class::Unknown);
+        }
         self.look_around(&mut judged, standing, &directory);
         self.see_through_links(&mut judged, &argv, &directory);
         Examined { judged, words, directory, signals: None }
@@ -486,6 +494,7 @@ impl Setting {
             },
             trees,
             watched: None,
+            catalogs: plan.catalog.iter().cloned().chain(self.catalogs.identities()).collect(),
             settings,
             target: plan.pins.iter().map(target).collect(),
             limits: limits(plan),

@@ -81,7 +81,7 @@ pub fn lint(loaded: &Loaded, surroundings: &Surroundings) -> Vec<Finding> {
     }
     linter.tools();
     for lowered in &surroundings.lowered {
-        let message = format!("a catalog judges lower than it ships: {lowered}");
+        let message = format!("a catalog of this installation lowers {lowered}");
         linter.note(Level::Warning, "lowered-tier", Position::default(), message);
     }
     if loaded.spec.agents.is_empty() {

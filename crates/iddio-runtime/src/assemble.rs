@@ -92,18 +92,7 @@ impl Runtime {
     ///
     /// When the store of programs cannot be read.
     pub fn trusted(&self) -> Result<Vec<(PathBuf, Digest)>, StoreError> {
-        let by_hand = Tools::of(&self.home).list()?.into_iter();
-        let by_hand = by_hand.filter(|known| known.by == By::Trust);
-        let by_hand =
-            by_hand.filter_map(|known| Some((known.path, Digest::from_hex(&known.sha256)?)));
-        let by_policy = match self.policy.in_force() {
-            InForce::Good(loaded) => {
-                let pair = |known: &Trusted| (PathBuf::from(&known.path), known.sha256);
-                loaded.trusted.iter().map(pair).collect()
-            }
-            InForce::None { .. } => Vec::new(),
-        };
-        Ok(by_hand.chain(by_policy).collect())
+        trusted(&self.home, &self.policy.in_force())
     }
 
     /// Assembles the pipeline. What happens to an ask meanwhile is told to `notice`.
@@ -189,6 +178,24 @@ impl CheckpointSigner for Lent<'_> {
     fn public(&self) -> [u8; 32] {
         self.0.public()
     }
+}
+
+/// Returns the programs, scripts and catalogs that policy or a human trusted, with their contents.
+///
+/// # Errors
+///
+/// When the store of programs cannot be read.
+pub fn trusted(home: &Home, policy: &InForce) -> Result<Vec<(PathBuf, Digest)>, StoreError> {
+    let by_hand = Tools::of(home).list()?.into_iter().filter(|known| known.by == By::Trust);
+    let by_hand = by_hand.filter_map(|known| Some((known.path, Digest::from_hex(&known.sha256)?)));
+    let by_policy = match policy {
+        InForce::Good(loaded) => {
+            let pair = |known: &Trusted| (PathBuf::from(&known.path), known.sha256);
+            loaded.trusted.iter().map(pair).collect()
+        }
+        InForce::None { .. } => Vec::new(),
+    };
+    Ok(by_hand.chain(by_policy).collect())
 }
 
 /// Opens the queue of a home.

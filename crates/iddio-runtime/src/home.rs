@@ -181,6 +181,11 @@ impl Home {
         self.root.join("tools.json")
     }
 
+    /// The catalogs that somebody added to the built-in ones.
+    pub fn catalogs(&self) -> PathBuf {
+        self.root.join("catalogs")
+    }
+
     /// Where runs keep their snapshots.
     pub fn runs(&self) -> PathBuf {
         self.root.join("runs")

@@ -5,7 +5,11 @@
 //! The hash is cached by what `stat` says (device, inode, size, times), so an unchanged tool costs no
 //! read.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::Metadata,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
 
 use iddio_core::digest::Digest;
 use serde::{Deserialize, Serialize};
@@ -75,6 +79,24 @@ pub struct Tools<'a> {
     home: &'a Home,
 }
 
+// === impl Stamp ===
+
+impl Stamp {
+    /// Takes what `stat` said.
+    pub fn of(metadata: &Metadata) -> Self {
+        let nanoseconds = |seconds: i64, rest: i64| {
+            seconds.saturating_mul(NANOSECONDS_PER_SECOND).saturating_add(rest)
+        };
+        Self {
+            dev: metadata.dev(),
+            ino: metadata.ino(),
+            size: metadata.size(),
+            mtime_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+            ctime_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
 // === impl Tools ===
 
 impl<'a> Tools<'a> {
@@ -135,3 +157,5 @@ impl<'a> Tools<'a> {
 struct Stored {
     tools: Vec<Known>,
 }
+
+const NANOSECONDS_PER_SECOND: i64 = 1_000_000_000;

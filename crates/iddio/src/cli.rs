@@ -41,6 +41,9 @@ pub(crate) enum Verb {
     /// Read, check and anchor the audit log
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// Check, read and trust catalogs: what the command lines of a tool mean
+    #[command(subcommand)]
+    Catalog(CatalogVerb),
     /// Say how dangerous a command is, and why, without running it
     #[command(after_help = CLASSIFY_HELP)]
     Classify(ClassifyArgs),
@@ -114,6 +117,52 @@ pub(crate) struct ClassifyArgs {
     /// The program and its arguments, after `--`
     #[arg(last = true, value_name = "COMMAND", group = "what")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// `iddio catalog`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum CatalogVerb {
+    /// Say how much of what people run the catalogs know
+    #[command(after_help = COVERAGE_HELP)]
+    Coverage {
+        /// Command lines, one a line, or {"cmd": …} per line; standard input if there is none
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a catalog says of a tool, or of one subcommand
+    Explain {
+        /// The tool: a program's name or a catalog's
+        tool: String,
+        /// The subcommand
+        #[arg(value_name = "SUBCOMMAND")]
+        path: Vec<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check catalogs: their words, their references, their examples
+    Lint {
+        /// The catalogs, instead of all there are
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the catalogs
+    List(Json),
+    /// Trust a catalog, as it is now, to say what a program does that nothing else knows
+    #[command(after_help = CATALOG_TRUST_HELP)]
+    Trust {
+        /// The catalog, in the directory `catalogs` of the home
+        path: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `iddio wait`.
@@ -516,6 +565,17 @@ says so, and durably recorded. Refused commands end with 77 and one explanation 
 
 const AGENT_HELP: &str = "\
 The agent sets IDDIO_TOKEN to its token. It may do nothing until the policy names it under `agents:`.";
+
+const COVERAGE_HELP: &str = "\
+What is unknown is judged high, so what people often run and no catalog knows is worth an entry.
+
+  history | cut -c8- | iddio catalog coverage
+  iddio catalog coverage --json lines.jsonl";
+
+const CATALOG_TRUST_HELP: &str = "\
+A catalog in the home's directory `catalogs` only raises, until it is trusted. Then it also stands in
+for the rule about unknown programs, which are T3: `iddio policy lint` shows everything it lowers.
+The trust is for this content; after a change the catalog only raises again.";
 
 const CLASSIFY_HELP: &str = "\
 T0 OBSERVE, T1 OPERATE, T2 MODIFY, T3 SENSITIVE, T4 BREAK-GLASS. What a tier means is for the policy

@@ -428,6 +428,13 @@ pub(crate) enum PathUse {
     WriteTree,
 }
 
+impl PathUse {
+    /// Whether the file, or what lies below it, is another one afterwards.
+    pub(crate) fn changes(self) -> bool {
+        !matches!(self, Self::List | Self::LinkTarget | Self::Read | Self::ReadTree | Self::Run)
+    }
+}
+
 /// The language of a program that a value is or names.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq)]
 #[serde(rename_all = "kebab-case")]

@@ -4,9 +4,12 @@
 //! tool is first asked about. A catalog holds its own examples, which run as tests. Nothing here
 //! judges a command line: that is [`crate::command`].
 
+mod added;
 mod check;
 pub(crate) mod format;
+mod lint;
 pub(crate) mod pattern;
+mod told;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +19,10 @@ use std::{
 
 use iddio_core::{digest::Digest, tier::Tier};
 
+pub use added::{Added, Lowering, Weight};
 use format::{Command, Example, Flag, Style, Tool};
+pub use lint::Remark;
+pub use told::{ToldCatalog, ToldCommand, ToldExample, ToldFamily, ToldFlag, ToldUnknown};
 
 /// What one tool means.
 #[derive(Debug)]

@@ -24,12 +24,15 @@ mod unknown;
 
 use std::borrow::Cow;
 
+use std::sync::Arc;
+
 use iddio_core::{
     operation::{Operation, Operations, Reason, Scopes, Span},
     text::RawText,
     tier::{Class, Tier},
 };
 
+use crate::catalog::Added;
 pub use crate::kube::ManifestFacts;
 pub(crate) use assignments::{Setting, assignment};
 pub(crate) use judge::line;
@@ -65,6 +68,8 @@ pub struct Ambient {
     /// What somebody read in the manifests, by the path that the command line names; `-` is
     /// standard input.
     pub manifests: Vec<(RawText, ManifestFacts)>,
+    /// The catalogs that this installation adds to the built-in ones.
+    pub catalogs: Arc<[Added]>,
 }
 
 /// Whether somebody vouched for a program's content.

@@ -216,7 +216,7 @@ fn lint_shows_lowered_catalog_tiers() {
     assert_eq!((first.code, first.level), ("lowered-tier", Level::Warning));
     assert_eq!(
         first.to_string(),
-        "policy.yaml: warning: a catalog judges lower than it ships: terraform:destroy from 4 to 2 [lowered-tier]"
+        "policy.yaml: warning: a catalog of this installation lowers terraform:destroy from 4 to 2 [lowered-tier]"
     );
 }
 

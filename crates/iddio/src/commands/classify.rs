@@ -16,20 +16,22 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::ClassifyArgs,
+    commands,
     exit::{DONE, Ended, Failure},
     output::{self, Voice, tier_paint},
 };
 
 pub(crate) fn run(arguments: ClassifyArgs, voice: Voice) -> Ended {
     let ClassifyArgs { line, shell, jsonl, json, command } = arguments;
+    let ambient = commands::ambient()?;
     if jsonl {
-        return lines(&mut io::stdin().lock(), &mut io::stdout().lock());
+        return lines(&mut io::stdin().lock(), &mut io::stdout().lock(), &ambient);
     }
     let asked = match line.or(shell) {
         Some(text) => Asked::Shell(RawText::new(text.as_bytes())),
         None => Asked::of_words(&command),
     };
-    let judged = asked.judged();
+    let judged = asked.judged(&ambient);
     if json {
         output::json(&value(&judged, &asked)?)?;
         return Ok(DONE);
@@ -55,10 +57,10 @@ impl Asked {
         Self::Words(words.iter().map(|word| RawText::new(word.as_bytes())).collect())
     }
 
-    fn judged(&self) -> Judged {
+    fn judged(&self, ambient: &Ambient) -> Judged {
         match self {
-            Self::Shell(text) => shell_line(text, &Ambient::default()),
-            Self::Words(words) => judge(words, &Ambient::default()),
+            Self::Shell(text) => shell_line(text, ambient),
+            Self::Words(words) => judge(words, ambient),
         }
     }
 
@@ -81,11 +83,11 @@ struct Line {
 }
 
 /// Answers every line, in order. What cannot be read is break-glass, with the reason.
-fn lines(input: &mut impl BufRead, output: &mut impl Write) -> Ended {
+fn lines(input: &mut impl BufRead, output: &mut impl Write, ambient: &Ambient) -> Ended {
     let mut line = Vec::new();
     while read_line(input, &mut line)? {
         let answer = match read(&line) {
-            Ok(asked) => value(&asked.judged(), &asked)?,
+            Ok(asked) => value(&asked.judged(ambient), &asked)?,
             Err(why) => json!({
                 "tier": Tier::UNKNOWN.number(),
                 "reasons": [{"tier": Tier::UNKNOWN.number(), "rule": "jsonl:unreadable", "text": why, "decides": true}],

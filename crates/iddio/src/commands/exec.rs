@@ -13,6 +13,7 @@ use iddio_core::{
     text::RawText,
 };
 use iddio_exec::{
+    catalogs::Catalogs,
     prepare::Setting,
     refuse::{self, Refused},
     serve::{Gateway, Narrate, ServeError, Served},
@@ -31,6 +32,7 @@ pub(crate) fn run(arguments: ExecArgs, voice: Voice) -> Ended {
     let ExecArgs { agent, because, json, command } = arguments;
     let runtime = commands::runtime(voice)?;
     let caller = commands::caller(runtime.home(), agent.as_deref())?;
+    let trusted = runtime.trusted()?;
     let setting = Setting {
         home: runtime.home().clone(),
         user_home: runtime.home().user_directory().to_owned(),
@@ -38,7 +40,8 @@ pub(crate) fn run(arguments: ExecArgs, voice: Voice) -> Ended {
         environment: commands::environment(),
         directory: env::current_dir()
             .map_err(|error| Failure::unavailable(format!("working directory: {error}")))?,
-        trusted: runtime.trusted()?,
+        catalogs: Catalogs::load(runtime.home(), &trusted),
+        trusted,
     };
     let narrator = Arc::new(Narrator { voice, ignored: Mutex::default() });
     let prompt = if json { Prompt::Off } else { Prompt::WhereEnough };

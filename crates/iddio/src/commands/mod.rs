@@ -3,6 +3,7 @@
 mod agent;
 mod approvals;
 mod audit;
+mod catalog;
 mod classify;
 mod doctor;
 mod enrolment;
@@ -25,10 +26,12 @@ use iddio_core::{
     principal::{Identified, PrincipalKind},
     text::RawText,
 };
+use iddio_exec::catalogs::Catalogs;
 use iddio_runtime::{
-    assemble::Runtime,
+    assemble::{Runtime, trusted},
     home::{Home, Opened},
     identity::{Credentials, identify},
+    policy::HomePolicy,
 };
 
 use crate::{
@@ -44,6 +47,7 @@ pub(crate) fn run(verb: Verb, voice: Voice) -> Ended {
         Verb::Agent(verb) => agent::run(verb, voice),
         Verb::Approvals(verb) => approvals::run(verb, voice),
         Verb::Audit(verb) => audit::run(verb, voice),
+        Verb::Catalog(verb) => catalog::run(verb, voice),
         Verb::Classify(arguments) => classify::run(arguments, voice),
         Verb::Doctor(json) => doctor::run(json.json, voice),
         Verb::Exec(arguments) => exec::run(arguments, voice),
@@ -112,10 +116,30 @@ pub(crate) fn human(home: &Home) -> Result<Identified, Failure> {
 }
 
 /// Judges words for people who ask about them. Surroundings are not looked at.
-pub(crate) fn judged(words: &[OsString]) -> Judged {
+pub(crate) fn judged(words: &[OsString], ambient: &Ambient) -> Judged {
     use std::os::unix::ffi::OsStrExt;
     let argv: Vec<RawText> = words.iter().map(|word| RawText::new(word.as_bytes())).collect();
-    judge(&argv, &Ambient::default())
+    judge(&argv, ambient)
+}
+
+/// Returns what a judgement for people who ask takes from the installation: its catalogs. Where
+/// there is no home there are none.
+pub(crate) fn ambient() -> Result<Ambient, Failure> {
+    Ok(Ambient { catalogs: catalogs()?.added(), ..Ambient::default() })
+}
+
+/// Reads the catalogs of this installation.
+pub(crate) fn catalogs() -> Result<Catalogs, Failure> {
+    let Some(home) = Home::open(variable(HOME_VARIABLE).as_deref())? else {
+        return Ok(Catalogs::none());
+    };
+    let trusted = trusted(&home, &HomePolicy::open(home.policy()).in_force())?;
+    match Catalogs::load(&home, &trusted) {
+        Catalogs::Broken { reason } => {
+            Err(Failure::unavailable(reason).hint("iddio catalog lint FILE"))
+        }
+        sound @ Catalogs::Sound(_) => Ok(sound),
+    }
 }
 
 /// Reads a small text file that somebody named.

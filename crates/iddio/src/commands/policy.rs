@@ -11,6 +11,7 @@ use iddio_core::{
     principal::{Principal, PrincipalId, PrincipalKind, Proof},
     time::Clock,
 };
+use iddio_exec::catalogs::Found;
 use iddio_policy::{
     CaseOutcome, Format, Loaded, Operator, PolicyError, Surroundings, explain, lint, load, test,
 };
@@ -88,9 +89,10 @@ fn run_test(file: Option<PathBuf>, tests: Option<PathBuf>, json: bool, voice: Vo
     let source = fs::read(&tests).map_err(|error| {
         commands::named(&tests, &error).hint("docs/policy.md shows such a table")
     })?;
+    let ambient = commands::ambient()?;
     let classify = |words: &[String]| {
         let words: Vec<_> = words.iter().map(Into::into).collect();
-        Some(commands::judged(&words).operations())
+        Some(commands::judged(&words, &ambient).operations())
     };
     let report = test(&loaded, &source, Format::of_name(&name), &name, &classify)
         .map_err(|error| refuse(&error, json, voice))?;
@@ -125,7 +127,7 @@ fn run_explain(
         Some(name) => principal(name)?,
         None => commands::caller(home, None)?.principal().clone(),
     };
-    let judged = commands::judged(command);
+    let judged = commands::judged(command, &commands::ambient()?);
     let now = SystemClock::new().now();
     let query = Query { principal: &principal, operation: &judged.operation, now };
     let explanation = explain(loaded, &query);
@@ -169,7 +171,9 @@ fn surroundings(voice: Voice) -> Result<Surroundings, Failure> {
         let assurance = operator.key.as_ref()?.assurance;
         Some(Operator { id: operator.id.clone(), groups: operator.groups.clone(), assurance })
     });
-    Ok(Surroundings { operators: Some(operators.collect()), lowered: Vec::new() })
+    let catalogs = commands::catalogs()?;
+    let lowered = catalogs.found().iter().flat_map(Found::lowered).collect();
+    Ok(Surroundings { operators: Some(operators.collect()), lowered })
 }
 
 fn path(file: Option<PathBuf>, voice: Voice) -> Result<PathBuf, Failure> {
