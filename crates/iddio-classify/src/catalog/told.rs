@@ -150,12 +150,12 @@ impl Catalog {
     /// Tells what it says of the program alone and of every subcommand, in order of their words.
     pub fn told(&self) -> Vec<ToldCommand> {
         let alone = match &self.tool.plain {
-            Some(plain) => self.told_command("", plain),
-            None => bare(&self.tool.syntax.bare),
+            Some(plain) => Some(self.told_command("", plain)),
+            None => self.tool.syntax.bare.as_ref().map(bare),
         };
         let commands = self.tool.command.iter();
         let commands = commands.map(|(path, command)| self.told_command(path, command.get_ref()));
-        std::iter::once(alone).chain(commands).collect()
+        alone.into_iter().chain(commands).collect()
     }
 
     fn told_command(&self, path: &str, command: &Command) -> ToldCommand {

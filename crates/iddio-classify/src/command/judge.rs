@@ -66,10 +66,7 @@ pub fn judge_by(catalog: &Catalog, argv: &[RawText], ambient: &Ambient) -> Judge
     let words = argv.iter().cloned().map(Term::whole).collect();
     let line = Line { words, feed: Feed::Inherited };
     let name = argv.first().and_then(RawText::as_str).unwrap_or("");
-    let judging = Judging::new(ambient);
-    let mut sum = Sum::of(hostile::words(argv, ambient));
-    let (protocol, pattern, description) = known(catalog, name, &line, &judging, &mut sum);
-    sum.judged(protocol, pattern, description, &line.words)
+    by_catalog(catalog, name, &line, &Judging::new(ambient))
 }
 
 /// Where a command stands.
@@ -89,7 +86,26 @@ enum Named<'a> {
     File(&'a str),
 }
 
+/// Judges by the built-in rules, and by the catalogs that the installation adds to them.
 fn judge_in(line: &Line, judging: &Judging<'_>, place: Place) -> Judged {
+    let judged = judge_built_in(line, judging, place);
+    let goes_by = judging.ambient.goes_by.as_deref().filter(|_| place == Place::Alone);
+    added::join(judged, line, judging, goes_by)
+}
+
+/// Judges by one catalog, whatever the program is called.
+pub(super) fn by_catalog(
+    catalog: &Catalog,
+    name: &str,
+    line: &Line,
+    judging: &Judging<'_>,
+) -> Judged {
+    let mut sum = Sum::of(hostile::words(&raw(&line.words), judging.ambient));
+    let (protocol, pattern, description) = known(catalog, name, line, judging, &mut sum);
+    sum.judged(protocol, pattern, description, &line.words)
+}
+
+fn judge_built_in(line: &Line, judging: &Judging<'_>, place: Place) -> Judged {
     let ambient = judging.ambient;
     let argv = raw(&line.words);
     let Some(program) = line.words.first() else { return unfit(&hostile::empty(), &argv) };

@@ -8,6 +8,7 @@
 //! It reads no shell: text for a shell is [`shell_line`], and a program that runs other programs is
 //! answered as unknown.
 
+mod added;
 mod assignments;
 mod files;
 mod follow;
@@ -22,9 +23,7 @@ mod plan;
 mod scopes;
 mod unknown;
 
-use std::borrow::Cow;
-
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use iddio_core::{
     operation::{Operation, Operations, Reason, Scopes, Span},
