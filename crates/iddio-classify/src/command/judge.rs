@@ -12,7 +12,7 @@ use iddio_core::{
 };
 
 use super::{
-    Ambient, Found, Judged, Vouched, files,
+    Ambient, Found, Judged, Vouched, added, files,
     follow::{self, Runs},
     hostile, inputs, kube,
     line::{Feed, Judging, Known, Line, Term},
