@@ -2,17 +2,158 @@
 //!
 //! One catalog, `policies/paths.toml`, for redirections, file tools and transfers alike. A path is
 //! judged by its letters, tidied against the directory the command works in; links on the disk are
-//! for whoever runs it. Of a path that is not known whole the worst is assumed that it may be.
+//! for whoever runs it. Of a path that is not known whole the worst is assumed that it may be, but
+//! for one thing: an unknown end is not taken for a way out of the directory in front of it.
+
+mod entries;
+mod subject;
+#[cfg(test)]
+mod tests;
 
 use iddio_core::{
     text::RawText,
     tier::{Class, Tier},
 };
 
+use self::{entries::entries, subject::Subject};
 use crate::{
     catalog::format::PathUse,
-    command::{Ambient, Found, line::Term},
+    command::{
+        Ambient, Found,
+        line::{Known, Term},
+    },
 };
+
+/// Judges one use of a file; `None` where it is a read of nothing special.
+///
+/// `directory` is where the command works, if that is known.
+pub(crate) fn judge(
+    usage: PathUse,
+    path: &Term,
+    directory: Option<&RawText>,
+    ambient: &Ambient,
+) -> Option<Found> {
+    if is_unknown(path) {
+        return unknown(usage);
+    }
+    let subject = Subject::of(path, directory);
+    let own = ambient.own_paths.iter().any(|own| subject.reaches(own.as_bytes()));
+    if own {
+        let text = format!("{} files of iddio itself", verb(usage));
+        return Some(Found::new(Tier::BreakGlass, Class::Evasion, "path:iddio", text));
+    }
+    if usage == PathUse::List {
+        return None;
+    }
+    let Some(entries) = entries() else {
+        let text = "the catalog of paths cannot be read";
+        return Some(Found::new(Tier::UNKNOWN, Class::Unknown, "path:broken", text));
+    };
+    let mut worst: Option<Found> = None;
+    let mut join = |found: Found| {
+        if worst.as_ref().is_none_or(|worst| worst.tier < found.tier) {
+            worst = Some(found);
+        }
+    };
+    let mut disposable = false;
+    for entry in entries.near(&subject, usage) {
+        if entry.covers(&subject, usage).is_none() {
+            continue;
+        }
+        if entry.harmless {
+            return None;
+        }
+        disposable |= entry.disposable;
+        let tier = entry.tier(usage);
+        if Tier::Observe < tier {
+            let text = format!("{} {}", verb(usage), entry.what);
+            join(Found::new(tier, entry.class, format!("path:{}", entry.name), text));
+        }
+    }
+    if let Some(found) = ordinary(usage, &subject, path, directory, ambient, disposable) {
+        join(found);
+    }
+    worst
+}
+
+/// What a use comes to by the place of a file in the tree alone.
+fn ordinary(
+    usage: PathUse,
+    subject: &Subject,
+    path: &Term,
+    directory: Option<&RawText>,
+    ambient: &Ambient,
+    disposable: bool,
+) -> Option<Found> {
+    let found = |tier, class, text| Some(Found::new(tier, class, "path:place", text));
+    let destroys = |text| found(Tier::BreakGlass, Class::Destroy, text);
+    let open = matches!(path.known, Known::Prefix(_));
+    match usage {
+        PathUse::List => None,
+        PathUse::Read | PathUse::ReadTree if open => {
+            found(Tier::Modify, Class::Unknown, "reads a file that only the run knows")
+        }
+        PathUse::Read | PathUse::ReadTree => None,
+        PathUse::RemoveTree => match subject.is_plain_tree(path, directory, ambient, disposable) {
+            true => found(Tier::Sensitive, Class::Destroy, "removes a directory with all below it"),
+            false => destroys("removes a tree that may be anything, or more than one directory"),
+        },
+        PathUse::Remove if subject.is_root_or_system() => {
+            destroys("removes from a directory of the system")
+        }
+        PathUse::Remove => found(Tier::Sensitive, Class::Destroy, "removes a file"),
+        PathUse::MoveFrom if subject.is_root_or_system() => {
+            destroys("moves a directory of the system away")
+        }
+        PathUse::AttributesTree if subject.is_root_or_system() => {
+            destroys("changes the rights of a directory of the system with all below it")
+        }
+        PathUse::WriteTree if subject.is_root() => destroys("writes files all over the system"),
+        PathUse::WriteTree if !disposable && subject.is_root_or_system() => {
+            found(Tier::Sensitive, Class::Destroy, "writes files below a directory of the system")
+        }
+        PathUse::Run => found(Tier::Sensitive, Class::Unknown, "runs a program from a file"),
+        PathUse::LinkTarget => None,
+        PathUse::Append
+        | PathUse::Attributes
+        | PathUse::AttributesTree
+        | PathUse::Create
+        | PathUse::LinkName
+        | PathUse::MoveFrom
+        | PathUse::Write
+        | PathUse::WriteTree => found(Tier::Modify, Class::Destroy, "changes a file"),
+    }
+}
+
+/// Whether nothing of a path is known.
+fn is_unknown(path: &Term) -> bool {
+    match path.known {
+        Known::Any | Known::Prefix(0) => true,
+        Known::Pattern | Known::Prefix(_) | Known::Whole => false,
+    }
+}
+
+/// What a use of any file comes to: the worst, softened where honest lines would drown in it.
+fn unknown(usage: PathUse) -> Option<Found> {
+    let found = |tier, text| Some(Found::new(tier, Class::Unknown, "path:unknown", text));
+    match usage {
+        PathUse::List => None,
+        PathUse::Read | PathUse::ReadTree | PathUse::LinkTarget => {
+            found(Tier::Modify, "reads a file that only the run knows")
+        }
+        PathUse::RemoveTree | PathUse::AttributesTree | PathUse::Run => {
+            found(Tier::UNKNOWN, "only the run knows which files")
+        }
+        PathUse::Append
+        | PathUse::Attributes
+        | PathUse::Create
+        | PathUse::LinkName
+        | PathUse::MoveFrom
+        | PathUse::Remove
+        | PathUse::Write
+        | PathUse::WriteTree => found(Tier::Sensitive, "only the run knows which file"),
+    }
+}
 
 /// Whether a program's path leads into a directory of the system's own programs.
 pub(crate) fn is_of_the_system(path: &str, directory: Option<&RawText>) -> bool {
@@ -43,40 +184,29 @@ pub(crate) fn absolute(path: &[u8], directory: Option<&RawText>) -> Vec<u8> {
     }
 }
 
-/// Judges one use of a file; `None` where it is a read of nothing special.
-///
-/// `directory` is where the command works, if that is known.
-pub(crate) fn judge(
-    usage: PathUse,
-    path: &Term,
-    directory: Option<&RawText>,
-    ambient: &Ambient,
-) -> Option<Found> {
-    let _ = (path, directory, ambient);
-    let found = |tier, text| Some(Found::new(tier, Class::Destroy, "path:use", text));
+fn verb(usage: PathUse) -> &'static str {
     match usage {
-        PathUse::List | PathUse::Read | PathUse::ReadTree => None,
-        PathUse::Remove | PathUse::LinkName | PathUse::LinkTarget | PathUse::Run => {
-            found(Tier::Sensitive, "a file that is removed, linked or run")
-        }
-        PathUse::RemoveTree => found(Tier::BreakGlass, "a tree that is removed"),
-        PathUse::Append
-        | PathUse::Attributes
-        | PathUse::AttributesTree
-        | PathUse::Create
-        | PathUse::MoveFrom
-        | PathUse::Write
-        | PathUse::WriteTree => found(Tier::Modify, "a file that is written"),
+        PathUse::Append | PathUse::Create | PathUse::Write | PathUse::WriteTree => "writes",
+        PathUse::Attributes | PathUse::AttributesTree => "changes who may use",
+        PathUse::LinkName => "puts a link in place of",
+        PathUse::LinkTarget => "gives another name to",
+        PathUse::List => "lists",
+        PathUse::MoveFrom => "moves away",
+        PathUse::Read | PathUse::ReadTree => "reads",
+        PathUse::Remove | PathUse::RemoveTree => "removes",
+        PathUse::Run => "runs",
     }
 }
 
 /// Where the system keeps its own programs.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 11] = [
     "/bin",
     "/lib",
+    "/lib/x86_64-linux-gnu",
     "/lib64",
     "/sbin",
     "/usr/bin",
+    "/usr/lib64",
     "/usr/lib/x86_64-linux-gnu",
     "/usr/local/bin",
     "/usr/local/sbin",

@@ -1,0 +1,274 @@
+//! The entries of `policies/paths.toml`, compiled once.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::LazyLock,
+};
+
+use iddio_core::tier::{Class, Tier};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::subject::{Part, Subject};
+use crate::catalog::format::PathUse;
+
+/// One kind of path.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) what: String,
+    pub(super) class: Class,
+    /// No use of it counts.
+    pub(super) harmless: bool,
+    /// A tree in it may be removed like any other.
+    pub(super) disposable: bool,
+    at: Vec<Pattern>,
+    except: Vec<Pattern>,
+    read: Tier,
+    write: Tier,
+    append: Tier,
+    attributes: Tier,
+    remove: Tier,
+    run: Tier,
+}
+
+/// A pattern of paths.
+#[derive(Debug)]
+struct Pattern {
+    /// Whether it stands below any directory.
+    anywhere: bool,
+    parts: Vec<Part>,
+    /// Whether all below it belong to it.
+    tail: bool,
+}
+
+/// All entries, found by a name in the path.
+#[derive(Debug)]
+pub(super) struct Entries {
+    all: Vec<Entry>,
+    by_name: HashMap<Vec<u8>, Vec<usize>>,
+    /// Those whose first name is no literal.
+    others: Vec<usize>,
+}
+
+/// Returns the entries; `None` if the catalog cannot be read, which a test rules out.
+pub(super) fn entries() -> Option<&'static Entries> {
+    ENTRIES.as_ref()
+}
+
+/// Reads a path catalog.
+pub(super) fn read(source: &str) -> Result<Entries, toml::de::Error> {
+    let file: File = toml::from_str(source)?;
+    let all: Vec<_> = file.path.into_iter().map(Entry::of).collect();
+    let mut by_name: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+    let mut others = Vec::new();
+    for (place, entry) in all.iter().enumerate() {
+        for pattern in &entry.at {
+            match pattern.parts.first().and_then(Part::literal) {
+                Some(name) => by_name.entry(name).or_default().push(place),
+                None => others.push(place),
+            }
+        }
+    }
+    others.dedup();
+    Ok(Entries { all, by_name, others })
+}
+
+// === impl Entries ===
+
+impl Entries {
+    /// Returns the entries that may cover a path, in their order.
+    pub(super) fn near(&self, subject: &Subject, usage: PathUse) -> impl Iterator<Item = &Entry> {
+        let mut places: BTreeSet<usize> = self.others.iter().copied().collect();
+        let mut every = subject.open || takes_trees(usage);
+        for part in &subject.parts {
+            match part.literal() {
+                Some(name) => places.extend(self.by_name.get(&name).into_iter().flatten()),
+                None => every = true,
+            }
+        }
+        if every {
+            places = (0..self.all.len()).collect();
+        }
+        places.into_iter().filter_map(|place| self.all.get(place))
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn of(written: Written) -> Self {
+        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::of(text)).collect();
+        let write = written.write;
+        Self {
+            at: patterns(&written.at),
+            except: patterns(&written.except),
+            name: written.name,
+            what: written.what,
+            class: written.class.unwrap_or(Class::Unknown),
+            harmless: written.harmless,
+            disposable: written.disposable,
+            read: written.read,
+            write,
+            append: written.append.unwrap_or(write),
+            attributes: written.attributes.unwrap_or(write),
+            remove: written.remove.unwrap_or(write),
+            run: written.run,
+        }
+    }
+
+    /// Returns the tier of a use.
+    pub(super) fn tier(&self, usage: PathUse) -> Tier {
+        match usage {
+            PathUse::Append => self.append,
+            PathUse::Attributes | PathUse::AttributesTree => self.attributes,
+            PathUse::Create | PathUse::LinkName | PathUse::Write | PathUse::WriteTree => self.write,
+            PathUse::LinkTarget => self.read.join(self.write.min(Tier::Sensitive)),
+            PathUse::List => match self.read {
+                Tier::BreakGlass => Tier::Modify,
+                _ => Tier::Observe,
+            },
+            PathUse::MoveFrom => self.remove.join(self.read),
+            PathUse::Read | PathUse::ReadTree => self.read,
+            PathUse::Remove | PathUse::RemoveTree => self.remove,
+            PathUse::Run => self.run.join(self.read),
+        }
+    }
+
+    /// Says whether a use of this path may be one of the entry's.
+    pub(super) fn covers(&self, subject: &Subject, usage: PathUse) -> Option<How> {
+        if self.except.iter().any(|pattern| pattern.covers(subject, false) == Some(How::Is)) {
+            return None;
+        }
+        let how = self.at.iter().filter_map(|pattern| pattern.covers(subject, takes_trees(usage)));
+        let how = how.max()?;
+        // What a path may hold or become is not held against every look at its directory, and
+        // makes nothing harmless or disposable.
+        let reads = matches!(usage, PathUse::Read | PathUse::ReadTree | PathUse::LinkTarget);
+        let passes = self.harmless || self.disposable || reads && self.read == Tier::BreakGlass;
+        (how == How::Is || !passes).then_some(how)
+    }
+}
+
+/// How a path has to do with an entry.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum How {
+    /// It holds one of its paths, or may be one of them for all that is known.
+    Above,
+    /// It is one of its paths.
+    Is,
+}
+
+/// Whether a use takes in all that lies below.
+fn takes_trees(usage: PathUse) -> bool {
+    use PathUse::{AttributesTree, MoveFrom, ReadTree, RemoveTree};
+    matches!(usage, AttributesTree | MoveFrom | ReadTree | RemoveTree)
+}
+
+// === impl Pattern ===
+
+impl Pattern {
+    fn of(text: &str) -> Self {
+        let (anywhere, text) = match text.strip_prefix("**/") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let (tail, text) = match text.strip_suffix("/**") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let names = text.split('/').filter(|name| !name.is_empty());
+        let parts = names.map(|name| Part::of(name.as_bytes(), true)).collect();
+        Self { anywhere, parts, tail }
+    }
+
+    /// Says whether it covers the path or, of a tree, something below it.
+    fn covers(&self, subject: &Subject, tree: bool) -> Option<How> {
+        if !self.anywhere {
+            return subject.rooted.then(|| self.aligned(subject, 0, tree)).flatten();
+        }
+        let hidden = self.parts.first().is_some_and(Part::starts_hidden);
+        if tree && hidden && subject.holds_homes() {
+            return Some(How::Above);
+        }
+        (0..subject.parts.len()).filter_map(|start| self.aligned(subject, start, tree)).max()
+    }
+
+    fn aligned(&self, subject: &Subject, start: usize, tree: bool) -> Option<How> {
+        let mut known = false;
+        for (place, part) in self.parts.iter().enumerate() {
+            let Some(named) = subject.parts.get(start + place) else {
+                // More names may follow, or a tree holds them. Those that stand in any directory
+                // are not all suspected.
+                let above = (subject.open || tree) && (known || !self.anywhere);
+                return above.then_some(How::Above);
+            };
+            if named.skips(part) || !part.meets(named) {
+                return None;
+            }
+            let partial = subject.partial && subject.parts.len() == start + place + 1;
+            if self.anywhere && !known && (partial || !named.suggests(part)) {
+                return None;
+            }
+            known |= named.literal().is_some();
+        }
+        let whole = subject.parts.len() == start + self.parts.len();
+        (whole || self.tail).then_some(How::Is)
+    }
+}
+
+/// The file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    path: Vec<Written>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    what: String,
+    at: Vec<String>,
+    #[serde(default)]
+    except: Vec<String>,
+    #[serde(default, deserialize_with = "class")]
+    class: Option<Class>,
+    #[serde(default)]
+    harmless: bool,
+    #[serde(default)]
+    disposable: bool,
+    #[serde(default = "nothing", deserialize_with = "tier")]
+    read: Tier,
+    #[serde(default = "nothing", deserialize_with = "tier")]
+    write: Tier,
+    #[serde(default, deserialize_with = "some_tier")]
+    append: Option<Tier>,
+    #[serde(default, deserialize_with = "some_tier")]
+    attributes: Option<Tier>,
+    #[serde(default, deserialize_with = "some_tier")]
+    remove: Option<Tier>,
+    #[serde(default = "nothing", deserialize_with = "tier")]
+    run: Tier,
+}
+
+fn nothing() -> Tier {
+    Tier::Observe
+}
+
+fn tier<'de, D: Deserializer<'de>>(from: D) -> Result<Tier, D::Error> {
+    let number = u8::deserialize(from)?;
+    Tier::from_number(number).ok_or_else(|| D::Error::custom(format!("`{number}` is no tier")))
+}
+
+fn some_tier<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Tier>, D::Error> {
+    tier(from).map(Some)
+}
+
+fn class<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Class>, D::Error> {
+    let name = String::deserialize(from)?;
+    let class = Class::from_name(&name);
+    class.map(Some).ok_or_else(|| D::Error::custom(format!("unknown class `{name}`")))
+}
+
+static ENTRIES: LazyLock<Option<Entries>> =
+    LazyLock::new(|| read(include_str!("../../../../policies/paths.toml")).ok());
