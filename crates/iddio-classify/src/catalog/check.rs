@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use iddio_core::tier::{Class, Tier};
 
+use crate::command::lists;
+
 use super::{
     CatalogError, GLOBAL,
     format::{Command, Flag, FlagTable, Language, Special, Style, Takes, Tool},
@@ -28,6 +30,7 @@ pub(super) fn check(tool: &Tool, text: &str) -> Result<(), CatalogError> {
     commands(tool, text)?;
     families(tool, text)?;
     neutralisations(tool, text)?;
+    tables(tool)?;
     if tool.plain.is_none() && tool.syntax.bare.is_none() {
         return fail(0, "`syntax.bare` or `[plain]` says what the program alone means".to_owned());
     }
@@ -116,6 +119,15 @@ fn families(tool: &Tool, text: &str) -> Result<(), CatalogError> {
         }
     }
     Ok(())
+}
+
+fn tables(tool: &Tool) -> Result<(), CatalogError> {
+    let values = &tool.values;
+    let named = [&values.operations, &values.outfiles, &values.read_parameters];
+    match named.into_iter().flatten().find(|table| !lists::exists(table)) {
+        Some(table) => Err(CatalogError::at("", 0, format!("there is no table `{table}`"))),
+        None => Ok(()),
+    }
 }
 
 fn neutralisations(tool: &Tool, text: &str) -> Result<(), CatalogError> {

@@ -149,7 +149,7 @@ pub(crate) struct Rule {
 }
 
 /// A subcommand.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Command {
     #[serde(deserialize_with = "tier")]
@@ -718,6 +718,12 @@ pub(crate) struct Values {
     /// The list of parameters that reading operations take.
     #[serde(default)]
     pub(crate) read_parameters: Option<String>,
+    /// The table of what every command does: what a family is for a tool with too many.
+    #[serde(default)]
+    pub(crate) operations: Option<String>,
+    /// The table of commands that write a file.
+    #[serde(default)]
+    pub(crate) outfiles: Option<String>,
 }
 
 /// A command line and what it must come to. Runs as a test.

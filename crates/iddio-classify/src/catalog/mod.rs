@@ -8,6 +8,7 @@ mod added;
 mod check;
 pub(crate) mod format;
 mod lint;
+mod outfile;
 pub(crate) mod pattern;
 mod told;
 
@@ -84,11 +85,12 @@ pub struct CatalogError {
 impl Catalog {
     /// Reads a catalog.
     pub fn parse(text: &str) -> Result<Self, CatalogError> {
-        let tool: Tool = toml::from_str(text).map_err(|error| {
+        let mut tool: Tool = toml::from_str(text).map_err(|error| {
             let place = error.span().map_or(0, |span| span.start);
             CatalogError::at(text, place, error.message().to_owned())
         })?;
         check::check(&tool, text)?;
+        outfile::add(&mut tool);
         Ok(Self::build(tool, Digest::of_bytes(text.as_bytes())))
     }
 

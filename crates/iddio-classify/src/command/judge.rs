@@ -434,7 +434,7 @@ fn base(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families {
     families
 }
 
-/// Whether families cover a command: then its own options are parameters of an API.
+/// Whether families or a table cover a command: then its own options are parameters of an API.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Families {
     /// None does.
@@ -443,27 +443,56 @@ enum Families {
     Some(Tier),
 }
 
-/// Adds every family that covers the command.
+impl Families {
+    fn or(self, tier: Tier) -> Self {
+        match self {
+            Self::None => Self::Some(tier),
+            Self::Some(present) => Self::Some(present.join(tier)),
+        }
+    }
+}
+
+/// Adds every family that covers the command, and what the table of operations says of it.
 fn family(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families {
     let words: Vec<_> = parsed.path.split(' ').collect();
     let sets = &catalog.tool.sets;
     let covers = |patterns: &[String]| {
         patterns.iter().any(|pattern| pattern::covers_words(pattern, &words, sets))
     };
-    let mut families = Families::None;
+    let rule = format!("{}:{}", catalog.name(), parsed.path);
+    let word = parsed.path_words.last().copied();
+    let mut families = operation(catalog, parsed, sum);
     for family in &catalog.tool.family {
         let family = family.get_ref();
         if covers(&family.commands) && !covers(&family.except) {
-            families = match families {
-                Families::None => Families::Some(family.tier),
-                Families::Some(tier) => Families::Some(tier.join(family.tier)),
-            };
-            let rule = format!("{}:{}", catalog.name(), parsed.path);
+            families = families.or(family.tier);
             let class = family.class.unwrap_or(Class::Unknown);
-            sum.add(family.tier, class, &rule, &family.why, parsed.path_words.last().copied());
+            sum.add(family.tier, class, &rule, &family.why, word);
         }
     }
     families
+}
+
+/// Adds what the table of operations says: of the command, and of the command that its first
+/// argument makes of it, `deploy push`.
+fn operation(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families {
+    let mut families = Families::None;
+    let Some(table) = &catalog.tool.values.operations else { return families };
+    let first = parsed.args.first().and_then(|word| Some((word.whole()?, word.word)));
+    let longer = first.map(|(first, word)| (format!("{} {first}", parsed.path), Some(word)));
+    let own = (parsed.path.clone(), parsed.path_words.last().copied());
+    for (path, word) in [own].into_iter().chain(longer) {
+        if let Some(found) = lists::operation(table, &path) {
+            families = families.or(found.tier);
+            let class = found.class.unwrap_or(Class::Unknown);
+            sum.add(found.tier, class, &format!("{}:{path}", catalog.name()), found.why, word);
+        }
+    }
+    match parsed.resolution {
+        // The catalog knows all its options and arguments.
+        Resolution::Known(command) if !command.args.is_empty() => Families::None,
+        _ => families,
+    }
 }
 
 /// Returns the name of the rule for the command itself.
@@ -478,6 +507,9 @@ fn doubts(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, sum
     for doubt in &parsed.doubts {
         let rule = format!("{}:doubtful", catalog.name());
         sum.add(doubt.tier, Class::Unknown, &rule, doubt.text, Some(doubt.word));
+    }
+    if command.is_none() && catalog.tool.values.operations.is_some() {
+        veiled_parameters(catalog, parsed, sum);
     }
     let Some(command) = command.filter(|_| !parsed.veiled.is_empty()) else { return };
     let worst = worst_option(catalog, parsed);
@@ -499,6 +531,21 @@ fn doubts(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, sum
             let rule = format!("{}:veiled", rule(catalog, parsed));
             let text = "only the run knows this word, and it may be an option";
             sum.add(tier, Class::Destroy, &rule, text, Some(*veil));
+        }
+    }
+}
+
+/// A word that only the run knows among the parameters of an operation. It may be an option too, but
+/// `--instance-ids "$ID"` is what honest lines say: a write at most.
+fn veiled_parameters(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) {
+    for veil in &parsed.veiled {
+        let word = parsed.args.iter().find(|arg| arg.word == *veil);
+        let known = word.map_or(Known::Prefix(0), |word| word.known);
+        let tier = if known == Known::Any { Tier::Sensitive } else { Tier::Modify };
+        if known != Known::Pattern {
+            let rule = format!("{}:veiled", rule(catalog, parsed));
+            let text = "only the run knows this word, and it may be an option";
+            sum.add(tier, Class::Unknown, &rule, text, Some(*veil));
         }
     }
 }

@@ -17,7 +17,7 @@ mod inputs;
 mod judge;
 mod kube;
 pub mod line;
-mod lists;
+pub(crate) mod lists;
 mod parse;
 mod plan;
 mod scopes;
