@@ -26,8 +26,6 @@ mod script;
 mod test;
 mod word;
 
-#[cfg(test)]
-mod tests;
 
 use super::{
     DEPTH_MAX, Span, SyntaxError, TEXT_BYTES_MAX,
