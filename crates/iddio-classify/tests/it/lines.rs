@@ -13,7 +13,8 @@ use crate::kit::{judged, line, raw, tier};
 
 #[test]
 fn an_unknown_program_is_sensitive_by_its_full_path() {
-    for text in ["true", "/tmp/x/terraform plan", "./kubectl get pods", "/usr/bin/frobnicate"] {
+    for text in ["frobnicate", "/tmp/x/terraform plan", "./kubectl get pods", "/usr/bin/frobnicate"]
+    {
         let judged = line(text);
         assert_eq!(judged.operation.native_tier(), Tier::Sensitive, "{text}");
         assert_eq!(judged.operation.protocol, Protocol::Command);
