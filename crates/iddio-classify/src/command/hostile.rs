@@ -81,7 +81,7 @@ pub(super) fn words(argv: &[RawText], ambient: &Ambient) -> Vec<Found> {
 }
 
 /// Whether a letter steers a terminal or reorders, hides or fakes text.
-fn misleads(letter: char) -> bool {
+pub(crate) fn misleads(letter: char) -> bool {
     matches!(letter,
         '\u{0}'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
         | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

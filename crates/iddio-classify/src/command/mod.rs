@@ -34,6 +34,7 @@ use iddio_core::{
 use crate::catalog::Added;
 pub use crate::kube::ManifestFacts;
 pub(crate) use assignments::{Setting, assignment};
+pub(crate) use hostile::misleads;
 pub(crate) use judge::line;
 pub use judge::{judge, judge_by};
 pub use plan::{

@@ -12,6 +12,8 @@ mod walk;
 pub use iddio_core::operation::Span;
 
 pub use self::syntax::{Dialect, read, read_as};
+#[doc(hidden)]
+pub use walk::cost;
 pub(crate) use walk::{judge_text, line};
 
 /// The most bytes of text that are read. No honest line comes near.

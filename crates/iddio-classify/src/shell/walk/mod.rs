@@ -1,58 +1,468 @@
 //! The walk over a program for a shell: which commands it may run, with what words.
+//!
+//! An abstract interpretation. Every branch is taken, every loop is repeated until nothing new is
+//! learnt, every function runs; variables hold several values, or one that nobody knows. Each simple
+//! command goes to the judge of command lines as it stands then ([`crate::command::line`]).
+//!
+//! INVARIANT: nothing a run may execute is left out; where the walk loses sight, the whole is
+//! break-glass. It steps a bounded number of times and nests a bounded number of levels, over all
+//! texts within texts together.
+
+mod arithmetic;
+mod braces;
+mod builtins;
+mod compound;
+mod declare;
+mod echo;
+mod expand;
+mod glob;
+mod parameter;
+mod programs;
+mod redirect;
+mod simple;
+mod state;
+mod text;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use iddio_core::{
-    operation::{Description, Operation, Pattern, Protocol, Reason, ScopeKey, Scopes, Span},
+    operation::{
+        Description, Operation, Override, Pattern, Protocol, Reason, ScopeKey, Scopes, Span,
+    },
     text::RawText,
     tier::{Class, Tier},
 };
 
+use self::{
+    state::{Body, Key, Slot, State},
+    text::{Chunk, Origin, Text},
+};
+use super::{Dialect, ast::Script};
 use crate::command::{
-    Ambient, Judged, RunPlan,
+    Ambient, Found, Judged, NAMED_MAX, RunPlan, Setting,
     line::{Feed, Judging},
+    misleads, worse_class,
 };
 
-/// Judges a line for a shell. No shell is read yet, so nobody knows what it does.
+/// Judges a line for a shell: the shell itself, and within it what it may run.
 pub(crate) fn line(text: &RawText, ambient: &Ambient) -> Judged {
-    let judging = Judging::new(ambient);
-    let mut operations = judge_text(text.as_bytes(), &Feed::Inherited, &judging, None).into_iter();
-    let operation = operations.next().unwrap_or_else(|| unread(text.as_bytes(), None));
-    Judged { operation, within: operations.collect(), plan: RunPlan::nothing() }
+    let (operation, within) =
+        Walker::new(Judging::new(ambient), &Feed::Inherited, None).judged(text.as_bytes());
+    Judged { operation, within, plan: RunPlan::nothing() }
 }
 
-/// Judges text that a program hands to a shell: what a wrapper's argument holds.
+/// Judges text that a program hands to a shell: what a wrapper's argument holds. Returns every
+/// command that may run; the shell itself is among them, first, only where it has a tier of its own.
 ///
 /// `at` is where the text stands in the outermost one; without it, this text is the outermost.
 pub(crate) fn judge_text(
     text: &[u8],
-    _feed: &Feed,
-    _judging: &Judging<'_>,
+    feed: &Feed,
+    judging: &Judging<'_>,
     at: Option<Span>,
 ) -> Vec<Operation> {
-    vec![unread(text, at)]
+    let Some(judging) = judging.within() else {
+        let mut shell = Shell::default();
+        let why = "texts within texts, deeper than the limit";
+        shell.add(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, at);
+        return vec![shell.operation(text)];
+    };
+    let (operation, within) = Walker::new(judging, feed, at).judged(text);
+    let own = Tier::Observe < operation.native_tier() || within.is_empty();
+    own.then_some(operation).into_iter().chain(within).collect()
 }
 
-fn unread(text: &[u8], at: Option<Span>) -> Operation {
-    let reason = Reason {
-        tier: Tier::UNKNOWN,
-        rule: "shell:unread".to_owned(),
-        text: "text for a shell, which is judged in a later version".to_owned(),
-        word: None,
-        at,
-    };
-    let mut scopes = Scopes::default();
-    scopes.add_name(ScopeKey::Commands, "sh");
-    Operation {
-        protocol: Protocol::Command,
-        tier: Tier::UNKNOWN,
-        class: Class::Unknown,
-        scopes,
-        overrides: Vec::new(),
-        pattern: Pattern::Unmatchable,
-        reasons: vec![reason],
-        description: Description {
-            command: Some("sh -c".to_owned()),
-            argv: vec![RawText::new(text)],
-            ..Description::default()
-        },
+/// Returns how many steps and how many judged commands a text takes: for tests of cost.
+#[doc(hidden)]
+pub fn cost(text: &[u8]) -> (usize, usize) {
+    let ambient = Ambient::default();
+    let judging = Judging::new(&ambient);
+    let steps = Rc::clone(&judging.steps);
+    let before = steps.get();
+    let (_, within) = Walker::new(judging, &Feed::Inherited, None).judged(text);
+    (before - steps.get(), within.len())
+}
+
+/// What is found about the shell itself.
+#[derive(Default)]
+struct Shell {
+    reasons: Vec<Reason>,
+    overrides: Vec<Override>,
+    class: Option<Class>,
+}
+
+/// A walk under way.
+struct Walker<'a> {
+    judging: Judging<'a>,
+    state: State,
+    /// Where the text stands that is walked, if it is not the outermost.
+    at: Option<Span>,
+    /// What commands read that redirect nothing.
+    feed: Feed,
+    /// What is written to standard output, by whoever wants to know, innermost last.
+    out: Vec<Text>,
+    shell: Shell,
+    operations: Vec<Operation>,
+    /// Operations that were there already.
+    seen: BTreeSet<Vec<u8>>,
+    /// Variables that every later program has in its environment.
+    environment: Vec<(Setting, Option<Span>)>,
+    functions: Vec<Defined>,
+    /// Bodies that are being run.
+    calls: Vec<Body>,
+    /// What variables held before a function made them its own.
+    locals: Vec<BTreeMap<Key, Option<Slot>>>,
+    traps: Vec<(Vec<u8>, Option<Span>)>,
+    /// Variables whose values are evaluated when assigned.
+    integers: BTreeSet<Vec<u8>>,
+    /// Variables that stand for others.
+    references: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// How many process substitutions there were.
+    processes: usize,
+    /// Whether the last command of a pipeline runs in the shell itself.
+    last_pipe: Isolation,
+}
+
+/// A function.
+struct Defined {
+    name: Vec<u8>,
+    body: Body,
+    called: Called,
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Called {
+    No,
+    Yes,
+}
+
+/// Whether something runs in a process of its own.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Isolation {
+    Apart,
+    Here,
+}
+
+// === impl Shell ===
+
+impl Shell {
+    fn add(&mut self, tier: Tier, class: Class, rule: &str, text: &str, at: Option<Span>) {
+        if tier == Tier::BreakGlass {
+            self.class = Some(self.class.map_or(class, |present| worse_class(present, class)));
+        }
+        let reason = Reason { tier, rule: rule.to_owned(), text: text.to_owned(), word: None, at };
+        if self.reasons.contains(&reason) {
+            return;
+        }
+        if self.reasons.len() < REASONS_MAX {
+            self.reasons.push(reason);
+        } else if let Some(least) = self.reasons.iter_mut().min_by_key(|reason| reason.tier)
+            && least.tier < reason.tier
+        {
+            // INVARIANT: a reason of the greatest tier is among those kept.
+            *least = reason;
+        }
+    }
+
+    fn operation(mut self, text: &[u8]) -> Operation {
+        if self.reasons.is_empty() {
+            let why = "a shell, judged by what it runs";
+            self.add(Tier::Observe, Class::Unknown, "shell:text", why, None);
+        }
+        let tier = self.reasons.iter().map(|reason| reason.tier).max().unwrap_or(Tier::UNKNOWN);
+        let mut scopes = Scopes::default();
+        scopes.add_name(ScopeKey::Commands, "sh");
+        Operation {
+            protocol: Protocol::Command,
+            tier,
+            class: self.class.unwrap_or(Class::Unknown),
+            scopes,
+            overrides: self.overrides,
+            pattern: Pattern::Unmatchable,
+            reasons: self.reasons,
+            description: Description {
+                command: Some("sh -c".to_owned()),
+                argv: vec![RawText::new(text)],
+                ..Description::default()
+            },
+        }
     }
 }
+
+// === impl Walker ===
+
+impl<'a> Walker<'a> {
+    fn new(judging: Judging<'a>, feed: &Feed, at: Option<Span>) -> Self {
+        let mut state = State::new();
+        state.set(Key::Directory, Slot::Directory(judging.directory.clone()));
+        Self {
+            judging,
+            state,
+            at,
+            feed: feed.clone(),
+            out: vec![Text::default()],
+            shell: Shell::default(),
+            operations: Vec::new(),
+            seen: BTreeSet::new(),
+            environment: Vec::new(),
+            functions: Vec::new(),
+            calls: Vec::new(),
+            locals: Vec::new(),
+            traps: Vec::new(),
+            integers: BTreeSet::new(),
+            references: BTreeMap::new(),
+            processes: 0,
+            last_pipe: Isolation::Apart,
+        }
+    }
+
+    /// Walks the whole text: returns the shell, and what it may run.
+    fn judged(mut self, text: &[u8]) -> (Operation, Vec<Operation>) {
+        self.letters(text);
+        self.text(text);
+        self.deferred();
+        let mut shell = self.shell;
+        shell.overrides.dedup();
+        (shell.operation(text), self.operations)
+    }
+
+    /// Judges the letters of a text, whatever they mean (invariants I5 and I10).
+    fn letters(&mut self, text: &[u8]) {
+        let shown = String::from_utf8_lossy(text);
+        for (start, letter) in shown.char_indices() {
+            let (rule, why) = match letter {
+                '\r' => ("shell:control", "a carriage return hides what stands before it"),
+                letter if misleads(letter) => {
+                    ("shell:hidden", "a letter steers a terminal, or hides or reorders text")
+                }
+                letter if !letter.is_ascii() && letter.is_whitespace() => {
+                    ("shell:space", "a space that is none to a shell")
+                }
+                _ => continue,
+            };
+            let end = start + letter.len_utf8();
+            let at = match (u32::try_from(start), u32::try_from(end)) {
+                (Ok(start), Ok(end)) => self.place(Span { start, end }),
+                _ => None,
+            };
+            self.raise(Tier::BreakGlass, Class::Evasion, rule, why, at);
+            return;
+        }
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        match super::read(text) {
+            Ok(script) => {
+                self.other_reading(text, &script);
+                self.script(&script);
+            }
+            Err(error) => {
+                let at = self.place(error.at);
+                let why = format!("the text cannot be read: {}", error.message);
+                self.raise(Tier::UNKNOWN, Class::Unknown, "shell:unreadable", &why, at);
+                self.emit(Text::unknown(Origin::Made));
+            }
+        }
+    }
+
+    /// Walks the text as a plain `sh` reads it, where that is another program: of what only that
+    /// one runs, what is break-glass counts.
+    fn other_reading(&mut self, text: &[u8], script: &Script) {
+        let Ok(other) = super::read_as(text, Dialect::Posix) else { return };
+        if other == *script {
+            return;
+        }
+        let operations = self.operations.len();
+        let reasons = self.shell.reasons.len();
+        self.apart(|walker| walker.script(&other));
+        let found = self.operations.split_off(operations.min(self.operations.len()));
+        let (kept, dropped): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|operation| operation.native_tier() == Tier::BreakGlass);
+        for operation in &dropped {
+            self.seen.remove(&likeness(operation));
+        }
+        self.operations.extend(kept);
+        let mut place = 0;
+        self.shell.reasons.retain(|reason| {
+            place += 1;
+            place <= reasons || reason.tier == Tier::BreakGlass
+        });
+    }
+
+    /// Walks a text that a command of this shell evaluates, in the shell itself.
+    fn nested(&mut self, text: &[u8], at: Option<Span>) {
+        self.step(1 + text.len() / 16);
+        let Some(depth) = self.judging.depth.checked_sub(1) else {
+            let why = "texts within texts, deeper than the limit";
+            self.raise(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, at);
+            return;
+        };
+        if self.spent() {
+            return;
+        }
+        let outer = std::mem::replace(&mut self.judging.depth, depth);
+        let at = at.or(self.at);
+        let place = std::mem::replace(&mut self.at, at);
+        self.text(text);
+        self.at = place;
+        self.judging.depth = outer;
+    }
+
+    /// Walks a text that runs some other time, or elsewhere: what it changes is forgotten.
+    fn nested_apart(&mut self, text: &[u8], at: Option<Span>) {
+        self.apart(|walker| walker.nested(text, at));
+    }
+
+    /// Walks what runs at the end, or whenever somebody calls: traps, and functions nobody called.
+    fn deferred(&mut self) {
+        for (text, at) in std::mem::take(&mut self.traps) {
+            self.nested_apart(&text, at);
+        }
+        let mut next = 0;
+        while let Some(defined) = self.functions.get_mut(next) {
+            next += 1;
+            if defined.called == Called::No {
+                defined.called = Called::Yes;
+                let body = defined.body.clone();
+                self.apart(|walker| walker.call(&body, None));
+            }
+        }
+    }
+
+    /// Does something whose changes to the shell are forgotten, and returns what it wrote.
+    fn apart(&mut self, action: impl FnOnce(&mut Self)) -> Text {
+        let feed = self.feed.clone();
+        let environment = self.environment.len();
+        self.state.enter();
+        self.out.push(Text::default());
+        action(self);
+        let written = self.out.pop().unwrap_or_default();
+        let _forgotten = self.state.leave();
+        self.environment.truncate(environment);
+        self.feed = feed;
+        written
+    }
+
+    /// Runs what `$( … )` holds, and returns what stands for it.
+    fn substitution(&mut self, script: &Script) -> Text {
+        self.apart(|walker| walker.script(script)).without_line_ends()
+    }
+
+    /// Runs what `<( … )` holds, and returns the path that stands for it.
+    fn process(&mut self, script: &Script) -> Chunk {
+        let _written = self.apart(|walker| {
+            walker.feed = Feed::Unknown;
+            walker.script(script);
+        });
+        let path = format!("/dev/fd/{}", PROCESS_DESCRIPTOR.saturating_sub(self.processes));
+        self.processes += 1;
+        // What it holds was written by the text itself: as a program it is unknown.
+        self.judging.written.borrow_mut().push(RawText::from(path.as_str()));
+        Chunk::Bytes(path.into_bytes())
+    }
+
+    /// Notes what is written to standard output.
+    fn emit(&mut self, text: Text) {
+        if let Some(out) = self.out.last_mut() {
+            out.extend(text);
+            if OUTPUT_BYTES_MAX < out.len() {
+                *out = Text::unknown(Origin::Made);
+            }
+        }
+    }
+
+    /// Adds a reason to the shell itself.
+    fn raise(&mut self, tier: Tier, class: Class, rule: &str, text: &str, at: Option<Span>) {
+        self.shell.add(tier, class, rule, text, at);
+    }
+
+    fn raise_found(&mut self, found: &Found) {
+        self.shell.add(found.tier, found.class, &found.rule, &found.text, found.at.or(self.at));
+    }
+
+    /// Returns where a place in this text stands in the outermost one.
+    fn place(&self, span: Span) -> Option<Span> {
+        Some(self.at.unwrap_or(span))
+    }
+
+    fn directory(&self) -> Option<RawText> {
+        match self.state.slot(&Key::Directory) {
+            Some(Slot::Directory(directory)) => directory.clone(),
+            _ => None,
+        }
+    }
+
+    /// Returns what parts words; `None` if nobody knows.
+    fn separators(&self) -> Option<Vec<u8>> {
+        match self.state.slot(&Key::Variable(b"IFS".to_vec())) {
+            Some(Slot::Variable(value)) => match value.texts().as_slice() {
+                [] => Some(SEPARATORS.to_vec()),
+                [only] => only.as_bytes().map(<[u8]>::to_vec),
+                _ => None,
+            },
+            _ => Some(SEPARATORS.to_vec()),
+        }
+    }
+
+    /// Takes steps off what is left; the last one raises.
+    fn step(&mut self, steps: usize) {
+        let left = self.judging.steps.get();
+        self.judging.steps.set(left.saturating_sub(steps));
+        if left <= steps {
+            let why = "following the text takes more steps than the limit";
+            self.raise(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, self.at);
+        }
+    }
+
+    fn spent(&self) -> bool {
+        self.judging.steps.get() == 0
+    }
+
+    /// Keeps an operation, unless it is there already.
+    fn keep(&mut self, operation: Operation) {
+        if !self.seen.insert(likeness(&operation)) {
+            return;
+        }
+        if NAMED_MAX <= self.operations.len() {
+            let why = "more commands than anyone reads";
+            self.raise(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, self.at);
+            return;
+        }
+        self.operations.push(operation);
+    }
+}
+
+/// What two operations have in common that are the same but for where they stand.
+fn likeness(operation: &Operation) -> Vec<u8> {
+    let mut key = vec![operation.protocol as u8, operation.tier as u8, operation.class as u8];
+    for word in &operation.description.argv {
+        key.extend_from_slice(word.as_bytes());
+        key.push(0);
+    }
+    for reason in &operation.reasons {
+        key.push(1);
+        key.extend_from_slice(reason.rule.as_bytes());
+    }
+    for item in &operation.overrides {
+        key.push(2);
+        key.extend_from_slice(item.value.as_bytes());
+    }
+    key.push(3);
+    key.extend_from_slice(format!("{:?}", operation.scopes).as_bytes());
+    key
+}
+
+/// What parts words unless the text says otherwise.
+const SEPARATORS: &[u8] = b" \t\n";
+
+/// The most reasons about the shell itself.
+const REASONS_MAX: usize = 64;
+
+/// The most bytes of output that are kept to be read by another command.
+const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+/// The descriptor of the first process substitution, as bash numbers them.
+const PROCESS_DESCRIPTOR: usize = 63;

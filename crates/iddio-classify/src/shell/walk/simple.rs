@@ -1,0 +1,611 @@
+//! A simple command: its words, what is set for it, where it reads and writes, and who judges it.
+
+use iddio_core::{
+    operation::{Description, Operation, Pattern, Protocol, Reason, ScopeKey, Scopes},
+    text::RawText,
+    tier::{Class, Tier},
+};
+
+use super::{
+    Walker,
+    compound::text_of,
+    parameter::is_name,
+    programs,
+    redirect::Plumbing,
+    state::{Key, Slot, Sure, Value},
+    text::{Chunk, Origin, Text, settled},
+};
+use crate::{
+    command::{
+        Found, Setting, assignment,
+        line::{Feed, Known, Line, Term},
+        worse_class,
+    },
+    shell::{
+        Span,
+        ast::{Appends, AssignedValue, Assignment, Redirect, Simple},
+    },
+};
+
+/// What a simple command has besides its words.
+pub(super) struct Around {
+    /// What is set for it alone.
+    settings: Vec<(Setting, Option<Span>)>,
+    pub(super) plumbing: Plumbing,
+    /// What it reads.
+    pub(super) feed: Feed,
+    /// Where it stands.
+    pub(super) at: Option<Span>,
+    adorned: Adorned,
+}
+
+/// Whether a command has assignments or redirections.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Adorned {
+    No,
+    Yes,
+}
+
+/// Where a program's name is looked up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Lookup {
+    /// Aliases, functions, the shell's own commands, files.
+    Everywhere,
+    /// The shell's own commands and files: behind `command`.
+    NoFunctions,
+    /// Files only: behind `exec`.
+    Programs,
+}
+
+// === impl Walker ===
+
+impl Walker<'_> {
+    pub(super) fn simple(&mut self, simple: &Simple, redirects: &[Redirect], span: Span) {
+        let at = self.place(span);
+        if simple.words.is_empty() {
+            for assignment in &simple.assignments {
+                self.statement(assignment);
+            }
+            let plumbing = self.plumb(redirects);
+            for found in &plumbing.found {
+                self.raise_found(found);
+            }
+            return;
+        }
+        let lines = self.command_words(&simple.words);
+        let mut settings = Vec::new();
+        let mut values = Vec::new();
+        for assignment in &simple.assignments {
+            let value = self.assigned(assignment);
+            let at = self.place(assignment.span);
+            let set = self.settings(&assignment.name, &value);
+            settings.extend(set.into_iter().map(|setting| (setting, at)));
+            values.push((assignment.name.clone(), value, at));
+        }
+        let plumbing = self.plumb(redirects);
+        let feed = plumbing.feed.clone().unwrap_or_else(|| self.feed.clone());
+        let adorned = match simple.assignments.is_empty() && redirects.is_empty() {
+            true => Adorned::No,
+            false => Adorned::Yes,
+        };
+        let around = Around { settings, plumbing, feed, at, adorned };
+        let before = self.set_for_one(&values);
+        match lines.as_slice() {
+            [only] => self.run(only.clone(), &around, Lookup::Everywhere),
+            _ => {
+                let mut ways = Vec::new();
+                self.out.push(Text::default());
+                for line in lines {
+                    self.state.enter();
+                    self.run(line, &around, Lookup::Everywhere);
+                    ways.push(self.state.leave());
+                }
+                self.state.join(&ways, Sure::Surely);
+                let written = self.out.pop().unwrap_or_default();
+                if !written.0.is_empty() {
+                    self.emit(Text::unknown(Origin::Made));
+                }
+            }
+        }
+        for (key, slot) in before {
+            self.state.set(key, slot);
+        }
+    }
+
+    /// Sets variables for one command: functions and builtins see them.
+    fn set_for_one(&mut self, values: &[(Vec<u8>, Value, Option<Span>)]) -> Vec<(Key, Slot)> {
+        let mut before = Vec::new();
+        for (name, value, _) in values {
+            let key = Key::Variable(name.clone());
+            let present = self.state.slot(&key).cloned();
+            before.push((key, present.unwrap_or_else(|| Slot::Variable(self.value(name)))));
+            self.store(name, value.clone());
+        }
+        before.reverse();
+        before
+    }
+
+    /// `NAME=value` without a command.
+    fn statement(&mut self, assignment: &Assignment) {
+        let value = self.assigned(assignment);
+        let at = self.place(assignment.span);
+        self.assign(&assignment.name, value, at);
+    }
+
+    /// Evaluates the right side of an assignment, with what `+=` adds to.
+    fn assigned(&mut self, assignment: &Assignment) -> Value {
+        let index = assignment.subscript.as_ref().map(|subscript| self.arithmetic(subscript));
+        let present = || match assignment.appends {
+            Appends::Adds => Some(()),
+            Appends::Replaces => None,
+        };
+        match &assignment.value {
+            AssignedValue::Array(elements) => {
+                let mut all = match (present(), self.value(&assignment.name)) {
+                    (Some(()), Value::Array(elements)) => elements,
+                    (Some(()), Value::Scalar(_)) => return Value::unknown(Origin::Made),
+                    (None, _) => Vec::new(),
+                };
+                match self.elements_of(elements) {
+                    Some(more) => {
+                        all.extend(more);
+                        Value::Array(all)
+                    }
+                    None => Value::unknown(Origin::Made),
+                }
+            }
+            AssignedValue::Word(word) => {
+                let texts = self.single(word);
+                match (index, self.value(&assignment.name)) {
+                    (Some(index), value) => element_set(value, &index, texts, assignment.appends),
+                    (None, _) if present().is_none() => Value::Scalar(texts),
+                    (None, value) => {
+                        let left = match value.texts() {
+                            texts if texts.is_empty() => vec![Text::default()],
+                            texts => texts,
+                        };
+                        let mut sums = Vec::new();
+                        for one in &left {
+                            for other in &texts {
+                                let mut sum = one.clone();
+                                sum.extend(other.clone());
+                                sums.push(sum);
+                            }
+                        }
+                        Value::Scalar(settled(sums))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Expands the elements of `( … )`; `None` if their number is not known.
+    pub(super) fn elements_of(
+        &mut self,
+        elements: &[(Option<crate::shell::ast::Arithmetic>, crate::shell::ast::Word)],
+    ) -> Option<Vec<Vec<Text>>> {
+        let mut all = Vec::new();
+        let mut known = Some(());
+        for (subscript, word) in elements {
+            if let Some(subscript) = subscript {
+                self.arithmetic(subscript);
+                known = None;
+            }
+            match self.terms(word).as_slice() {
+                [terms] if terms.iter().all(|term| term.known != Known::Any) => {
+                    all.extend(terms.iter().map(|term| vec![text_of(term)]));
+                }
+                _ => known = None,
+            }
+        }
+        known.map(|()| all)
+    }
+
+    /// Sets a variable, with everything that follows from its name.
+    pub(super) fn assign(&mut self, name: &[u8], value: Value, at: Option<Span>) {
+        if let Value::Scalar(texts) = &value
+            && self.integers.contains(name)
+        {
+            for text in texts.clone() {
+                self.evaluated(&text, at);
+            }
+        }
+        if EVALUATED.contains(&name) {
+            for text in value.texts() {
+                match text.as_bytes() {
+                    Some(bytes) if name == b"PROMPT_COMMAND" => {
+                        let bytes = bytes.to_vec();
+                        self.nested_apart(&bytes, at);
+                    }
+                    Some(bytes) => self.evaluated_text(&bytes.to_vec(), at),
+                    None => {}
+                }
+            }
+        }
+        for setting in self.settings(name, &value) {
+            match &setting {
+                Setting::Overrides(item) => self.shell.overrides.push(item.clone()),
+                Setting::Shapes(found) => {
+                    self.raise_found(&Found { at: found.at.or(at), ..found.clone() });
+                }
+                Setting::Harmless => continue,
+            }
+            if self.environment.len() < SETTINGS_MAX {
+                self.environment.push((setting, at));
+            }
+        }
+        if let Some(target) = self.references.get(name).cloned() {
+            let target = target.unwrap_or_default();
+            self.store(&target, Value::unknown(Origin::Made));
+        }
+        self.store(name, value);
+    }
+
+    fn store(&mut self, name: &[u8], value: Value) {
+        let long = |text: &Text| VALUE_BYTES_MAX < text.len();
+        let value = match value {
+            Value::Scalar(texts) if texts.iter().any(long) => Value::unknown(Origin::Made),
+            Value::Array(elements)
+                if VALUE_BYTES_MAX < elements.iter().flatten().map(Text::len).sum() =>
+            {
+                Value::unknown(Origin::Made)
+            }
+            value => value,
+        };
+        self.state.set(Key::Variable(name.to_vec()), Slot::Variable(value));
+    }
+
+    /// Judges what setting a variable comes to, for each value it may get.
+    pub(super) fn settings(&self, name: &[u8], value: &Value) -> Vec<Setting> {
+        let Ok(name) = std::str::from_utf8(name) else { return Vec::new() };
+        let mut settings: Vec<Setting> = Vec::new();
+        for text in value.texts() {
+            let known = text.as_bytes().map(|bytes| std::str::from_utf8(bytes).unwrap_or("?"));
+            let shown = String::from_utf8_lossy(&text.shown()).into_owned();
+            let setting = assignment(name, known, &shown);
+            if setting != Setting::Harmless && !settings.contains(&setting) {
+                settings.push(setting);
+            }
+        }
+        settings
+    }
+
+    /// Runs one command line, whoever it belongs to.
+    pub(super) fn run(&mut self, line: Vec<Term>, around: &Around, lookup: Lookup) {
+        self.step(1 + line.len());
+        if self.spent() {
+            return;
+        }
+        let Some(program) = line.first() else {
+            for found in &around.plumbing.found {
+                self.raise_found(found);
+            }
+            return;
+        };
+        let name = match program.known {
+            Known::Whole => program.text.as_bytes().to_vec(),
+            Known::Pattern => return self.patterned(&line, around),
+            Known::Any | Known::Prefix(_) => return self.unresolved(&line, around),
+        };
+        if lookup == Lookup::Everywhere {
+            self.aliased(&name, &line, around);
+        }
+        if lookup == Lookup::Everywhere
+            && let Some(Slot::Function(bodies, sure)) =
+                self.state.slot(&Key::Function(name.clone())).cloned()
+        {
+            self.functions_called(&bodies, &line, around);
+            if sure == Sure::Surely && !bodies.is_empty() {
+                return;
+            }
+        }
+        if let Some(Slot::Hash(paths)) = self.state.slot(&Key::Hash(name.clone())).cloned() {
+            for path in paths {
+                let mut line = line.clone();
+                if let Some(first) = line.first_mut() {
+                    *first = Term { span: first.span, ..path };
+                }
+                match line.first().map(|term| term.known) {
+                    Some(Known::Whole) => self.external(line, around, &[]),
+                    _ => self.unresolved(&line, around),
+                }
+            }
+            return;
+        }
+        if lookup == Lookup::Programs || self.builtin(&name, &line, around).is_none() {
+            self.external(line, around, &[]);
+        }
+    }
+
+    fn functions_called(&mut self, bodies: &[super::state::Body], line: &[Term], around: &Around) {
+        let all = line.iter().skip(1).all(|term| term.known != Known::Any);
+        let arguments =
+            || all.then(|| line.iter().skip(1).map(|term| vec![text_of(term)]).collect());
+        for found in &around.plumbing.found {
+            self.raise_found(found);
+        }
+        for (setting, at) in around.settings.clone() {
+            self.environment.push((setting, at));
+        }
+        let outer = std::mem::replace(&mut self.feed, around.feed.clone());
+        let before = self.open(&around.plumbing);
+        self.out.push(Text::default());
+        match bodies {
+            [only] => self.call(only, arguments()),
+            _ => {
+                let mut ways = Vec::new();
+                for body in bodies {
+                    self.state.enter();
+                    self.call(body, arguments());
+                    ways.push(self.state.leave());
+                }
+                self.state.join(&ways, Sure::Maybe);
+            }
+        }
+        let written = self.out.pop().unwrap_or_default();
+        self.close(before);
+        self.emit_through(written, &around.plumbing);
+        self.feed = outer;
+    }
+
+    /// Runs a line once more with an alias in place of its first word.
+    fn aliased(&mut self, name: &[u8], line: &[Term], around: &Around) {
+        let Some(Slot::Alias(texts)) = self.state.slot(&Key::Alias(name.to_vec())).cloned() else {
+            return;
+        };
+        for (text, at) in texts {
+            let Some(known) = text.as_bytes() else {
+                self.unresolved(line, around);
+                continue;
+            };
+            let mut text = known.to_vec();
+            for term in line.iter().skip(1) {
+                text.push(b' ');
+                text.extend(written_out(term));
+            }
+            // An alias is not followed into itself.
+            let alias = Key::Alias(name.to_vec());
+            self.apart(|walker| {
+                walker.state.set(alias, Slot::Alias(Vec::new()));
+                walker.nested(&text, around.at.or(at));
+            });
+        }
+    }
+
+    /// A program that nobody knows.
+    pub(super) fn unresolved(&mut self, line: &[Term], around: &Around) {
+        let why = "the program is not known before it runs";
+        let found = Found::new(Tier::UNKNOWN, Class::Unknown, "shell:program", why).word(0);
+        self.own(line, around, vec![found]);
+        self.emit_through(Text::unknown(Origin::Made), &around.plumbing);
+    }
+
+    /// A program named by a pattern: every known program it covers, and one that nobody knows.
+    fn patterned(&mut self, line: &[Term], around: &Around) {
+        let Some(program) = line.first() else { return };
+        let why = "the program is whatever file a pattern finds";
+        let found = Found::new(Tier::Sensitive, Class::Unknown, "shell:program", why).word(0);
+        let covered = programs::covered(program.text.as_bytes());
+        match covered {
+            Some(names) => {
+                for name in names {
+                    let mut line = line.to_vec();
+                    if let Some(first) = line.first_mut() {
+                        first.text = RawText::new(name);
+                        first.known = Known::Whole;
+                    }
+                    self.external(line, around, std::slice::from_ref(&found));
+                }
+                self.own(line, around, vec![found]);
+            }
+            None => self.unresolved(line, around),
+        }
+        self.emit_through(Text::unknown(Origin::Made), &around.plumbing);
+    }
+
+    /// Hands a line to the judge of command lines.
+    pub(super) fn external(&mut self, line: Vec<Term>, around: &Around, more: &[Found]) {
+        self.judging.directory = self.directory();
+        let line = Line { words: line, feed: around.feed.clone() };
+        let judged = crate::command::line(&line, &self.judging);
+        let mut operation = judged.operation;
+        let within = judged.within;
+        for found in more {
+            add(&mut operation, found, &line.words);
+        }
+        self.adorn(&mut operation, around, &line.words);
+        self.keep(operation);
+        for mut operation in within {
+            self.surround(&mut operation, around);
+            for reason in &mut operation.reasons {
+                reason.at = reason.at.or(around.at);
+            }
+            self.keep(operation);
+        }
+        self.emit_through(programs::output(&line), &around.plumbing);
+    }
+
+    /// Keeps an operation of the shell itself: a builtin, or a program nobody knows.
+    pub(super) fn own(&mut self, line: &[Term], around: &Around, found: Vec<Found>) {
+        let name = match line.first() {
+            Some(Term { known: Known::Whole, text, .. }) => {
+                String::from_utf8_lossy(text.as_bytes()).into_owned()
+            }
+            _ => String::new(),
+        };
+        let mut scopes = Scopes::default();
+        match name.as_str() {
+            "" => scopes.add(ScopeKey::Commands, iddio_core::operation::Names::Unknown),
+            name => scopes.add_name(ScopeKey::Commands, name),
+        }
+        let whole: Option<Vec<String>> =
+            line.iter().map(|term| term.as_str().map(str::to_owned)).collect();
+        let mut operation = Operation {
+            protocol: Protocol::Command,
+            tier: Tier::Observe,
+            class: Class::Unknown,
+            scopes,
+            overrides: Vec::new(),
+            pattern: whole.map_or(Pattern::Unmatchable, Pattern::Command),
+            reasons: Vec::new(),
+            description: Description {
+                command: Some(if name.is_empty() { "…".to_owned() } else { name.clone() }),
+                argv: line.iter().map(|term| term.text.clone()).collect(),
+                ..Description::default()
+            },
+        };
+        let harmless = Found::new(
+            Tier::Observe,
+            Class::Unknown,
+            format!("builtin:{name}"),
+            "a command of the shell itself",
+        );
+        if found.is_empty() {
+            add(&mut operation, &harmless, line);
+        }
+        for found in &found {
+            add(&mut operation, found, line);
+        }
+        self.adorn(&mut operation, around, line);
+        self.keep(operation);
+    }
+
+    /// Adds to an operation what stands around its words.
+    fn adorn(&mut self, operation: &mut Operation, around: &Around, line: &[Term]) {
+        for reason in &mut operation.reasons {
+            let word = reason.word.and_then(|word| usize::try_from(word).ok());
+            let span = word.and_then(|word| line.get(word)).and_then(|term| term.span);
+            reason.at = reason.at.or(span).or(around.at);
+        }
+        for found in &around.plumbing.found {
+            add(operation, found, line);
+        }
+        if around.adorned == Adorned::Yes {
+            operation.pattern = Pattern::Unmatchable;
+        }
+        self.surround(operation, around);
+    }
+
+    /// Adds the variables that a program finds in its environment.
+    fn surround(&self, operation: &mut Operation, around: &Around) {
+        for (setting, at) in self.environment.iter().chain(&around.settings) {
+            match setting {
+                Setting::Harmless => continue,
+                Setting::Overrides(item) => {
+                    if !operation.overrides.contains(item) {
+                        operation.overrides.push(item.clone());
+                    }
+                }
+                Setting::Shapes(found) => {
+                    let found = Found { at: found.at.or(*at), ..found.clone() };
+                    add(operation, &found, &[]);
+                }
+            }
+            operation.pattern = Pattern::Unmatchable;
+        }
+    }
+}
+
+/// Adds a reason to an operation.
+fn add(operation: &mut Operation, found: &Found, line: &[Term]) {
+    if found.tier == Tier::BreakGlass {
+        operation.class = match operation.tier {
+            Tier::BreakGlass => worse_class(operation.class, found.class),
+            _ => found.class,
+        };
+    }
+    operation.tier = operation.tier.join(found.tier);
+    let at = found.at.or_else(|| line.get(found.word?)?.span);
+    let reason = Reason {
+        tier: found.tier,
+        rule: found.rule.clone().into_owned(),
+        text: found.text.clone().into_owned(),
+        word: found.word.and_then(|word| u32::try_from(word).ok()),
+        at,
+    };
+    if !operation.reasons.contains(&reason) {
+        operation.reasons.push(reason);
+    }
+}
+
+/// Sets one element.
+fn element_set(value: Value, index: &Text, texts: Vec<Text>, appends: Appends) -> Value {
+    let place = index.as_bytes().and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+    let mut elements = match value {
+        Value::Array(elements) => elements,
+        Value::Scalar(texts) if texts.iter().all(|text| text.0.is_empty()) => Vec::new(),
+        Value::Scalar(texts) if texts == [Text::unknown(Origin::Outside)] => Vec::new(),
+        Value::Scalar(texts) => vec![texts],
+    };
+    let place: Option<usize> = place;
+    match place {
+        Some(place) if place <= elements.len() && appends == Appends::Replaces => {
+            match elements.get_mut(place) {
+                Some(element) => *element = texts,
+                None => elements.push(texts),
+            }
+            Value::Array(elements)
+        }
+        _ => Value::unknown(Origin::Made),
+    }
+}
+
+/// Writes a word out again, so that a shell reads what is known of it.
+pub(super) fn written_out(term: &Term) -> Vec<u8> {
+    let quoted = |bytes: &[u8]| {
+        let mut out = vec![b'\''];
+        for byte in bytes {
+            match byte {
+                b'\'' => out.extend_from_slice(b"'\\''"),
+                byte => out.push(*byte),
+            }
+        }
+        out.push(b'\'');
+        out
+    };
+    let bytes = term.text.as_bytes();
+    match term.known {
+        Known::Whole => quoted(bytes),
+        Known::Pattern => bytes.to_vec(),
+        Known::Any => NOBODY_KNOWS.to_vec(),
+        Known::Prefix(length) => {
+            [&quoted(bytes.get(..length).unwrap_or_default()), &b"\""[..], NOBODY_KNOWS, b"\""]
+                .concat()
+        }
+    }
+}
+
+/// Splits `NAME=value` and `NAME+=value`.
+pub(super) fn named(text: &Text) -> Option<(Vec<u8>, Text, Appends)> {
+    let (first, rest) = text.0.split_first()?;
+    let Chunk::Bytes(bytes) = first else { return None };
+    let place = bytes.iter().position(|byte| *byte == b'=')?;
+    let (name, value) = bytes.split_at(place);
+    let (name, appends) = match name.strip_suffix(b"+") {
+        Some(name) => (name, Appends::Adds),
+        None => (name, Appends::Replaces),
+    };
+    let base = name
+        .iter()
+        .position(|byte| *byte == b'[')
+        .map_or(name, |at| name.get(..at).unwrap_or_default());
+    if !is_name(base) {
+        return None;
+    }
+    let mut text = Text::known(value.get(1..).unwrap_or_default());
+    text.extend(Text(rest.to_vec()));
+    Some((name.to_vec(), text, appends))
+}
+
+/// An expansion of a variable that no text sets.
+const NOBODY_KNOWS: &[u8] = b"$IDDIO_NOBODY_KNOWS";
+
+/// Variables whose values a shell runs or expands.
+const EVALUATED: [&[u8]; 7] =
+    [b"BASH_ENV", b"ENV", b"PROMPT_COMMAND", b"PS0", b"PS1", b"PS2", b"PS4"];
+
+/// The most bytes a variable keeps.
+const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// The most settings that later programs are held against; the shell itself keeps them all.
+const SETTINGS_MAX: usize = 64;

@@ -1,0 +1,305 @@
+//! What a shell remembers between commands.
+//!
+//! It is kept in layers: what may or may not happen works in a layer of its own, which is then
+//! joined with what was there. A value that only one way gives is one of several.
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use iddio_core::text::RawText;
+
+use super::text::{Chunk, Origin, Text, settled};
+use crate::{
+    command::line::Term,
+    shell::{Span, ast::Command},
+};
+
+/// What something is remembered by.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Key {
+    /// The name of an alias.
+    Alias(Vec<u8>),
+    /// A descriptor.
+    Descriptor(u32),
+    /// The working directory.
+    Directory,
+    /// The name of a function.
+    Function(Vec<u8>),
+    /// A program whose path was set with `hash -p`.
+    Hash(Vec<u8>),
+    /// The positional parameters.
+    Positional,
+    /// A variable.
+    Variable(Vec<u8>),
+}
+
+/// What is remembered.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Slot {
+    /// Texts an alias may stand for, with where they stand.
+    Alias(Vec<(Text, Option<Span>)>),
+    /// Files a descriptor may be open on; `None` is what the shell was given.
+    Descriptor(Vec<Option<(Term, Mode)>>),
+    /// Where the shell works.
+    Directory(Option<RawText>),
+    /// Bodies a function may have.
+    Function(Vec<Body>, Sure),
+    /// Paths a program name may stand for.
+    Hash(Vec<Term>),
+    /// The positional parameters, if their number is known.
+    Positional(Option<Vec<Vec<Text>>>),
+    /// A variable.
+    Variable(Value),
+}
+
+/// The body of a function.
+#[derive(Clone, Debug)]
+pub(super) struct Body {
+    /// What it runs.
+    pub(super) command: Rc<Command>,
+    /// Where its text stands in the outermost one, if it is not that.
+    pub(super) at: Option<Span>,
+}
+
+/// Whether something holds on every way to here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Sure {
+    /// On some.
+    Maybe,
+    /// On every one.
+    Surely,
+}
+
+/// How a descriptor is open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Mode {
+    /// For writing at the end.
+    Append,
+    /// For reading.
+    Read,
+    /// For writing.
+    Write,
+}
+
+/// What a variable holds.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    /// These elements, in order, each one of several texts.
+    Array(Vec<Vec<Text>>),
+    /// One of these texts; none if it is not set.
+    Scalar(Vec<Text>),
+}
+
+/// Everything remembered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    layers: Vec<Layer>,
+}
+
+/// What one way has changed.
+pub(super) type Layer = BTreeMap<Key, Slot>;
+
+// === impl Body ===
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.command, &other.command)
+    }
+}
+
+// === impl Value ===
+
+impl Value {
+    /// Takes one text.
+    pub(super) fn one(text: Text) -> Self {
+        Self::Scalar(vec![text])
+    }
+
+    /// Takes anything.
+    pub(super) fn unknown(origin: Origin) -> Self {
+        Self::one(Text::unknown(origin))
+    }
+
+    /// Returns what `$NAME` may be: the first element of an array.
+    pub(super) fn texts(&self) -> Vec<Text> {
+        match self {
+            Self::Array(elements) => elements.first().cloned().unwrap_or_default(),
+            Self::Scalar(texts) => texts.clone(),
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Starts with nothing remembered.
+    pub(super) fn new() -> Self {
+        Self { layers: vec![Layer::new()] }
+    }
+
+    /// Returns what is remembered.
+    pub(super) fn slot(&self, key: &Key) -> Option<&Slot> {
+        self.layers.iter().rev().find_map(|layer| layer.get(key))
+    }
+
+    /// Remembers something.
+    pub(super) fn set(&mut self, key: Key, slot: Slot) {
+        if let Some(layer) = self.layers.last_mut() {
+            layer.insert(key, slot);
+        }
+    }
+
+    /// Begins a way that may or may not be taken.
+    pub(super) fn enter(&mut self) {
+        self.layers.push(Layer::new());
+    }
+
+    /// Ends it, and returns what it changed.
+    pub(super) fn leave(&mut self) -> Layer {
+        if self.layers.len() < 2 { Layer::new() } else { self.layers.pop().unwrap_or_default() }
+    }
+
+    /// Takes over what several ways changed, of which one was taken, or none. Returns which keys
+    /// hold something else than before.
+    pub(super) fn join(&mut self, ways: &[Layer], none: Sure) -> Vec<Key> {
+        let mut keys: Vec<&Key> = ways.iter().flat_map(BTreeMap::keys).collect();
+        keys.sort();
+        keys.dedup();
+        let mut changed = Vec::new();
+        for key in keys {
+            let before = self.slot(key).cloned();
+            let mut joined: Option<Option<Slot>> = (none == Sure::Maybe).then(|| before.clone());
+            for way in ways {
+                let after = way.get(key).cloned().or_else(|| before.clone());
+                joined = Some(match joined {
+                    None => after,
+                    Some(present) => merged(key, present, after),
+                });
+            }
+            let Some(Some(joined)) = joined else { continue };
+            if before.as_ref() != Some(&joined) {
+                changed.push(key.clone());
+                self.set(key.clone(), joined);
+            }
+        }
+        changed
+    }
+
+    /// Forgets what a key holds.
+    pub(super) fn widen(&mut self, key: Key) {
+        let slot = match (&key, self.slot(&key)) {
+            (Key::Variable(_), Some(Slot::Variable(value))) => {
+                let digits = |text: &Text| match text.as_bytes() {
+                    Some(bytes) => !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit),
+                    None => text.0 == [Chunk::Plain],
+                };
+                let all = |value: &Value| match value {
+                    Value::Array(_) => false,
+                    Value::Scalar(texts) => texts.iter().all(digits),
+                };
+                let outside = |value: &Value| match value {
+                    Value::Array(_) => Origin::Made,
+                    Value::Scalar(texts) => {
+                        texts.iter().filter_map(Text::origin).min().unwrap_or(Origin::Outside)
+                    }
+                };
+                Slot::Variable(Value::one(match all(value) {
+                    true => Text::plain(),
+                    false => Text::unknown(outside(value)),
+                }))
+            }
+            (Key::Directory, _) => Slot::Directory(None),
+            (Key::Positional, _) => Slot::Positional(None),
+            _ => return,
+        };
+        self.set(key, slot);
+    }
+
+    /// Returns the names of variables that are set and start so.
+    pub(super) fn names(&self, start: &[u8]) -> Vec<Vec<u8>> {
+        let mut names: Vec<_> = self
+            .layers
+            .iter()
+            .flat_map(BTreeMap::keys)
+            .filter_map(|key| match key {
+                Key::Variable(name) if name.starts_with(start) => Some(name.clone()),
+                _ => None,
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
+/// Joins what two ways leave. What a key is when nobody has set it depends on the key.
+fn merged(key: &Key, one: Option<Slot>, other: Option<Slot>) -> Option<Slot> {
+    let (one, other) = match (one, other) {
+        (None, None) => return None,
+        (Some(one), Some(other)) => (one, other),
+        (Some(slot), None) | (None, Some(slot)) => match unset(key, &slot) {
+            Some(unset) => (slot, unset),
+            None => return Some(slot),
+        },
+    };
+    Some(match (one, other) {
+        (one, other) if one == other => one,
+        (Slot::Alias(one), Slot::Alias(other)) => Slot::Alias(united(one, other)),
+        (Slot::Descriptor(one), Slot::Descriptor(other)) => Slot::Descriptor(united(one, other)),
+        (Slot::Function(one, sure), Slot::Function(other, also)) => {
+            let sure = if sure == also { sure } else { Sure::Maybe };
+            Slot::Function(united(one, other), sure)
+        }
+        (Slot::Hash(one), Slot::Hash(other)) => Slot::Hash(united(one, other)),
+        (Slot::Variable(Value::Scalar(mut one)), Slot::Variable(Value::Scalar(other))) => {
+            // A variable that is not set is empty in every use but `${x-…}`.
+            for texts in [&other, &one.clone()] {
+                if texts.is_empty() {
+                    one.push(Text::default());
+                }
+            }
+            one.extend(other);
+            Slot::Variable(Value::Scalar(settled(one)))
+        }
+        (Slot::Variable(_), _) => Slot::Variable(Value::unknown(Origin::Made)),
+        (Slot::Directory(_), _) => Slot::Directory(None),
+        (Slot::Positional(_), _) => Slot::Positional(None),
+        (one, _) => one,
+    })
+}
+
+fn unset(key: &Key, slot: &Slot) -> Option<Slot> {
+    Some(match (key, slot) {
+        (Key::Variable(name), _) => Slot::Variable(ambient(name)),
+        (Key::Function(_), _) => Slot::Function(Vec::new(), Sure::Maybe),
+        (Key::Descriptor(_), _) => Slot::Descriptor(vec![None]),
+        (Key::Directory, _) => Slot::Directory(None),
+        (Key::Positional, _) => Slot::Positional(None),
+        _ => return None,
+    })
+}
+
+/// What a variable holds that the text has not set.
+pub(super) fn ambient(name: &[u8]) -> Value {
+    match name {
+        b"HOME" => Value::one(Text::known("~")),
+        b"BASHPID" | b"COLUMNS" | b"EPOCHSECONDS" | b"EUID" | b"GROUPS" | b"HOSTNAME"
+        | b"HOSTTYPE" | b"LINENO" | b"LINES" | b"LOGNAME" | b"OPTIND" | b"PPID" | b"RANDOM"
+        | b"SECONDS" | b"SRANDOM" | b"UID" | b"USER" | b"#" | b"?" | b"$" | b"!"
+        | b"BASH_SUBSHELL" | b"OSTYPE" | b"SHLVL" => Value::one(Text::plain()),
+        b"-" => Value::one(Text::known("hB")),
+        b"0" => Value::one(Text::known("bash")),
+        _ => Value::unknown(Origin::Outside),
+    }
+}
+
+fn united<T: PartialEq>(mut one: Vec<T>, other: Vec<T>) -> Vec<T> {
+    for item in other {
+        if !one.contains(&item) && one.len() < UNITED_MAX {
+            one.push(item);
+        }
+    }
+    one
+}
+
+/// The most files, bodies or paths of one name: more are not told apart by anyone.
+const UNITED_MAX: usize = 64;
