@@ -17,7 +17,8 @@ fn corpus() -> Vec<Line> {
 }
 
 /// Lines that wait for a catalog or a language.
-const WAITING: [&str; 0] = [];
+const WAITING: [&str; 8] =
+    ["SH-022", "SH-029", "SH-057", "SH-155", "SH-284", "SH-285", "SH-292", "SH-294"];
 
 #[test]
 fn every_line_of_the_corpus_meets_its_bound() {

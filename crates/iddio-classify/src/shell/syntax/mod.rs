@@ -26,7 +26,6 @@ mod script;
 mod test;
 mod word;
 
-
 use super::{
     DEPTH_MAX, Span, SyntaxError, TEXT_BYTES_MAX,
     ast::{Script, Word},
