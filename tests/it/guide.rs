@@ -32,6 +32,12 @@ fn every_block_of_the_guide_happens_as_it_is_shown() {
 }
 
 #[test]
+fn a_tool_is_added_as_the_guide_says() {
+    let played = play("docs/add-a-tool.md", str::to_owned);
+    assert!(6 < played, "the guide has more than {played} commands");
+}
+
+#[test]
 fn the_readme_happens_as_it_is_shown() {
     let Some(_) = real("terraform", TERRAFORM) else { return };
     // The README begins without an `iddio` to call; here there is one.

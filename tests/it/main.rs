@@ -9,6 +9,7 @@
 
 mod attacks;
 mod bad_input;
+mod catalogs;
 mod faults;
 mod first_minutes;
 mod guide;

@@ -14,7 +14,7 @@ use super::{
     line::{Judging, Known, Line},
     worse_class,
 };
-use crate::catalog::Weight;
+use crate::catalog::{Catalog, Weight};
 
 /// Joins what the added catalogs say to what the built-in rules said.
 ///
@@ -38,9 +38,23 @@ pub(super) fn join(
         let elsewhere = name.contains('/') && goes_by.is_none();
         judged = match added.weight() {
             Weight::Replaces if !elsewhere && is_stranger(&judged.operation) => other,
-            Weight::Replaces | Weight::Raises => raised(judged, other),
+            Weight::Replaces | Weight::Raises => raised(judged, listed(other, added.catalog())),
         };
     }
+    judged
+}
+
+/// What a catalog says because it lists it. What it does not list is for the built-in rules: a
+/// catalog that raises one command says nothing about the others.
+fn listed(mut judged: Judged, catalog: &Catalog) -> Judged {
+    let tool = &catalog.tool;
+    let operation = &mut judged.operation;
+    operation.reasons.retain(|reason| {
+        let unknown = [&tool.unknown_command.why, &tool.unknown_flag.why].contains(&&reason.text);
+        !unknown && !reason.rule.ends_with(":doubtful")
+    });
+    let tiers = operation.reasons.iter().map(|reason| reason.tier);
+    operation.tier = tiers.fold(Tier::Observe, Tier::join);
     judged
 }
 
