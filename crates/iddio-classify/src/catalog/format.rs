@@ -461,6 +461,8 @@ pub(crate) enum Language {
     Shell,
     /// A program and its arguments in one word, split at white space: `env -S`.
     Split,
+    /// SQL of SQLite, with its shell's own commands.
+    Sqlite,
 }
 
 /// A value with a meaning of its own.

@@ -35,7 +35,12 @@ pub(super) fn shell(text: &str, judging: &Judging<'_>, findings: &mut Findings) 
     findings.add(Tier::Sensitive, Class::Session, "client:shell", why);
     match judging.within() {
         Some(inner) => {
-            findings.within.extend(shell::judge_text(text.as_bytes(), &Feed::Inherited, &inner, None));
+            findings.within.extend(shell::judge_text(
+                text.as_bytes(),
+                &Feed::Inherited,
+                &inner,
+                None,
+            ));
         }
         None => findings.join(Findings::unread("programs within programs, more than the limit")),
     }

@@ -7,10 +7,17 @@
 //! through [`crate::shell::judge_text`].
 
 mod awk;
+mod client;
 mod ed;
 mod effect;
 mod find;
+mod mysql;
+mod postgres;
+mod redis;
 mod sed;
+mod sql;
+mod sql_names;
+mod sql_scan;
 #[cfg(test)]
 mod tests;
 
@@ -46,14 +53,14 @@ pub(crate) fn judge(language: Language, words: &[Term], judging: &Judging<'_>) -
         Language::Awk => effect::judge(words, judging, awk::read),
         Language::Ed => effect::judge(words, judging, ed::read),
         Language::Find => find::judge(words, judging),
+        Language::Mysql => mysql::judge(words, judging),
+        Language::Postgres => postgres::judge(words, judging),
+        Language::Redis => redis::judge(words),
+        Language::Sqlite => mysql::sqlite(words, judging),
         Language::Sed => effect::judge(words, judging, sed::read),
-        Language::Code
-        | Language::Mysql
-        | Language::Postgres
-        | Language::Redis
-        | Language::Argv
-        | Language::Shell
-        | Language::Split => Findings::unread("a program in a language that is not read here"),
+        Language::Code | Language::Argv | Language::Shell | Language::Split => {
+            Findings::unread("a program in a language that is not read here")
+        }
     }
 }
 

@@ -29,7 +29,8 @@ fn read(
 ) -> Findings {
     client::each(words, |text, findings| {
         let Some(pieces) = pieces(text, dialect) else {
-            return findings.join(Findings::unread("SQL with a quote or comment that does not end"));
+            return findings
+                .join(Findings::unread("SQL with a quote or comment that does not end"));
         };
         for piece in pieces {
             match piece {
@@ -88,7 +89,8 @@ fn dot(line: &str, judging: &Judging<'_>, findings: &mut Findings) {
     let split = line.find(char::is_whitespace).unwrap_or(line.len());
     let (name, rest) = line.split_at_checked(split).unwrap_or((line, ""));
     let rest = rest.trim();
-    let piped = rest.split_whitespace().find_map(|word| word.trim_matches(['"', '\'']).strip_prefix('|'));
+    let piped =
+        rest.split_whitespace().find_map(|word| word.trim_matches(['"', '\'']).strip_prefix('|'));
     let mut raise = |tier, class, text| findings.add(tier, class, "sqlite:command", text);
     match name {
         _ if piped.is_some() => {
@@ -114,9 +116,42 @@ fn dot(line: &str, judging: &Judging<'_>, findings: &mut Findings) {
 
 /// Commands of SQLite's shell that show something, or change how answers look.
 const SQLITE: [&str; 38] = [
-    "bail", "cd", "changes", "check", "databases", "dbinfo", "dbtotxt", "dump", "echo", "eqp",
-    "excel", "exit", "explain", "fullschema", "headers", "header", "help", "indexes", "indices",
-    "limit", "lint", "log", "mode", "nullvalue", "once", "output", "parameter", "print",
-    "progress", "prompt", "quit", "schema", "separator", "sha3sum", "show", "stats", "tables",
+    "bail",
+    "cd",
+    "changes",
+    "check",
+    "databases",
+    "dbinfo",
+    "dbtotxt",
+    "dump",
+    "echo",
+    "eqp",
+    "excel",
+    "exit",
+    "explain",
+    "fullschema",
+    "headers",
+    "header",
+    "help",
+    "indexes",
+    "indices",
+    "limit",
+    "lint",
+    "log",
+    "mode",
+    "nullvalue",
+    "once",
+    "output",
+    "parameter",
+    "print",
+    "progress",
+    "prompt",
+    "quit",
+    "schema",
+    "separator",
+    "sha3sum",
+    "show",
+    "stats",
+    "tables",
     "timer",
 ];

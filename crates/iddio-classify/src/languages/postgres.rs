@@ -15,7 +15,8 @@ use crate::{
 pub(super) fn judge(words: &[Term], judging: &Judging<'_>) -> Findings {
     client::each(words, |text, findings| {
         let Some(pieces) = pieces(text, Dialect::Postgres) else {
-            return findings.join(Findings::unread("SQL with a quote or comment that does not end"));
+            return findings
+                .join(Findings::unread("SQL with a quote or comment that does not end"));
         };
         for piece in pieces {
             match piece {
@@ -106,10 +107,60 @@ fn describes(letter: u8) -> bool {
 
 /// Commands that show something, or change how answers look.
 const HARMLESS: [&str; 56] = [
-    "?", "C", "H", "T", "a", "bind", "bind_named", "cd", "conninfo", "crosstabview", "echo",
-    "elif", "else", "encoding", "endif", "errverbose", "f", "gdesc", "getresults", "gset",
-    "h", "help", "if", "l", "l+", "list", "list+", "lx", "p", "parse", "print", "prompt", "pset",
-    "q", "qecho", "quit", "r", "reset", "set", "sf", "sf+", "startpipeline", "sv", "sv+",
-    "syncpipeline", "endpipeline", "t", "timing", "unset", "warn", "watch", "x", "z", "zS",
-    "flush", "flushrequest",
+    "?",
+    "C",
+    "H",
+    "T",
+    "a",
+    "bind",
+    "bind_named",
+    "cd",
+    "conninfo",
+    "crosstabview",
+    "echo",
+    "elif",
+    "else",
+    "encoding",
+    "endif",
+    "errverbose",
+    "f",
+    "gdesc",
+    "getresults",
+    "gset",
+    "h",
+    "help",
+    "if",
+    "l",
+    "l+",
+    "list",
+    "list+",
+    "lx",
+    "p",
+    "parse",
+    "print",
+    "prompt",
+    "pset",
+    "q",
+    "qecho",
+    "quit",
+    "r",
+    "reset",
+    "set",
+    "sf",
+    "sf+",
+    "startpipeline",
+    "sv",
+    "sv+",
+    "syncpipeline",
+    "endpipeline",
+    "t",
+    "timing",
+    "unset",
+    "warn",
+    "watch",
+    "x",
+    "z",
+    "zS",
+    "flush",
+    "flushrequest",
 ];

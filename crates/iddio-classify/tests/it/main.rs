@@ -11,3 +11,4 @@ mod lines;
 mod manifests;
 mod plans;
 mod properties;
+mod sql;
