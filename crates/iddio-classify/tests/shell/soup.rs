@@ -36,8 +36,9 @@ fn what_runs_was_found(shell: &str, dialect: Dialect, seed: u64) {
         let ran = playground.ran(shell, &text);
         found += usize::from(!ran.is_empty());
         // A program whose name is made while it runs may be any of them.
-        let made =
-            |word: &str| word.split([' ', ')']).next().is_some_and(|word| word.contains('$'));
+        let made = |word: &str| {
+            word.split([' ', ')']).next().is_some_and(|word| word.contains(['$', '*', '?', '[']))
+        };
         let names_anything = shown.split("(run ").skip(1).any(made);
         let unseen = ran.iter().any(|program| {
             let at = |end: &str| shown.contains(&format!("(run {program}{end}"));

@@ -256,6 +256,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("[[ a", "ends in the middle"),
     ("[[ ]]", "ends in the middle"),
     ("in x", "out of place"),
+    ("<() rm", "an empty process"),
 ];
 
 #[rustfmt::skip]

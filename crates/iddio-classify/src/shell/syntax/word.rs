@@ -164,7 +164,12 @@ impl Reader<'_, '_> {
         self.bump();
         let _parenthesis = self.peek();
         self.bump();
-        Ok(Part::Process(flow, self.substitution()?))
+        let script = self.substitution()?;
+        if script.lists.is_empty() {
+            // bash makes nothing at all of it, and the next word may be the program.
+            return Err(self.error("an empty process substitution"));
+        }
+        Ok(Part::Process(flow, script))
     }
 
     /// A word inside `${…}`, up to `}` or one of `stops`, which is not taken.
