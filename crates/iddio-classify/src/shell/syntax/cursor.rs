@@ -174,7 +174,7 @@ impl<'t, 's> Reader<'t, 's> {
     pub(super) fn error_at(&self, at: usize, message: &'static str) -> SyntaxError {
         let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         let start = match self.source.origins {
-            None => place(at),
+            None => place(at.min(self.source.text.len())),
             Some(origins) => origins.get(at).or(origins.last()).copied().unwrap_or(0),
         };
         SyntaxError { at: Span { start, end: start + 1 }, message }
