@@ -7,6 +7,8 @@ mod corpus;
 mod explained;
 mod kit;
 mod kube;
+mod lang_find;
+mod lang_text;
 mod lines;
 mod manifests;
 mod plans;
