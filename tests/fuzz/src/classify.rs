@@ -10,7 +10,7 @@ use iddio_classify::{
         plan,
     },
 };
-use iddio_core::tier::Tier;
+use iddio_core::{text::RawText, tier::Tier};
 
 /// Any argument vector has a tier, twice the same, and an unknown program is at least T3.
 pub(crate) fn command(bytes: &[u8]) {
@@ -25,9 +25,48 @@ pub(crate) fn command(bytes: &[u8]) {
     if Catalog::for_program(base).is_none() {
         assert!(Tier::Sensitive <= tier, "an unknown program is {tier}");
     }
-    let text = iddio_core::text::RawText::new(bytes);
+    let text = RawText::new(bytes);
     let line = || command::shell_line(&text, &Ambient::default()).operation.native_tier();
     assert_eq!(line(), line(), "a line judged twice, differently");
+}
+
+/// A program for awk is judged, twice the same; nothing behind it lowers what stands in it.
+pub(crate) fn awk(bytes: &[u8]) {
+    program(&["awk"], bytes, b"\n{ system(\"rm -rf /\") }");
+}
+
+/// A script for sed.
+pub(crate) fn sed(bytes: &[u8]) {
+    program(&["sed"], bytes, b"\ne");
+}
+
+/// Commands for an editor.
+pub(crate) fn ed(bytes: &[u8]) {
+    program(&["ex", "-c"], bytes, b"\n.\n!rm -rf /");
+}
+
+/// An expression for find, words parted by zero bytes.
+pub(crate) fn find(bytes: &[u8]) {
+    let mut argv = vec![RawText::from("find")];
+    argv.extend(super::words(bytes));
+    let judged = command::judge(&argv, &Ambient::default());
+    let again = command::judge(&argv, &Ambient::default());
+    assert_eq!(judged.tier(), again.tier(), "judged twice, differently");
+}
+
+/// A program in an argument. `harm` behind it is either seen or text of the program's own, but what
+/// is a program by itself is never worth less with it.
+fn program(words: &[&str], bytes: &[u8], harm: &[u8]) {
+    let line = |text: &[u8]| {
+        let mut argv: Vec<_> = words.iter().map(|word| RawText::from(*word)).collect();
+        argv.push(RawText::new(text));
+        command::judge(&argv, &Ambient::default()).tier()
+    };
+    assert_eq!(line(bytes), line(bytes), "judged twice, differently");
+    let plain = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b';');
+    if plain && line(bytes) < Tier::Sensitive {
+        assert_eq!(line(&[bytes, harm].concat()), Tier::BreakGlass, "what runs is not seen");
+    }
 }
 
 /// A catalog is read whole or not at all.
