@@ -14,3 +14,5 @@ mod manifests;
 mod plans;
 mod properties;
 mod sql;
+mod shell_properties;
+mod shell_walk;

@@ -345,15 +345,19 @@ impl Walker<'_> {
         let mut found = Vec::new();
         if let Some(file) = file {
             let known = file.as_str().is_some_and(|path| TAME_FILES.contains(&path));
-            let written = self.judging.written.borrow().contains(&file.text);
-            let streams = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
-            let stream = file.as_str().is_some_and(|path| streams.contains(&path));
+            self.judging.directory = self.directory();
+            let written = self.judging.wrote(&file.text);
+            let input = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+            let input = file.as_str().is_some_and(|path| input.contains(&path));
+            let stream = file.as_str().is_some_and(|path| {
+                ["/dev/fd/", "/proc/self/fd/"].iter().any(|start| path.starts_with(start))
+            });
             match (file.known, &around.feed) {
-                (Known::Whole, Feed::Text(text)) if stream => {
+                (Known::Whole, Feed::Text(text)) if input => {
                     let text = text.as_bytes().to_vec();
                     self.nested(&text, around.at);
                 }
-                (Known::Whole, _) if stream || written => {
+                (Known::Whole, _) if input || stream || written => {
                     found.push(evaluates("what the text itself has written or fetched is run"));
                 }
                 (Known::Whole, _) if known => {}

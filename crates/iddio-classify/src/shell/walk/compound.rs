@@ -341,7 +341,7 @@ impl Walker<'_> {
             return;
         }
         for defined in &mut self.functions {
-            if defined.body == *body {
+            if defined.body == *body && defined.called == Called::No {
                 defined.called = Called::Yes;
             }
         }
@@ -370,7 +370,7 @@ impl Walker<'_> {
     pub(super) fn called_from_outside(&mut self, name: &[u8]) {
         for defined in &mut self.functions {
             if defined.name == name {
-                defined.called = Called::No;
+                defined.called = Called::Outside;
             }
         }
     }

@@ -210,6 +210,8 @@ struct Field {
     pattern: Vec<u8>,
     /// Where the first letter of a pattern stands.
     glob: Option<usize>,
+    /// Where a bracket stands that makes a pattern if another closes it.
+    bracket: Option<usize>,
     /// Where what is known ends.
     cut: Option<usize>,
 }
@@ -235,6 +237,8 @@ impl Fields {
             if pattern {
                 let within = bytes.iter().position(|byte| b"*?[+@!".contains(byte)).unwrap_or(0);
                 field.glob.get_or_insert(field.text.len() + within);
+            } else if let Some(within) = bytes.iter().position(|byte| *byte == b'[') {
+                field.bracket.get_or_insert(field.text.len() + within);
             }
             field.text.extend_from_slice(bytes);
             field.pattern.extend_from_slice(bytes);
@@ -290,7 +294,8 @@ impl Fields {
 
     fn finish(&mut self) {
         self.swallows = false;
-        let Some(Field { text, pattern, glob, cut }) = self.open.take() else { return };
+        let Some(Field { text, pattern, glob, bracket, cut }) = self.open.take() else { return };
+        let glob = glob.or(bracket.filter(|_| pattern.contains(&b']')));
         let (text, known) = match (glob, cut) {
             (None, None) => (text, Known::Whole),
             (Some(_), None) => (pattern, Known::Pattern),

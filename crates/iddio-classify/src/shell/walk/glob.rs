@@ -16,7 +16,10 @@ pub(super) fn escaped(bytes: &[u8]) -> Vec<u8> {
 
 /// Whether unquoted text is a pattern.
 pub(super) fn is_pattern(bytes: &[u8]) -> bool {
-    bytes.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['))
+    let bracket = bytes.iter().position(|byte| *byte == b'[');
+    let closed = |at| bytes.get(at..).is_some_and(|rest: &[u8]| rest.contains(&b']'));
+    bytes.iter().any(|byte| matches!(byte, b'*' | b'?'))
+        || bracket.is_some_and(closed)
         || bytes.windows(2).any(|pair| matches!(pair, [b'+' | b'@' | b'!', b'(']))
 }
 

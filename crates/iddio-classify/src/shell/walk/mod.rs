@@ -136,6 +136,8 @@ struct Defined {
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Called {
     No,
+    /// With arguments that nobody knows, by another shell.
+    Outside,
     Yes,
 }
 
@@ -231,8 +233,14 @@ impl<'a> Walker<'a> {
 
     /// Judges the letters of a text, whatever they mean (invariants I5 and I10).
     fn letters(&mut self, text: &[u8]) {
-        let shown = String::from_utf8_lossy(text);
-        for (start, letter) in shown.char_indices() {
+        let mut offset = 0;
+        let mut letters = Vec::new();
+        for chunk in text.utf8_chunks() {
+            let valid = chunk.valid();
+            letters.extend(valid.char_indices().map(|(start, letter)| (offset + start, letter)));
+            offset += valid.len() + chunk.invalid().len();
+        }
+        for (start, letter) in letters {
             let (rule, why) = match letter {
                 '\r' => ("shell:control", "a carriage return hides what stands before it"),
                 letter if misleads(letter) => {
@@ -279,8 +287,14 @@ impl<'a> Walker<'a> {
         let reasons = self.shell.reasons.len();
         self.apart(|walker| walker.script(&other));
         let found = self.operations.split_off(operations.min(self.operations.len()));
-        let (kept, dropped): (Vec<_>, Vec<_>) =
-            found.into_iter().partition(|operation| operation.native_tier() == Tier::BreakGlass);
+        // A program that nobody knows is what the words of `[[` look like to such a shell.
+        let counts = |operation: &Operation| {
+            operation.native_tier() == Tier::BreakGlass
+                && operation.reasons.iter().any(|reason| {
+                    reason.tier == Tier::BreakGlass && reason.rule != simple::PROGRAM_UNKNOWN
+                })
+        };
+        let (kept, dropped): (Vec<_>, Vec<_>) = found.into_iter().partition(counts);
         for operation in &dropped {
             self.seen.remove(&likeness(operation));
         }
@@ -324,7 +338,7 @@ impl<'a> Walker<'a> {
         let mut next = 0;
         while let Some(defined) = self.functions.get_mut(next) {
             next += 1;
-            if defined.called == Called::No {
+            if defined.called != Called::Yes {
                 defined.called = Called::Yes;
                 let body = defined.body.clone();
                 self.apart(|walker| walker.call(&body, None));

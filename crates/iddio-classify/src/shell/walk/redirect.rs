@@ -91,8 +91,13 @@ impl Walker<'_> {
                     text.extend(Text::known("\n"));
                 }
             }
-            if descriptor == 0 {
-                plumbing.feed = Some(feed(&texts));
+            match descriptor {
+                0 => plumbing.feed = Some(feed(&texts)),
+                // A file of the text's own making, to whoever reads it by name.
+                number => {
+                    let path = RawText::from(format!("/dev/fd/{number}"));
+                    self.judging.written.borrow_mut().push(path);
+                }
             }
             return;
         }

@@ -70,6 +70,10 @@ impl Walker<'_> {
             for found in &plumbing.found {
                 self.raise_found(found);
             }
+            if simple.assignments.is_empty() && plumbing.feed.is_some() {
+                // `$(< file)` is what the file holds.
+                self.emit(Text::unknown(Origin::Made));
+            }
             return;
         }
         let lines = self.command_words(&simple.words);
@@ -375,7 +379,7 @@ impl Walker<'_> {
     /// A program that nobody knows.
     pub(super) fn unresolved(&mut self, line: &[Term], around: &Around) {
         let why = "the program is not known before it runs";
-        let found = Found::new(Tier::UNKNOWN, Class::Unknown, "shell:program", why).word(0);
+        let found = Found::new(Tier::UNKNOWN, Class::Unknown, PROGRAM_UNKNOWN, why).word(0);
         self.own(line, around, vec![found]);
         self.emit_through(Text::unknown(Origin::Made), &around.plumbing);
     }
@@ -596,6 +600,9 @@ pub(super) fn named(text: &Text) -> Option<(Vec<u8>, Text, Appends)> {
     text.extend(Text(rest.to_vec()));
     Some((name.to_vec(), text, appends))
 }
+
+/// The rule about programs that nobody knows before they run.
+pub(super) const PROGRAM_UNKNOWN: &str = "shell:program";
 
 /// An expansion of a variable that no text sets.
 const NOBODY_KNOWS: &[u8] = b"$IDDIO_NOBODY_KNOWS";
