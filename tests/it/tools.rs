@@ -134,6 +134,56 @@ fn the_aws_cli_writes_and_reads_through_iddio_and_destruction_is_refused() {
     world.verify();
 }
 
+/// One operation of each effect, and the tier that its record must have.
+const EFFECTS: [(&str, u8, &str); 17] = [
+    ("s3api create-bucket --bucket shop", 2, "write"),
+    ("s3api put-object --bucket shop --key note --body note.txt", 2, "write"),
+    ("s3api list-buckets", 0, "list"),
+    ("s3api head-object --bucket shop --key note", 0, "read"),
+    ("s3api get-object --bucket shop --key note out.txt", 2, "a file is written"),
+    ("s3api put-bucket-tagging --bucket shop --tagging TagSet=[{Key=owner,Value=ada}]", 2, "tag"),
+    ("s3api put-bucket-acl --bucket shop --acl private", 3, "exposure"),
+    ("s3api delete-object --bucket shop --key note", 3, "delete"),
+    ("iam create-user --user-name ada", 3, "identity"),
+    (
+        "iam attach-user-policy --user-name ada --policy-arn arn:aws:iam::aws:policy/ReadOnlyAccess",
+        3,
+        "permissions",
+    ),
+    ("iam list-users", 0, "list"),
+    ("secretsmanager create-secret --name db --secret-string hunter2", 3, "secret write"),
+    ("secretsmanager describe-secret --secret-id db", 0, "read"),
+    ("secretsmanager get-secret-value --secret-id db", 3, "secret"),
+    ("sts get-session-token", 3, "credential"),
+    ("iam create-access-key --user-name ada", 4, "a credential that lasts"),
+    ("cloudtrail stop-logging --name trail", 4, "audit off"),
+];
+
+#[test]
+fn one_aws_operation_of_each_effect_has_the_tier_of_its_effect() {
+    let Some(aws) = provisioned("IDDIO_TEST_AWS", "aws") else { return };
+    let Some(server) = provisioned("IDDIO_TEST_MOTO_SERVER", "moto") else { return };
+    let moto = Moto::start(&server);
+    let world = aws_world(&aws, GRANTING, moto.port);
+    world.file("note.txt", "hello moto\n");
+    let endpoint = format!("--endpoint-url=http://127.0.0.1:{}", moto.port);
+    for (words, tier, effect) in EFFECTS {
+        let front = ["exec", "--", "aws", &endpoint];
+        let said = world.iddio(front.into_iter().chain(words.split(' ')));
+        // What is allowed reaches the server and comes back; what is break-glass does not run.
+        let said = if tier == 4 { said.exits(77) } else { said.ok() };
+        if effect == "secret" {
+            said.prints("hunter2");
+        }
+        let records = world.records();
+        let decided = of(&records, "decided");
+        let last = decided.last().unwrap();
+        assert_eq!(last["tier"], tier, "{effect}: aws {words}: {last:#}");
+    }
+    assert_eq!(fs::read_to_string(world.work().join("out.txt")).unwrap(), "hello moto\n");
+    world.verify();
+}
+
 #[test]
 fn an_aws_alias_or_credential_process_does_not_run_for_a_read() {
     // E02: `~/.aws/cli/alias` and `credential_process` are programs.
