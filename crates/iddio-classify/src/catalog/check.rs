@@ -11,7 +11,7 @@ use crate::command::lists;
 
 use super::{
     CatalogError, GLOBAL,
-    format::{Command, Flag, FlagTable, Language, Special, Style, Takes, Tool},
+    format::{Also, Command, Flag, FlagTable, Language, Special, Style, Takes, Tool},
 };
 
 /// Returns the first thing that is wrong.
@@ -203,6 +203,7 @@ fn arguments(command: &Command) -> Result<(), String> {
         if let Some(tier) = arg.tier {
             graded(tier, arg.class, &arg.why)?;
         }
+        also(&arg.also)?;
         let takes_rest = arg.program == Some(Language::Argv) || arg.rest && arg.program.is_some();
         if takes_rest && !last {
             return Err(format!("nothing stands behind the program `{}`", arg.name));
@@ -231,6 +232,7 @@ fn special(flag: &Flag) -> Result<(), String> {
 }
 
 fn raise(flag: &Flag) -> Result<(), String> {
+    also(&flag.also)?;
     match flag.tier {
         Some(tier) => graded(tier, flag.class, &flag.why),
         None if !flag.when.is_empty() || !flag.unless.is_empty() => {
@@ -238,6 +240,10 @@ fn raise(flag: &Flag) -> Result<(), String> {
         }
         None => Ok(()),
     }
+}
+
+fn also(also: &[Also]) -> Result<(), String> {
+    also.iter().try_for_each(|also| graded(also.tier, also.class, &also.why))
 }
 
 fn graded(tier: Tier, class: Option<Class>, why: &str) -> Result<(), String> {

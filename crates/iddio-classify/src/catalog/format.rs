@@ -333,6 +333,9 @@ pub(crate) struct Flag {
     /// Its value is something special.
     #[serde(default)]
     pub(crate) is: Option<Special>,
+    /// What it raises to besides, by other values.
+    #[serde(default)]
+    pub(crate) also: Vec<Also>,
 }
 
 /// An argument that is no option.
@@ -378,6 +381,12 @@ pub(crate) struct Arg {
     /// It is something special.
     #[serde(default)]
     pub(crate) is: Option<Special>,
+    /// Patterns of the values that do not raise.
+    #[serde(default)]
+    pub(crate) unless: Vec<String>,
+    /// What it raises to besides, by other values.
+    #[serde(default)]
+    pub(crate) also: Vec<Also>,
 }
 
 /// What a flag stands in place of.
@@ -390,6 +399,23 @@ pub(crate) enum Instead {
     First,
     /// The last.
     Last,
+}
+
+/// One more raise: one option may mean several things, by its value.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Also {
+    #[serde(deserialize_with = "tier")]
+    pub(crate) tier: Tier,
+    #[serde(default, deserialize_with = "class")]
+    pub(crate) class: Option<Class>,
+    pub(crate) why: String,
+    /// Patterns of the values that raise. None: every value.
+    #[serde(default)]
+    pub(crate) when: Vec<String>,
+    /// Patterns of the values that do not raise.
+    #[serde(default)]
+    pub(crate) unless: Vec<String>,
 }
 
 /// What happens to a file. The path catalog (`policies/paths.toml`) says how dangerous that is.
@@ -473,6 +499,10 @@ pub(crate) enum Special {
     Assignment,
     /// Text or `@FILE`: with the `@` the file's content is sent.
     AtFile,
+    /// A file that is copied, of this machine or of another: `host:path`.
+    Copy,
+    /// Where files are copied to, on this machine or on another.
+    CopyTo,
     /// How the words of standard input are parted: `xargs -0`.
     Delimiter,
     /// The file that is read instead of standard input: `xargs -a`.

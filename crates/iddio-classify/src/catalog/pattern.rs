@@ -25,6 +25,24 @@ pub(crate) fn any_covers(patterns: &[String], text: &str) -> bool {
     patterns.iter().any(|pattern| covers(pattern, text))
 }
 
+/// Whether a pattern covers every text that starts with `known`.
+pub(crate) fn covers_every(pattern: &str, known: &str) -> bool {
+    match pattern.split_once('*') {
+        Some((head, "")) => known.starts_with(head),
+        _ => false,
+    }
+}
+
+/// Whether a pattern may cover a text that starts with `known`. Where the pattern says nothing of
+/// the start, what is known decides, if anything is.
+pub(crate) fn may_cover(pattern: &str, known: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern.starts_with(known),
+        Some(("", _)) if !known.is_empty() => covers(&format!("{pattern}*"), known),
+        Some((head, _)) => head.starts_with(known) || known.starts_with(head),
+    }
+}
+
 /// Whether a pattern of words covers `words`, with `{set}` standing for a set's words.
 pub(crate) fn covers_words(
     pattern: &str,

@@ -21,7 +21,7 @@ use crate::{
         Catalog,
         format::{PathUse, Special},
     },
-    paths,
+    languages, paths,
 };
 
 /// Adds what happens to every file, address and variable that the words name.
@@ -156,6 +156,8 @@ impl Files<'_, '_> {
             }
             Special::Sent => self.sent(word),
             Special::Url => self.address(word),
+            Special::Copy => self.copied(word),
+            Special::CopyTo => self.copied_to(word),
             Special::Delimiter
             | Special::FeedFile
             | Special::Host
@@ -183,18 +185,46 @@ impl Files<'_, '_> {
         }
     }
 
+    /// A file that is copied, from here or from another machine.
+    fn copied(&mut self, word: &Word<'_>) {
+        let target = self.parsed.args.last();
+        let away = target.is_some_and(|target| elsewhere(&target.text).is_some());
+        match elsewhere(&word.text) {
+            Some(start) => self.used(PathUse::ReadTree, &behind(word, start)),
+            None if away => match self.found(PathUse::ReadTree, word) {
+                Some(found) if Tier::Sensitive <= found.tier => self.sent(word),
+                _ => {}
+            },
+            None => self.used(PathUse::ReadTree, word),
+        }
+    }
+
+    /// Where files are copied to, here or on another machine.
+    fn copied_to(&mut self, word: &Word<'_>) {
+        let parsed = self.parsed;
+        let sources = parsed.args.iter().filter(|arg| arg.word != word.word).collect::<Vec<_>>();
+        let target = elsewhere(&word.text).map(|start| behind(word, start));
+        // Nothing behind the host is the home there.
+        let target = target.as_ref().unwrap_or(word);
+        if !target.text.is_empty() {
+            self.used(PathUse::WriteTree, target);
+            self.into(PathUse::WriteTree, target, &sources);
+        }
+    }
+
     fn address(&mut self, word: &Word<'_>) {
-        let rule = format!("{}:address", rule(self.catalog, self.parsed));
+        let rule = rule(self.catalog, self.parsed);
         let lower = word.text.to_ascii_lowercase();
         if let Some(path) = lower.strip_prefix("file://") {
             let start = word.text.len() - path.len();
+            // With a host before it: `file://localhost/etc/passwd`.
+            let start = start + path.find('/').unwrap_or(0);
             self.used(PathUse::Read, &behind(word, start));
-        } else if METADATA.iter().any(|host| lower.contains(host)) {
-            let text = "the address that gives a machine its credentials";
-            self.sum.add(Tier::BreakGlass, Class::Identity, &rule, text, Some(word.word));
-        } else if word.known != Known::Whole {
-            let text = "an address that only the run knows";
-            self.sum.add(Tier::Modify, Class::Unknown, &rule, text, Some(word.word));
+        } else {
+            for found in languages::url::judge(&word.text, word.known) {
+                let found = Found { rule: format!("{rule}:{}", found.rule).into(), ..found };
+                self.sum.add_found(&found.word(word.word));
+            }
         }
     }
 
@@ -218,6 +248,18 @@ impl Files<'_, '_> {
     }
 }
 
+/// Where the path starts in `host:path`, `host::module/path`, `scheme://host/path`; `None` for a
+/// file of this machine.
+fn elsewhere(text: &str) -> Option<usize> {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        return Some(scheme.len() + 3 + rest.find('/').unwrap_or(rest.len()));
+    }
+    let place = text.find(':')?;
+    let path = text.get(place + 1..)?;
+    let remote = !text.get(..place)?.contains('/') && place != 0;
+    remote.then_some(text.len() - path.trim_start_matches(':').len())
+}
+
 fn behind<'w>(word: &'w Word<'_>, start: usize) -> Word<'w> {
     let text = Cow::Borrowed(word.text.get(start..).unwrap_or(""));
     let known = match word.known {
@@ -237,15 +279,3 @@ fn with_tree(usage: PathUse) -> PathUse {
         usage => usage,
     }
 }
-
-/// Hosts of cloud metadata services.
-const METADATA: [&str; 8] = [
-    "169.254.169.254",
-    "169.254.170.2",
-    "[fd00:ec2::254]",
-    "metadata.google.internal",
-    "metadata.azure.",
-    "100.100.100.200",
-    "//2852039166",
-    "//0xa9fea9fe",
-];

@@ -614,27 +614,62 @@ fn flag(
 }
 
 fn raise(flag: &Flag, given: &Given<'_>, rule: &str, sum: &mut Sum) {
-    let Some(tier) = flag.tier else { return };
+    let word = Some(given.word);
     let switch = flag.value == Takes::Switch;
-    if given.value.as_ref().is_some_and(|value| value.known != Known::Whole) {
-        sum.add(tier, flag.class.unwrap_or(Class::Unknown), rule, &flag.why, Some(given.word));
+    let value = given.value.as_ref();
+    if value.is_some_and(|value| switch && flag.when.is_empty() && is_false(&value.text)) {
         return;
     }
-    let value = match &given.value {
-        None if switch => Some("true"),
-        None => None,
-        Some(value) if switch && is_false(&value.text) => Some("false"),
-        Some(value) if switch && TRUTHS.contains(&value.text.as_ref()) => Some("true"),
-        Some(value) => Some(value.text.as_ref()),
+    if let Some(tier) = flag.tier
+        && let Some(tier) = raised(tier, &flag.when, &flag.unless, value, switch)
+    {
+        sum.add(tier, flag.class.unwrap_or(Class::Unknown), rule, &flag.why, word);
+    }
+    for also in &flag.also {
+        if let Some(tier) = raised(also.tier, &also.when, &also.unless, value, switch) {
+            sum.add(tier, also.class.unwrap_or(Class::Unknown), rule, &also.why, word);
+        }
+    }
+}
+
+/// Returns the tier that a value raises to, by the patterns of those that do and those that do not.
+/// A value that only the run knows may be one of them: that is tier 3 at most, or every variable
+/// would be break-glass.
+fn raised(
+    tier: Tier,
+    when: &[String],
+    unless: &[String],
+    value: Option<&Word<'_>>,
+    switch: bool,
+) -> Option<Tier> {
+    let Some(value) = value else {
+        let on = |patterns: &[String]| pattern::any_covers(patterns, "true");
+        let raises = !switch || !on(unless) && (when.is_empty() || on(when));
+        return raises.then_some(tier);
     };
-    let raises = match value {
-        None => true,
-        Some(value) if pattern::any_covers(&flag.unless, value) => false,
-        Some("false") if switch && flag.when.is_empty() => false,
-        Some(value) => flag.when.is_empty() || pattern::any_covers(&flag.when, value),
+    let text = match switch {
+        true if is_false(&value.text) => "false",
+        true if TRUTHS.contains(&value.text.as_ref()) => "true",
+        _ => value.text.as_ref(),
     };
-    if raises {
-        sum.add(tier, flag.class.unwrap_or(Class::Unknown), rule, &flag.why, Some(given.word));
+    let known = match value.known {
+        Known::Whole => {
+            let raises = !pattern::any_covers(unless, text)
+                && (when.is_empty() || pattern::any_covers(when, text));
+            return raises.then_some(tier);
+        }
+        Known::Prefix(bytes) => text.get(..bytes).unwrap_or(""),
+        Known::Any | Known::Pattern => "",
+    };
+    if unless.iter().any(|unless| pattern::covers_every(unless, known)) {
+        return None;
+    }
+    match when {
+        [] => Some(tier),
+        when => {
+            let may = when.iter().any(|when| pattern::may_cover(when, known));
+            may.then_some(tier.min(Tier::Sensitive))
+        }
     }
 }
 
@@ -662,12 +697,16 @@ fn arguments(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, 
             sum.add(Tier::Modify, Class::Unknown, &rule(), text, Some(word.word));
             continue;
         };
-        let covered = arg.when.is_empty()
-            || word.known != Known::Whole
-            || pattern::any_covers(&arg.when, &word.text);
-        if let Some(tier) = arg.tier.filter(|_| covered) {
+        let raised = |tier, when, unless| raised(tier, when, unless, Some(word), false);
+        if let Some(tier) = arg.tier.and_then(|tier| raised(tier, &arg.when, &arg.unless)) {
             let class = arg.class.unwrap_or(Class::Unknown);
             sum.add(tier, class, &rule(), &arg.why, Some(word.word));
+        }
+        for also in &arg.also {
+            if let Some(tier) = raised(also.tier, &also.when, &also.unless) {
+                let class = also.class.unwrap_or(Class::Unknown);
+                sum.add(tier, class, &rule(), &also.why, Some(word.word));
+            }
         }
         if let Some(key) = arg.scope {
             sum.named.push((key, word.whole().map(str::to_owned)));

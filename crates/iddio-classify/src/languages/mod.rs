@@ -20,6 +20,7 @@ mod sql_names;
 mod sql_scan;
 #[cfg(test)]
 mod tests;
+pub(crate) mod url;
 
 use iddio_core::{
     operation::Operation,
