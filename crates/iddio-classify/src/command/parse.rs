@@ -233,7 +233,17 @@ impl<'a> Reader<'a> {
         let mut read = Options::default();
         let mut terminated = false;
         let mut index = 1;
-        let front = path_words.first().copied().unwrap_or(0);
+        // The command that stands before a word, unless all of it does: `git -c x commit`.
+        let places = path_words.to_vec();
+        let before = |index| {
+            let words = places.iter().filter(|place| **place < index).count();
+            let mut ends = path.match_indices(' ').map(|(end, _)| end);
+            match words {
+                words if words == places.len() => None,
+                0 => Some(""),
+                words => path.get(..ends.nth(words - 1)?),
+            }
+        };
         let mut path_words = path_words.iter().copied().peekable();
         let mut steps = Steps::of(command);
         while let Some(word) = self.words.get(index) {
@@ -258,7 +268,8 @@ impl<'a> Reader<'a> {
             }
             if shape == Shape::Option {
                 let start = read.flags.len();
-                let path = if self.catalog.has_front() && index < front { "" } else { path };
+                let front = before(index).filter(|_| self.catalog.has_front());
+                let path = front.unwrap_or(path);
                 let next = self.option(path, index, &mut read.flags);
                 index = self.behind(start, index, next, &mut read);
                 let given = read.flags.get(start..).unwrap_or_default();
