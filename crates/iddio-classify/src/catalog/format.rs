@@ -57,6 +57,9 @@ pub(crate) struct Tool {
     pub(crate) plain: Option<Command>,
     #[serde(default)]
     pub(crate) command: BTreeMap<String, Spanned<Command>>,
+    /// Subcommands that mean the same, many at once.
+    #[serde(default)]
+    pub(crate) many: Vec<Spanned<Many>>,
     #[serde(default)]
     pub(crate) family: Vec<Spanned<Family>>,
     /// What the values of a flag with `is = "module"` mean; a name here may hold `*`. A module
@@ -234,6 +237,21 @@ pub(crate) enum Appends {
     Nothing,
     /// Nobody knows.
     Unknown,
+}
+
+/// Subcommands that mean the same. They take any arguments.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Many {
+    /// `compute instances: list describe` is two of them.
+    pub(crate) commands: Vec<String>,
+    #[serde(deserialize_with = "tier")]
+    pub(crate) tier: Tier,
+    #[serde(default, deserialize_with = "class")]
+    pub(crate) class: Option<Class>,
+    pub(crate) why: String,
+    #[serde(default)]
+    pub(crate) flags: Vec<String>,
 }
 
 /// Commands judged by their names' shape. All that match count, the greatest tier wins.
@@ -774,6 +792,42 @@ pub(crate) struct Example {
     /// Scopes it must have, each the exact list; `["*"]` for all, `["?"]` for unknown.
     #[serde(default)]
     pub(crate) scopes: BTreeMap<String, Vec<String>>,
+}
+
+impl Many {
+    /// Returns each path with its command.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (String, Command)> {
+        let rest = Arg { name: "what".to_owned(), rest: true, ..Arg::default() };
+        let command = Command {
+            tier: self.tier,
+            class: self.class,
+            why: self.why.clone(),
+            aliases: Vec::new(),
+            flags: self.flags.clone(),
+            flag: FlagTable::new(),
+            args: vec![rest],
+            scoped: Scoped::default(),
+            every: Vec::new(),
+            unpinned: Vec::new(),
+            stdin: Stdin::default(),
+            interactive: false,
+            needs: Vec::new(),
+            staged: None,
+            kube: None,
+            without_program: None,
+            without_arguments: None,
+            otherwise: None,
+            interpreter: None,
+            feed: None,
+            appends: Appends::default(),
+        };
+        let paths = self.commands.iter().flat_map(|line| {
+            let (group, words) = line.split_once(':').unwrap_or(("", line));
+            let path = move |word| format!("{group} {word}").trim_start().to_owned();
+            words.split_ascii_whitespace().map(path)
+        });
+        paths.map(move |path| (path, command.clone()))
+    }
 }
 
 impl Default for Environment {

@@ -21,6 +21,8 @@ use std::{
 use iddio_core::{digest::Digest, tier::Tier};
 
 pub use added::{Added, Lowering, Weight};
+use toml::Spanned;
+
 use format::{Command, Example, Flag, Style, Tool};
 pub use lint::Remark;
 pub use told::{ToldCatalog, ToldCommand, ToldExample, ToldFamily, ToldFlag, ToldUnknown};
@@ -89,6 +91,7 @@ impl Catalog {
             let place = error.span().map_or(0, |span| span.start);
             CatalogError::at(text, place, error.message().to_owned())
         })?;
+        several(&mut tool, text)?;
         check::check(&tool, text)?;
         outfile::add(&mut tool);
         Ok(Self::build(tool, Digest::of_bytes(text.as_bytes())))
@@ -288,6 +291,21 @@ macro_rules! built_in {
 }
 
 include!(concat!(env!("OUT_DIR"), "/catalogs.rs"));
+
+/// Makes a command of each of many.
+fn several(tool: &mut Tool, text: &str) -> Result<(), CatalogError> {
+    for many in &tool.many {
+        for (path, command) in many.get_ref().each() {
+            let command = Spanned::new(many.span(), command);
+            if tool.command.contains_key(&path) {
+                let message = format!("command `{path}` has a name that is taken");
+                return Err(CatalogError::at(text, many.span().start, message));
+            }
+            tool.command.insert(path, command);
+        }
+    }
+    Ok(())
+}
 
 fn by_name(table: &format::FlagTable) -> BTreeMap<String, Flag> {
     table

@@ -189,13 +189,16 @@ impl Files<'_, '_> {
     fn copied(&mut self, word: &Word<'_>) {
         let target = self.parsed.args.last();
         let away = target.is_some_and(|target| elsewhere(&target.text).is_some());
-        match elsewhere(&word.text) {
-            Some(start) => self.used(PathUse::ReadTree, &behind(word, start)),
-            None if away => match self.found(PathUse::ReadTree, word) {
-                Some(found) if Tier::Sensitive <= found.tier => self.sent(word),
-                _ => {}
-            },
-            None => self.used(PathUse::ReadTree, word),
+        if let Some(start) = elsewhere(&word.text) {
+            let path = behind(word, start);
+            if !path.text.is_empty() {
+                self.used(PathUse::ReadTree, &path);
+            }
+        } else if let Some(found) = self.found(PathUse::ReadTree, word) {
+            let secret = away && Tier::Sensitive <= found.tier;
+            let tier = if secret { Tier::BreakGlass } else { found.tier };
+            let class = if secret { Class::Identity } else { found.class };
+            self.sum.add_found(&Found { tier, class, ..found }.word(word.word));
         }
     }
 
@@ -252,7 +255,10 @@ impl Files<'_, '_> {
 /// file of this machine.
 fn elsewhere(text: &str) -> Option<usize> {
     if let Some((scheme, rest)) = text.split_once("://") {
-        return Some(scheme.len() + 3 + rest.find('/').unwrap_or(rest.len()));
+        // The names of buckets are no files.
+        let machine = matches!(scheme, "rsync" | "scp" | "sftp" | "ssh");
+        let path = rest.find('/').filter(|_| machine).unwrap_or(rest.len());
+        return Some(scheme.len() + 3 + path);
     }
     let place = text.find(':')?;
     let path = text.get(place + 1..)?;
