@@ -83,7 +83,7 @@ impl Coverage {
         self.lines += 1;
         let shell = judged.operation.description.command.as_deref() == Some(SHELL);
         let own = Some(&judged.operation).filter(|_| !shell);
-        let mut unknown = shell && judged.operation.reasons.iter().any(|why| unread(why));
+        let mut unknown = shell && judged.operation.reasons.iter().any(unread);
         for operation in own.into_iter().chain(&judged.within) {
             unknown |= self.add_operation(operation);
         }

@@ -43,7 +43,7 @@ fn block(explanation: &Explanation, place: usize, operation: &ExplainedOperation
         None => format!("T{}", operation.tier),
     };
     let head = format!("  {tier:<TIER_COLUMNS$} {}{cut}{}", shown.text, aside(operation));
-    std::iter::once(head).chain(reasons.into_iter().map(|reason| told(reason))).collect()
+    std::iter::once(head).chain(reasons.into_iter().map(told)).collect()
 }
 
 fn told(reason: &ExplainedReason) -> String {
