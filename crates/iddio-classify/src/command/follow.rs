@@ -13,6 +13,7 @@ use super::{
     judge::{self, Sum, rule},
     line::{Feed, Judging, Known, Line, Term},
     parse::{Given, Parsed, Word},
+    plan::StdinRole,
 };
 use crate::{
     catalog::{
@@ -141,10 +142,13 @@ impl Follower<'_, '_, '_> {
 
     /// The program that all remaining words are.
     fn rest(&mut self, language: Language, words: &[Term], appends: Appends) {
-        if language != Language::Argv {
-            return self.program(language, words, &self.line.feed);
-        }
         let mut words = words.to_vec();
+        if language != Language::Argv {
+            if language == Language::Shell && appends != Appends::Nothing {
+                words.push(Term::whole(RawText::from("\"$@\"")));
+            }
+            return self.program(language, &words, &self.line.feed);
+        }
         let mut feed = self.line.feed.clone();
         match appends {
             Appends::Nothing => {}
@@ -210,6 +214,7 @@ impl Follower<'_, '_, '_> {
 
     /// A program on standard input.
     fn feed(&mut self, language: Language) {
+        self.sum.plan.stdin = StdinRole::Program;
         match &self.line.feed {
             Feed::Nothing => {}
             Feed::Text(text) => {

@@ -1,4 +1,4 @@
-//! Programs without a catalog entry, shells, and iddio itself.
+//! Programs without a catalog entry, and iddio itself.
 
 use iddio_core::{
     operation::{Reason, ScopeKey, Scopes},
@@ -10,6 +10,7 @@ use super::{
     Vouched,
     plan::{EnvironmentPlan, EnvironmentValue, Program, RunPlan, StdinRole, Terminal},
 };
+use crate::catalog::Catalog;
 
 /// Judges a program that has no catalog entry. Its name is fit to be shown.
 pub(super) fn program(
@@ -20,17 +21,11 @@ pub(super) fn program(
     let file = name.rsplit('/').next().unwrap_or(name);
     let (tier, class, rule, text) = match file {
         _ if file == OWN => own(argv),
-        _ if SHELLS.contains(&file) => (
-            Tier::UNKNOWN,
-            Class::Unknown,
-            "shell:unread",
-            "a shell, whose program is judged in a later version",
-        ),
-        _ if RUNNERS.contains(&file) => (
+        _ if !Catalog::names(file) && RUNNERS.contains(&file) => (
             Tier::UNKNOWN,
             Class::Unknown,
             "runner:unread",
-            "it runs another program, which is judged in a later version",
+            "it runs another program, which is not read",
         ),
         _ if vouched == Vouched::Somebody => (
             Tier::Modify,
@@ -107,54 +102,10 @@ const OWN_CONTROLS: [&str; 10] = [
     "trust",
 ];
 
-/// Programs whose input is a program.
-const SHELLS: [&str; 17] = [
-    "ash", "bash", "busybox", "csh", "dash", "elvish", "fish", "ksh", "lksh", "mksh", "nu", "pwsh",
-    "rbash", "sh", "tcsh", "yash", "zsh",
-];
-
-/// Programs that run the program their arguments name. What they run is not read yet, so it is
-/// unknown; taking them for mere unknown programs would lower what they run (invariant I2).
-const RUNNERS: [&str; 38] = [
-    "at",
-    "batch",
-    "chroot",
-    "chrt",
-    "command",
-    "docker",
-    "doas",
-    "env",
-    "eval",
-    "exec",
-    "find",
-    "flock",
-    "ionice",
-    "ltrace",
-    "machinectl",
-    "nerdctl",
-    "nice",
-    "nohup",
-    "nsenter",
-    "parallel",
-    "pkexec",
-    "podman",
-    "prlimit",
-    "runuser",
-    "script",
-    "setpriv",
-    "setsid",
-    "ssh",
-    "stdbuf",
-    "strace",
-    "su",
-    "sudo",
-    "systemd-run",
-    "taskset",
-    "time",
-    "timeout",
-    "unshare",
-    "xargs",
-];
+/// Programs that run another and have no catalog. What they run is not read, so it is unknown;
+/// taking them for mere unknown programs would lower what they run (invariant I2).
+const RUNNERS: [&str; 9] =
+    ["builtin", "command", "docker", "eval", "exec", "find", "nerdctl", "podman", "ssh"];
 
 /// Programs that read a program from standard input when no argument names one; `python3.11` too.
 const INTERPRETERS: [&str; 12] =

@@ -16,9 +16,9 @@ pub(crate) fn line(line: &str) -> Judged {
     judged(&line.split_whitespace().collect::<Vec<_>>())
 }
 
-/// Returns the tier of a line, overrides held against it.
+/// Returns the tier of a line with all it runs, overrides held against it.
 pub(crate) fn tier(text: &str) -> u8 {
-    line(text).operation.native_tier().number()
+    line(text).tier().number()
 }
 
 pub(crate) fn raw<W: AsRef<str>>(words: &[W]) -> Vec<RawText> {

@@ -31,25 +31,6 @@ fn a_trusted_path_is_judged_as_the_tool_it_is() {
 }
 
 #[test]
-fn shells_and_programs_that_run_programs_are_break_glass() {
-    let lines = [
-        "bash",
-        "bash -c id",
-        "/bin/sh -ec id",
-        "sudo rm -rf /",
-        "env terraform destroy",
-        "timeout 5 terraform plan",
-        "xargs rm",
-        "busybox rm",
-        "find . -exec id",
-        "ssh host id",
-    ];
-    for text in lines {
-        assert_eq!(tier(text), 4, "{text}");
-    }
-}
-
-#[test]
 fn iddio_under_iddio_never_answers_its_own_asks() {
     for text in
         ["iddio approve req-123", "iddio approvals approve esc_1", "/usr/bin/iddio operator add x"]

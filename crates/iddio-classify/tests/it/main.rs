@@ -18,3 +18,4 @@ mod properties;
 mod sql;
 mod shell_properties;
 mod shell_walk;
+mod wrappers;
