@@ -236,6 +236,60 @@ fn kubectl_runs_through_iddio_and_its_dangerous_verbs_are_refused() {
     world.verify();
 }
 
+const MANIFESTS: &str = "agents:\n  local:root:\n    rules:\n      - {protocol: kubernetes, cluster_scoped: true, tiers: {0: allow, 2: escalate}}\n";
+
+fn deployment(namespace: &str, pod: &str) -> String {
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: site, namespace: {namespace}}}\nspec:\n  template:\n    spec:\n      containers: [{{name: a, image: 'b:1'}}]\n{pod}"
+    )
+}
+
+#[test]
+fn e20_an_applied_manifest_is_asked_about_by_what_it_holds() {
+    let Some(_) = real("kubectl", "install kubectl, or apt-get install kubernetes-client") else {
+        return;
+    };
+    let world = World::with_policy(MANIFESTS);
+    let two = format!("{}---\n{}", deployment("shop", ""), deployment("blog", ""));
+    world.file("two.yaml", two);
+    let mut apply = world.start(["exec", "--", "kubectl", "apply", "-f", "two.yaml"]);
+    let id = apply.until_asked();
+    let ask = world.json(["approvals", "show", &id, "--json"]).to_string();
+    for wanted in ["Deployment shop/site", "Deployment blog/site", "\"blog\"", "\"shop\""] {
+        assert!(ask.contains(wanted), "{wanted}: {ask}");
+    }
+    apply.signal(rustix::process::Signal::INT);
+    apply.end().exits(77);
+    world.verify();
+}
+
+#[test]
+fn k11_a_privileged_pod_in_any_file_of_a_manifest_is_break_glass() {
+    let Some(_) = real("kubectl", "install kubectl, or apt-get install kubernetes-client") else {
+        return;
+    };
+    let world = World::with_policy(MANIFESTS);
+    world.file("bad.yaml", deployment("shop", "      hostPID: true\n"));
+    world.file("broken.yaml", "kind: [\n");
+    world.file("d/a.yaml", deployment("shop", ""));
+    world.file("d/below/b.yml", deployment("shop", "      hostNetwork: true\n"));
+    for words in [
+        &["apply", "-f", "bad.yaml"][..],
+        &["create", "-f", "bad.yaml"],
+        &["apply", "-f", "broken.yaml"],
+        &["apply", "-R", "-f", "d"],
+        &["apply", "-f", "d/a.yaml,bad.yaml"],
+    ] {
+        let words = ["exec", "--", "kubectl"].iter().chain(words);
+        world.iddio(words).exits(77).says("T4");
+    }
+    let mut apply = world.start(["exec", "--", "kubectl", "apply", "-f", "d"]);
+    apply.until_asked();
+    apply.signal(rustix::process::Signal::INT);
+    apply.end().exits(77);
+    world.verify();
+}
+
 #[test]
 fn helm_runs_through_iddio() {
     let Some(_) = real("helm", "install helm into /usr/local/bin") else { return };

@@ -101,6 +101,28 @@ pub(crate) fn kube_body(bytes: &[u8]) {
     }
 }
 
+/// Any manifest is read and judged for every use; what cannot be read is break-glass.
+pub(crate) fn kube_manifest(bytes: &[u8]) {
+    use kube::manifest::{ManifestFacts, Usage};
+    for usage in [Usage::Apply, Usage::Delete, Usage::Patch, Usage::Read] {
+        let facts = ManifestFacts::of(bytes, &usage);
+        let worst = facts.judged(&usage).first().map(|judged| judged.verdict.tier);
+        if facts.unreadable.is_some() {
+            assert_eq!(worst, Some(Tier::BreakGlass), "what cannot be read is not T4");
+        }
+    }
+}
+
+/// Any text for a database's client is judged alike twice.
+pub(crate) fn sql(bytes: &[u8]) {
+    for program in [["psql", "-c"], ["mysql", "-e"], ["sqlite3", "a"], ["redis-cli", "-c"]] {
+        let [name, flag] = program.map(RawText::from);
+        let argv = [name, flag, RawText::new(bytes)];
+        let once = judge(&argv, &Ambient::default()).operation.tier;
+        assert_eq!(once, judge(&argv, &Ambient::default()).operation.tier);
+    }
+}
+
 /// A saved plan is read or refused, and what is read is judged.
 pub(crate) fn terraform_plan(bytes: &[u8]) {
     let trust = Trust { providers: Vec::new() };

@@ -1,12 +1,22 @@
 //! Facts become effects, and effects a tier.
 //!
 //! A tier only ever rises: it is the highest of the effects and of the floor of the command. What
-//! was not understood is [`Tier::UNKNOWN`]. Commands of provisioners and external programs are at
-//! least [`Tier::Sensitive`] here and handed on, to be judged as shell.
+//! was not understood is [`Tier::UNKNOWN`]. Commands of provisioners and external programs are
+//! judged as text for a shell and at least [`Tier::Sensitive`]; what Terraform puts in when it runs
+//! is a value that nobody knows.
 
 use std::collections::BTreeSet;
 
 use iddio_core::tier::{Class, Tier};
+
+use crate::{
+    command::{
+        Ambient,
+        line::{Feed, Judging},
+        worse_class,
+    },
+    shell,
+};
 
 use super::{
     address::{Mode, Origin as ProviderOrigin, ProviderAddress},
@@ -69,8 +79,7 @@ pub struct PlanJudgement {
     pub effects: Vec<Effect>,
     /// `1 to add, 0 to change, 0 to destroy`, as Terraform prints it.
     pub summary: String,
-    /// Commands to be judged as shell. Expressions stand in them as they are written, so that they
-    /// are not understood there.
+    /// Commands that are run, for people: expressions stand in them as they are written.
     pub shell: Vec<String>,
 }
 
@@ -217,6 +226,100 @@ fn word(text: &Text) -> String {
     }
 }
 
+/// Returns the text for a shell that a fact would have run, with a variable that nobody knows for
+/// each value that Terraform puts in.
+fn program(fact: &Fact) -> Option<String> {
+    let words = |program: &[Text]| {
+        let words: Vec<_> = program.iter().map(|part| word(&Text::Literal(folded(part)))).collect();
+        words.join(" ")
+    };
+    Some(match fact {
+        Fact::LocalExec { command, interpreter, .. } if interpreter.is_empty() => folded(command),
+        Fact::LocalExec { command, interpreter, .. } => {
+            format!("{} {}", words(interpreter), quoted(command))
+        }
+        Fact::External(program) | Fact::ProviderProgram { program, .. } => words(program),
+        Fact::RemoteExec(commands) => {
+            let lines: Vec<_> = commands.iter().map(folded).collect();
+            lines.join("\n")
+        }
+        _ => return None,
+    })
+}
+
+/// Returns a text with a variable of the shell in place of every expression. Of one that is nothing
+/// but an expression nothing is known.
+fn folded(text: &Text) -> String {
+    let source = match text {
+        Text::Literal(text) => return text.clone(),
+        Text::Expression(source) => source.trim(),
+    };
+    let quoted = source.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let body = match (quoted, source.strip_prefix("<<")) {
+        (Some(body), _) => body.replace("\\n", "\n").replace("\\\"", "\"").replace("\\\\", "\\"),
+        (None, Some(document)) => {
+            let mut lines: Vec<_> = document.lines().skip(1).collect();
+            lines.pop();
+            lines.join("\n")
+        }
+        (None, None) => return UNKNOWN_VALUE.to_owned(),
+    };
+    let mut out = String::new();
+    let mut rest = body.as_str();
+    while let Some(start) = rest.find("${").into_iter().chain(rest.find("%{")).min() {
+        let (before, expression) = rest.split_at_checked(start).unwrap_or((rest, ""));
+        out.push_str(before);
+        let end = closing(expression);
+        let inside = expression.get(2..end.saturating_sub(1)).unwrap_or("").trim();
+        match inside {
+            // Terraform's own places: a file below is one of the configuration.
+            "path.module" | "path.root" | "path.cwd" => out.push('.'),
+            _ => out.push_str(UNKNOWN_VALUE),
+        }
+        rest = expression.get(end..).unwrap_or("");
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Quotes a folded text, so that it stays one word.
+fn quoted(text: &Text) -> String {
+    match folded(text) {
+        value if value == UNKNOWN_VALUE => format!("\"{value}\""),
+        value => word(&Text::Literal(value)),
+    }
+}
+
+/// Where the expression that starts here ends, behind its brace.
+fn closing(text: &str) -> usize {
+    let mut depth = 0usize;
+    for (place, byte) in text.bytes().enumerate() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' if depth == 1 => return place + 1,
+            b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// Returns what a text for a shell comes to, if that is more than running a program at all.
+fn dangerous(text: &str) -> Option<(Tier, Class, String)> {
+    let ambient = Ambient::default();
+    let operations =
+        shell::judge_text(text.as_bytes(), &Feed::Inherited, &Judging::new(&ambient), None);
+    let worst = operations.iter().map(|one| one.native_tier()).max()?;
+    let class = operations
+        .iter()
+        .filter(|one| one.native_tier() == worst)
+        .map(|one| one.class)
+        .reduce(worse_class)?;
+    let reasons = operations.iter().flat_map(|one| &one.reasons);
+    let why = reasons.max_by_key(|reason| reason.tier)?.text.clone();
+    (Tier::Sensitive < worst).then_some((worst, class, why))
+}
+
 // === impl Trust ===
 
 impl Trust {
@@ -352,9 +455,13 @@ impl<'a> Judge<'a> {
             return;
         }
         let Some((tier, what, rule)) = self.rate(&finding.fact) else { return };
-        let class = Some(Class::Unknown);
-        let what = format!("{what} ({at})");
-        self.effect(tier, class, "!", &finding.address, what, rule);
+        let run = program(&finding.fact).and_then(|text| dangerous(&text));
+        let what = match &run {
+            Some((.., why)) => format!("{what}: {why} ({at})"),
+            None => format!("{what} ({at})"),
+        };
+        let (more, class) = run.map_or((tier, Class::Unknown), |(tier, class, _)| (tier, class));
+        self.effect(tier.join(more), Some(class), "!", &finding.address, what, rule);
     }
 
     /// Returns what a fact is worth, and hands on the commands it would run.
@@ -450,3 +557,6 @@ impl<'a> Judge<'a> {
 
 /// The registries a source without a host means.
 const PUBLIC_HOSTS: [&str; 2] = ["registry.terraform.io", "registry.opentofu.org"];
+
+/// A variable of the shell that nobody sets: its value is unknown.
+const UNKNOWN_VALUE: &str = "$value_of_terraform";

