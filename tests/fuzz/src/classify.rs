@@ -115,11 +115,14 @@ pub(crate) fn kube_manifest(bytes: &[u8]) {
 
 /// Any text for a database's client is judged alike twice.
 pub(crate) fn sql(bytes: &[u8]) {
+    use iddio_classify::command;
+    use iddio_core::text::RawText;
     for program in [["psql", "-c"], ["mysql", "-e"], ["sqlite3", "a"], ["redis-cli", "-c"]] {
         let [name, flag] = program.map(RawText::from);
         let argv = [name, flag, RawText::new(bytes)];
-        let once = judge(&argv, &Ambient::default()).operation.tier;
-        assert_eq!(once, judge(&argv, &Ambient::default()).operation.tier);
+        let once = command::judge(&argv, &command::Ambient::default()).operation.tier;
+        let again = command::judge(&argv, &command::Ambient::default()).operation.tier;
+        assert_eq!(once, again);
     }
 }
 
