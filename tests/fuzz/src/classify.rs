@@ -4,6 +4,7 @@ use iddio_classify::{
     catalog::Catalog,
     command::{self, Ambient},
     kube,
+    shell::{Dialect, TEXT_BYTES_MAX, read_as},
     terraform::{
         config::{self, Source},
         judge::{self, Trust, Use},
@@ -147,6 +148,28 @@ pub(crate) fn terraform_config(bytes: &[u8]) {
         let facts = config::scan(&[Source { path, bytes }], Some(bytes));
         for usage in [Use::Apply, Use::Evaluate] {
             let _judgement = judge::config(&facts, usage, &trust);
+        }
+    }
+}
+
+/// A text for a shell is read or refused, and what follows on another line changes nothing: no
+/// quote, comment or here-document was left open.
+pub(crate) fn shell_read(bytes: &[u8]) {
+    for dialect in [Dialect::Bash, Dialect::Posix] {
+        let followed = [bytes, b"\n: x"].concat();
+        match read_as(bytes, dialect) {
+            Ok(script) => {
+                let Ok(longer) = read_as(&followed, dialect) else {
+                    assert!(TEXT_BYTES_MAX < followed.len(), "a line behind it is refused");
+                    continue;
+                };
+                assert_eq!(longer.lists.len(), script.lists.len() + 1, "a line was swallowed");
+                assert!(longer.lists.starts_with(&script.lists), "a line changed those before");
+            }
+            Err(error) => {
+                let end = usize::try_from(error.at.end).unwrap_or(usize::MAX);
+                assert!(end <= bytes.len() + 1, "an error outside of the text");
+            }
         }
     }
 }

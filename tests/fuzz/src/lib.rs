@@ -47,6 +47,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("redact_text", core::redact_text),
     ("sanitise", core::sanitise),
     ("sed", classify::sed),
+    ("shell_read", classify::shell_read),
     ("sql", classify::sql),
     ("statement", approve::statement),
     ("terraform_config", classify::terraform_config),
