@@ -15,7 +15,7 @@ mod lines;
 mod manifests;
 mod plans;
 mod properties;
-mod sql;
 mod shell_properties;
 mod shell_walk;
+mod sql;
 mod wrappers;
