@@ -10,7 +10,7 @@ use iddio_core::{
 };
 
 use super::{
-    Called, Defined, Isolation, Walker,
+    Called, Defined, Isolation, Walker, programs,
     state::{Body, Key, Slot, Sure, Value, ambient},
     text::{Chunk, Origin, Text, settled},
 };
@@ -79,6 +79,7 @@ impl Walker<'_> {
             return;
         };
         let outer = self.feed.clone();
+        let start = self.operations.len();
         for command in std::iter::once(first).chain(middle) {
             let written = self.apart(|walker| walker.command(command));
             self.feed = match written.as_bytes() {
@@ -94,6 +95,12 @@ impl Walker<'_> {
             }
         }
         self.feed = outer;
+        let stages = self.operations.get(start..).unwrap_or_default();
+        if programs::sends_away(stages) {
+            let why = "what it reads in bulk, or in secret, goes to another machine";
+            let at = self.place(first.span);
+            self.raise(Tier::BreakGlass, Class::Identity, "shell:exfiltration", why, at);
+        }
     }
 
     pub(super) fn command(&mut self, command: &Command) {

@@ -1,5 +1,7 @@
 //! What is known about programs by name alone: which a pattern covers, and what some write.
 
+use iddio_core::{operation::Operation, text::RawText, tier::Tier};
+
 use super::{
     glob,
     text::{Origin, Text},
@@ -43,6 +45,33 @@ pub(super) fn output(line: &Line) -> Text {
         _ => Text::unknown(Origin::Made),
     }
 }
+
+/// Whether one of the commands of a pipeline sends away what an earlier one collects.
+pub(super) fn sends_away(stages: &[Operation]) -> bool {
+    let mut collects = false;
+    for operation in stages {
+        let program = operation.description.argv.first().and_then(RawText::as_str);
+        let file = program.and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+        if collects && SENDERS.contains(&file) {
+            return true;
+        }
+        let secret = Tier::Sensitive <= operation.tier && READERS.contains(&file);
+        collects |= secret || COLLECTORS.contains(&file);
+    }
+    false
+}
+
+/// Programs that write whole trees, disks or databases to standard output.
+const COLLECTORS: [&str; 8] =
+    ["cpio", "dd", "mongodump", "mysqldump", "pg_dump", "pg_dumpall", "tar", "zip"];
+
+/// Programs that write what is in a file.
+const READERS: [&str; 10] =
+    ["awk", "base64", "cat", "grep", "gzip", "head", "less", "sed", "tail", "xxd"];
+
+/// Programs that send their standard input to another machine.
+const SENDERS: [&str; 10] =
+    ["curl", "ftp", "nc", "ncat", "netcat", "rclone", "socat", "ssh", "telnet", "wget"];
 
 /// Programs that do harm with most arguments, whether a catalog knows them or not.
 const DANGEROUS: [&str; 34] = [
