@@ -143,7 +143,7 @@ impl Walker<'_> {
     /// Sets the variable of a name that a builtin is given.
     fn assign_named(&mut self, name: &Text, value: Value, around: &Around) {
         match name.as_bytes() {
-            Some(name) if is_name(name) => self.assign(&name.to_vec(), value, around.at),
+            Some(name) if is_name(name) => self.assign(name, value, around.at),
             Some(name) => {
                 let base: Vec<u8> =
                     name.iter().take_while(|byte| **byte != b'[').copied().collect();
@@ -216,7 +216,7 @@ impl Walker<'_> {
             for neighbour in neighbours.into_iter().flatten() {
                 // Only what is known is evaluated: bash takes digits here, and nothing else.
                 if let Some(bytes) = texts.get(neighbour).and_then(Text::as_bytes) {
-                    self.evaluated_text(&bytes.to_vec(), around.at);
+                    self.evaluated_text(bytes, around.at);
                 }
             }
         }
@@ -464,7 +464,7 @@ impl Walker<'_> {
             value.extend(Text(text.0.get(1..).unwrap_or_default().to_vec()));
             let at = term.span.or(around.at);
             match value.as_bytes() {
-                Some(bytes) => self.nested_apart(&bytes.to_vec(), at),
+                Some(bytes) => self.nested_apart(bytes, at),
                 None => found.push(evaluates("an alias that nobody knows is defined")),
             }
             let key = Key::Alias(name.to_vec());
@@ -565,14 +565,14 @@ impl Walker<'_> {
             match option.as_str() {
                 Some("-C") => match value.known {
                     Known::Whole => {
-                        self.nested_apart(&value.text.as_bytes().to_vec(), value.span);
+                        self.nested_apart(value.text.as_bytes(), value.span);
                     }
                     _ => found.push(evaluates("a program that nobody knows completes words")),
                 },
                 Some("-F") => self.called_from_outside(value.text.as_bytes()),
                 Some("-W") => match value.known {
                     Known::Whole => {
-                        self.evaluated_text(&value.text.as_bytes().to_vec(), value.span);
+                        self.evaluated_text(value.text.as_bytes(), value.span);
                     }
                     _ => found.push(evaluates("words that nobody knows are expanded")),
                 },

@@ -118,7 +118,6 @@ fn steps(pattern: &[u8]) -> Option<Vec<Step>> {
 }
 
 /// Reads what follows `[`; the inner `None` if nothing closes it.
-#[expect(clippy::option_option, reason = "unreadable and no set are two answers")]
 fn set(rest: &[u8]) -> Option<Option<(Step, &[u8])>> {
     let (sense, mut rest) = match rest {
         [b'!' | b'^', rest @ ..] => (Sense::NotIn, rest),

@@ -221,7 +221,7 @@ impl Walker<'_> {
                         let bytes = bytes.to_vec();
                         self.nested_apart(&bytes, at);
                     }
-                    Some(bytes) => self.evaluated_text(&bytes.to_vec(), at),
+                    Some(bytes) => self.evaluated_text(bytes, at),
                     None => {}
                 }
             }
