@@ -7,7 +7,11 @@
     reason = "a test that cannot go on stops where it is"
 )]
 
+mod corpus;
 mod kit;
+#[expect(dead_code, reason = "mutation is for other readers")]
+mod programs;
+mod rows;
 mod show;
 mod soup;
 mod table;

@@ -12,6 +12,7 @@ pub(super) enum Reserved {
     Bang,
     Case,
     CloseBrace,
+    CloseTest,
     Coprocess,
     Do,
     Done,
@@ -306,7 +307,8 @@ impl Reader<'_, '_> {
     /// The reserved word that is next, and where it ends.
     pub(super) fn reserved(&mut self) -> Option<(Reserved, usize)> {
         let first = self.peek()?;
-        if !matches!(first, b'!' | b'[' | b'{' | b'}' | b'c'..=b'f' | b'i' | b's'..=b'u' | b'w') {
+        if !matches!(first, b'!' | b'[' | b']' | b'{' | b'}' | b'c'..=b'f' | b'i' | b's'..=b'u' | b'w')
+        {
             return None;
         }
         let mut letters = [0; LETTERS_MAX];
@@ -380,10 +382,16 @@ impl Reader<'_, '_> {
 const LETTERS_MAX: usize = 9;
 
 /// What a plain `sh` takes for names of programs.
-const BASH_ONLY: [Reserved; 5] =
-    [Reserved::Coprocess, Reserved::Function, Reserved::Select, Reserved::Test, Reserved::Time];
+const BASH_ONLY: [Reserved; 6] = [
+    Reserved::CloseTest,
+    Reserved::Coprocess,
+    Reserved::Function,
+    Reserved::Select,
+    Reserved::Test,
+    Reserved::Time,
+];
 
-const RESERVED: [(&[u8], Reserved); 21] = [
+const RESERVED: [(&[u8], Reserved); 22] = [
     (b"!", Reserved::Bang),
     (b"case", Reserved::Case),
     (b"}", Reserved::CloseBrace),
@@ -401,6 +409,7 @@ const RESERVED: [(&[u8], Reserved); 21] = [
     (b"{", Reserved::OpenBrace),
     (b"select", Reserved::Select),
     (b"[[", Reserved::Test),
+    (b"]]", Reserved::CloseTest),
     (b"then", Reserved::Then),
     (b"time", Reserved::Time),
     (b"until", Reserved::Until),
