@@ -32,8 +32,8 @@ pub(super) fn judge(
     judging: &Judging<'_>,
     sum: &mut Sum,
 ) {
-    let directory = directory(parsed, terms, judging);
-    let mut files = Files { catalog, parsed, terms, judging, directory: directory.as_deref(), sum };
+    let directories = directories(parsed, terms, judging);
+    let mut files = Files { catalog, parsed, terms, judging, directories, sum };
     for given in &parsed.flags {
         let Some(value) = &given.value else { continue };
         for flag in &given.flags {
@@ -50,26 +50,36 @@ pub(super) fn judge(
     files.arguments();
 }
 
-/// Where the tool works: where it is started, or where it changes to first.
-fn directory<'a>(
+/// Where the tool works, and what it runs: where it is started, or where it changes to.
+pub(super) fn directory(
     parsed: &Parsed<'_>,
     terms: &[Term],
-    judging: &'a Judging<'_>,
-) -> Option<Cow<'a, RawText>> {
-    let changes = parsed
-        .flags
-        .iter()
-        .find(|given| given.flags.iter().any(|flag| flag.changes_directory))
-        .and_then(|given| given.value.as_ref());
-    match changes {
-        None => judging.directory.as_ref().map(Cow::Borrowed),
-        Some(value) => {
-            let term = value.term(terms);
-            let known = value.known == Known::Whole;
-            let path = paths::absolute(term.text.as_bytes(), judging.directory.as_ref());
-            (known && path.starts_with(b"/")).then(|| Cow::Owned(RawText::new(path)))
-        }
+    judging: &Judging<'_>,
+) -> Option<RawText> {
+    directories(parsed, terms, judging).pop().unwrap_or_default()
+}
+
+/// Every directory that the tool works in, one after the other: the last is where it stays.
+fn directories(parsed: &Parsed<'_>, terms: &[Term], judging: &Judging<'_>) -> Vec<Option<RawText>> {
+    let first = parsed.args.first().map_or(usize::MAX, |arg| arg.word);
+    let mut all = vec![judging.directory.clone()];
+    let mut before = false;
+    for given in &parsed.flags {
+        let changes = given.flags.iter().any(|flag| flag.changes_directory);
+        let Some(value) = given.value.as_ref().filter(|_| changes) else { continue };
+        // One that stands behind an argument may hold only for what comes after it.
+        before |= given.word < first;
+        let term = value.term(terms);
+        let from = all.last().and_then(Option::as_ref);
+        let path = paths::absolute(term.text.as_bytes(), from);
+        let known = value.known == Known::Whole && path.starts_with(b"/");
+        all.push(known.then(|| RawText::new(path)));
     }
+    if before {
+        all.remove(0);
+    }
+    all.truncate(DIRECTORIES_MAX);
+    all
 }
 
 struct Files<'r, 'a> {
@@ -77,7 +87,8 @@ struct Files<'r, 'a> {
     parsed: &'r Parsed<'a>,
     terms: &'r [Term],
     judging: &'r Judging<'r>,
-    directory: Option<&'r RawText>,
+    /// Never empty.
+    directories: Vec<Option<RawText>>,
     sum: &'r mut Sum,
 }
 
@@ -118,8 +129,8 @@ impl Files<'_, '_> {
             };
             let path = format!("{}/{name}", directory.trim_end_matches('/'));
             let term = Term::whole(RawText::from(path));
-            let found = paths::judge(usage, &term, self.directory, self.judging.ambient);
-            if let Some(found) = found.filter(|found| Tier::Modify < found.tier) {
+            if let Some(found) = self.worst(usage, &term).filter(|found| Tier::Modify < found.tier)
+            {
                 self.sum.add_found(&found.word(target.word));
             }
         }
@@ -137,7 +148,15 @@ impl Files<'_, '_> {
         if word.whole() == Some("-") {
             return None;
         }
-        paths::judge(usage, &word.term(self.terms), self.directory, self.judging.ambient)
+        self.worst(usage, &word.term(self.terms))
+    }
+
+    /// The worst that a use comes to in any directory the tool works in.
+    fn worst(&self, usage: PathUse, term: &Term) -> Option<Found> {
+        let directories = self.directories.iter().map(Option::as_ref);
+        directories
+            .filter_map(|directory| paths::judge(usage, term, directory, self.judging.ambient))
+            .reduce(|worst, found| if worst.tier < found.tier { found } else { worst })
     }
 
     fn special(&mut self, special: Special, word: &Word<'_>) {
@@ -285,3 +304,6 @@ fn with_tree(usage: PathUse) -> PathUse {
         usage => usage,
     }
 }
+
+/// The most changes of directory that are told apart; an honest line has one or two.
+const DIRECTORIES_MAX: usize = 8;

@@ -10,6 +10,7 @@ use iddio_core::{
 };
 
 use super::{
+    files,
     judge::{self, Sum, rule},
     line::{Feed, Judging, Known, Line, Term},
     parse::{Given, Parsed, Word},
@@ -54,13 +55,14 @@ pub(super) fn judge(
     judging: &Judging<'_>,
     sum: &mut Sum,
 ) {
-    let Some(inner) = judging.within() else {
+    let Some(mut inner) = judging.within() else {
         if runs(parsed, command) == Runs::Something {
             let text = "programs within programs, more than the limit";
             sum.add(Tier::UNKNOWN, Class::Evasion, "program:depth", text, None);
         }
         return;
     };
+    inner.directory = files::directory(parsed, &line.words, judging);
     let rule = rule(catalog, parsed);
     let mut follower = Follower { parsed, line, judging: &inner, sum, rule };
     let split = follower.flags();

@@ -116,9 +116,11 @@ impl Entry {
         }
     }
 
-    /// Returns the tier of a use.
-    pub(super) fn tier(&self, usage: PathUse) -> Tier {
+    /// Returns the tier of a use, of one of its paths or of what is above one.
+    pub(super) fn tier(&self, usage: PathUse, how: How) -> Tier {
         match usage {
+            // Another name for a directory gives all below it another name to be read by.
+            PathUse::LinkTarget if how == How::Above => self.read,
             PathUse::Append => self.append,
             PathUse::Attributes | PathUse::AttributesTree => self.attributes,
             PathUse::Create | PathUse::LinkName | PathUse::Write | PathUse::WriteTree => self.write,
@@ -160,8 +162,8 @@ pub(super) enum How {
 
 /// Whether a use takes in all that lies below.
 fn takes_trees(usage: PathUse) -> bool {
-    use PathUse::{AttributesTree, MoveFrom, ReadTree, RemoveTree};
-    matches!(usage, AttributesTree | MoveFrom | ReadTree | RemoveTree)
+    use PathUse::{AttributesTree, LinkTarget, MoveFrom, ReadTree, RemoveTree};
+    matches!(usage, AttributesTree | LinkTarget | MoveFrom | ReadTree | RemoveTree)
 }
 
 // === impl Pattern ===

@@ -57,14 +57,12 @@ pub(crate) fn judge(
     };
     let mut disposable = false;
     for entry in entries.near(&subject, usage) {
-        if entry.covers(&subject, usage).is_none() {
-            continue;
-        }
+        let Some(how) = entry.covers(&subject, usage) else { continue };
         if entry.harmless {
             return None;
         }
         disposable |= entry.disposable;
-        let tier = entry.tier(usage);
+        let tier = entry.tier(usage, how);
         if Tier::Observe < tier {
             let text = format!("{} {}", verb(usage), entry.what);
             join(Found::new(tier, entry.class, format!("path:{}", entry.name), text));
@@ -87,7 +85,7 @@ fn ordinary(
 ) -> Option<Found> {
     let found = |tier, class, text| Some(Found::new(tier, class, "path:place", text));
     let destroys = |text| found(Tier::BreakGlass, Class::Destroy, text);
-    let open = matches!(path.known, Known::Prefix(_));
+    let open = matches!(path.known, Known::Prefix(_)) || is_adrift(path, directory, ambient);
     match usage {
         PathUse::List => None,
         PathUse::Read | PathUse::ReadTree if open => {
@@ -123,6 +121,13 @@ fn ordinary(
         | PathUse::Write
         | PathUse::WriteTree => found(Tier::Modify, Class::Destroy, "changes a file"),
     }
+}
+
+/// Whether a path starts from where the text went, and only the run knows where that is.
+fn is_adrift(path: &Term, directory: Option<&RawText>, ambient: &Ambient) -> bool {
+    let from_here =
+        !path.text.as_bytes().starts_with(b"/") && !path.text.as_bytes().starts_with(b"~");
+    from_here && directory.is_none() && ambient.working_directory.is_some()
 }
 
 /// Whether nothing of a path is known.
@@ -162,6 +167,18 @@ pub(crate) fn is_of_the_system(path: &str, directory: Option<&RawText>) -> bool 
     PROGRAMS.iter().any(|home| Some(home.as_bytes()) == path.get(..place))
 }
 
+/// Returns where a path leads that climbs out of a directory nobody knows, if that can only be meant
+/// for a place near the root.
+pub(crate) fn climbed(path: &[u8]) -> Option<Vec<u8>> {
+    let tidied = absolute(path, None);
+    let mut names = tidied.split(|byte| *byte == b'/').skip_while(|name| *name == b"..");
+    let first = names.next()?;
+    let climbs = tidied.starts_with(b"../");
+    let near = ROOTS.iter().any(|root| root.as_bytes() == first);
+    let rest = names.fold(first.to_vec(), |path, name| [&path, &b"/"[..], name].concat());
+    (climbs && near).then(|| [b"/", rest.as_slice()].concat())
+}
+
 /// Returns a path without `.`, `..` and doubled slashes, from the root where that is known.
 pub(crate) fn absolute(path: &[u8], directory: Option<&RawText>) -> Vec<u8> {
     let directory = directory.map_or(&b""[..], RawText::as_bytes);
@@ -171,6 +188,13 @@ pub(crate) fn absolute(path: &[u8], directory: Option<&RawText>) -> Vec<u8> {
     for part in from.split(|byte| *byte == b'/').chain(path.split(|byte| *byte == b'/')) {
         match part {
             b"" | b"." => {}
+            // What a process has open or works in: only the kernel knows what lies above it.
+            b".." if rooted && parts.len() > 2 && parts.first() == Some(&&b"proc"[..]) => {
+                parts.push(part);
+            }
+            b".." if rooted && MOVED.contains(&parts.as_slice()) => {
+                parts.clear();
+            }
             b".." if rooted || parts.last().is_some_and(|last| *last != b"..") => {
                 parts.pop();
             }
@@ -197,6 +221,12 @@ fn verb(usage: PathUse) -> &'static str {
         PathUse::Run => "runs",
     }
 }
+
+/// Links of every system to a directory right below the root.
+const MOVED: [&[&[u8]]; 1] = [&[b"var", b"run"]];
+
+/// Directories right below the root whose names mean little elsewhere.
+const ROOTS: [&str; 6] = ["boot", "dev", "etc", "proc", "root", "sys"];
 
 /// Where the system keeps its own programs.
 const PROGRAMS: [&str; 11] = [

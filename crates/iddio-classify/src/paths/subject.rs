@@ -51,6 +51,11 @@ impl Subject {
         let home = bytes.starts_with(b"~") || bytes.starts_with(b"$HOME");
         let directory = directory.filter(|_| !home);
         let mut tidied = absolute(bytes, directory);
+        if directory.is_none()
+            && let Some(climbed) = super::climbed(bytes)
+        {
+            tidied = climbed;
+        }
         if open && bytes.ends_with(b"/") && !tidied.ends_with(b"/") {
             tidied.push(b'/');
         }

@@ -15,6 +15,7 @@ mod lines;
 mod manifests;
 mod plans;
 mod properties;
+mod red_lines;
 mod shell_properties;
 mod shell_walk;
 mod sql;

@@ -15,6 +15,7 @@ use super::{
     state::{Key, Slot, Sure, Value},
     text::{Origin, Text},
 };
+use crate::paths;
 use crate::{
     catalog::format::PathUse,
     command::{
@@ -185,7 +186,9 @@ impl Walker<'_> {
             }
             [b'~' | b'+' | b'-', ..] | [] => None,
             relative => {
-                let directory = self.directory()?;
+                let Some(directory) = self.directory() else {
+                    return paths::climbed(relative).map(RawText::new);
+                };
                 let joined = [directory.as_bytes(), b"/", relative].concat();
                 match directory.as_bytes() {
                     [b'/', ..] => Some(RawText::new(tidy(&joined))),

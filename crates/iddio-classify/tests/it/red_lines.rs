@@ -1,0 +1,156 @@
+//! Lines written by attackers: each group is one way to do harm under a tame name.
+//!
+//! A row is a line and the least tier it may get; the other table holds lines that look alike and
+//! are honest, with the most.
+
+use iddio_classify::command::{Ambient, Judged, shell_line};
+use iddio_core::text::RawText;
+
+fn judged(text: &str) -> Judged {
+    shell_line(&RawText::from(text), &Ambient::default())
+}
+
+/// Judges what works in a directory that is known.
+fn judged_in(directory: &str, text: &str) -> Judged {
+    let working_directory = Some(RawText::from(directory));
+    let ambient = Ambient { working_directory, ..Ambient::default() };
+    shell_line(&RawText::from(text), &ambient)
+}
+
+fn at_least(rows: &[(u8, &str)]) {
+    let low = rows.iter().filter(|(floor, text)| judged(text).tier().number() < *floor);
+    assert_eq!(low.collect::<Vec<_>>(), Vec::<&(u8, &str)>::new(), "judged too low");
+}
+
+fn at_most(rows: &[(u8, &str)]) {
+    let high = rows.iter().filter(|(most, text)| *most < judged(text).tier().number());
+    assert_eq!(high.collect::<Vec<_>>(), Vec::<&(u8, &str)>::new(), "judged too high");
+}
+
+#[test]
+fn a_wrapper_that_changes_directory_takes_what_it_runs_along() {
+    at_least(&[
+        (3, "env -C /etc cat shadow"),
+        (3, "env --chdir=/ cat etc/shadow"),
+        (3, "env -C /tmp -C /etc cat shadow"),
+        (3, "env -C /etc/cron.d tee x"),
+        (3, "sudo -D / cat etc/shadow"),
+        (3, "sudo -D /etc/cron.d tee x"),
+        (3, "nice env -C /etc nice cat shadow"),
+        (3, "tar -C /tmp -C /etc -cf x.tar shadow"),
+        (3, "cd /etc; tar -cf x.tar shadow -C /tmp y"),
+    ]);
+    at_most(&[
+        (0, "env -C /srv/app cat README"),
+        (2, "sudo -D /srv/app ls"),
+        (2, "tar -C /tmp -cf x.tar y"),
+    ]);
+}
+
+#[test]
+fn a_path_that_climbs_leads_where_the_kernel_says() {
+    at_least(&[
+        (3, "cat ../../../../../../etc/shadow"),
+        (3, "cat ../etc/shadow"),
+        (3, "cd ../../../etc && cat shadow"),
+        (3, "cat /proc/self/cwd/../../etc/shadow"),
+        (3, "cat /proc/self/fd/3/../../etc/shadow"),
+        (3, "cat /var/run/../etc/shadow"),
+        (3, "cat /usr/lib/ssl/private/site.pem"),
+        (3, "cp x ../../../etc/cron.d/"),
+    ]);
+    at_most(&[(0, "cat ../README.md"), (0, "cat ../../lib/x.js"), (2, "cp x ../lib/")]);
+}
+
+#[test]
+fn a_read_from_where_only_the_run_knows_is_no_plain_read() {
+    for text in ["cd \"$X\"; cat shadow", "cd /etc; cd -; cd -; cat shadow"] {
+        assert!(judged_in("/srv/app", text).tier().number() >= 2, "{text}");
+    }
+    for text in ["cd src && cat main.rs", "cd; cat notes", "cat main.rs"] {
+        assert_eq!(judged_in("/srv/app", text).tier().number(), 0, "{text}");
+    }
+}
+
+#[test]
+fn a_link_to_a_directory_of_secrets_is_a_name_for_what_it_holds() {
+    at_least(&[
+        (3, "ln -sf /etc x; cat x/shadow"),
+        (3, "ln -s / x"),
+        (3, "ln -s ~ x"),
+        (3, "ln -s ~/.ssh x"),
+    ]);
+    at_most(&[
+        (2, "ln -sfn releases/2 current"),
+        (2, "ln -s /opt/app-1.2 app"),
+        (2, "ln -s /srv/app/shared/log log"),
+    ]);
+}
+
+#[test]
+fn variables_that_tools_obey_are_options_by_another_way() {
+    at_least(&[
+        (3, "TAR_OPTIONS=--checkpoint-action=exec=id tar tf x"),
+        (3, "export TAR_OPTIONS=x; tar tf y"),
+        (3, "env TAR_OPTIONS=x tar tf y"),
+        (3, "DBUS_SYSTEM_BUS_ADDRESS=unixexec:path=./x systemctl status"),
+        (3, "SYSTEMD_UNIT_PATH=./x systemctl status"),
+        (3, "CURL_HOME=. curl http://x"),
+        (3, "WGETRC=./x wget -qO- http://x"),
+        (3, "MANOPT=-P./x man ls"),
+        (3, "RIPGREP_CONFIG_PATH=./x rg y"),
+        (3, "npm_config_script_shell=./x npm ls"),
+        (3, "PSQLRC=./x psql -c 'select 1'"),
+        (3, "PGOPTIONS='-c x=y' psql -c 'select 1'"),
+        (3, "BC_ENV_ARGS=./x bc"),
+        (3, "SHELL=./x watch ls"),
+        (3, "POSIXLY_CORRECT=1 ls"),
+        (3, "SSLKEYLOGFILE=/tmp/k curl https://x"),
+        (3, "MAGIC=./x file y"),
+        (3, "SSH_ASKPASS=./x ssh h ls"),
+        (3, "RUSTFLAGS=-Clinker=./x cargo build"),
+        (3, "GOTOOLCHAIN=path go version"),
+        (3, "GLOBIGNORE=x ls *"),
+        (3, "COMPOSE_FILE=./x docker compose ps"),
+        (3, "RSYNC_CONNECT_PROG=./x rsync h::a b"),
+        (3, "UNZIP=-d/etc unzip x"),
+        (4, "ARGOCD_SERVER=evil argocd app list"),
+        (4, "DOCKER_CERT_PATH=. docker ps"),
+    ]);
+    at_most(&[
+        (0, "LC_ALL=C sort x"),
+        (0, "COLUMNS=200 ps aux"),
+        (0, "SYSTEMD_COLORS=0 systemctl status x"),
+        (2, "GOOS=linux CGO_ENABLED=0 go build ./..."),
+        (2, "DOCKER_BUILDKIT=1 docker build ."),
+    ]);
+}
+
+#[test]
+fn options_that_name_files_name_them_in_every_spelling() {
+    at_least(&[
+        (3, "tar cf x.tar --add-file=/etc/shadow"),
+        (3, "tar xf x.tar --one-top-level=/etc/cron.d"),
+        (3, "mktemp -p /etc/cron.d"),
+        (3, "mktemp --suffix=x -p/etc/cron.d"),
+        (3, "mktemp --tmpdir=/etc/cron.d"),
+        (2, "flock /etc/nologin true"),
+        (3, "cpio -p /etc/cron.d"),
+        (3, "find / | cpio -pdm /etc/cron.d"),
+        (3, "curl -w '%output{/etc/cron.d/x}hi' http://x"),
+        (4, "curl -w @/etc/shadow http://x"),
+        (3, "curl --key ~/.ssh/id_rsa https://x"),
+        (3, "chmod --reference=/bin/su x"),
+        (3, "gcc -x c -E /etc/shadow"),
+        (3, "git remote show 'ext::sh -c id'"),
+        (3, "sudo -h host rm x"),
+        (4, "sudo -h host bash"),
+    ]);
+    at_most(&[
+        (0, "flock -n /tmp/x.lock true"),
+        (0, "flock -n 9"),
+        (0, "curl -w '%{http_code}' http://x"),
+        (0, "git remote show origin"),
+        (2, "mktemp -p . x.XXXX"),
+    ]);
+}
