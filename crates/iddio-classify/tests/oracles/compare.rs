@@ -11,13 +11,11 @@ use crate::{
     texts::{unwritten, written},
 };
 
-/// A program that another reader finds where there is none.
+/// A way in which another reader finds a program where there is none.
 struct Mistake {
     reader: Reader,
-    /// The program; `%` for any.
-    name: &'static str,
-    /// What stands in the text, where `%` is the program.
-    near: &'static str,
+    /// Whether it may be what made the reader find a program (the second) in a text (the first).
+    made: fn(&str, &str) -> bool,
     /// Why bash does not run it.
     _reason: &'static str,
 }
@@ -51,11 +49,8 @@ fn compared(reader: Reader, names: impl Fn(&str) -> Option<Vec<String>>) {
         found += theirs.len();
         let ours = ours(&script);
         for name in beyond(&theirs, &ours) {
-            let known = |mistake: &Mistake| {
-                mistake.reader == reader
-                    && ["%", &name].contains(&mistake.name)
-                    && text.contains(&mistake.near.replace('%', &name))
-            };
+            let known =
+                |mistake: &Mistake| mistake.reader == reader && (mistake.made)(&text, &name);
             if !MISTAKES.iter().any(known) {
                 missed.push(format!("{text:?}\n  `{name}` of {theirs:?}, ours {ours:?}"));
             }
@@ -67,24 +62,46 @@ fn compared(reader: Reader, names: impl Fn(&str) -> Option<Vec<String>>) {
 
 const BIG_STACK: usize = 256 * 1024 * 1024;
 
+/// Whether `name` stands in a text right before one of `ends`.
+fn before(text: &str, name: &str, ends: &[&str]) -> bool {
+    ends.iter().any(|end| text.contains(&format!("{name}{end}")))
+}
+
+/// Whether a text has a subscript with a blank or an operator in it.
+fn has_odd_subscript(text: &str, _: &str) -> bool {
+    let odd =
+        |inside: &str| inside.contains([' ', '\n', '\t', ';', '&', '|', '<', '>', '(', ')', '{']);
+    text.split('[')
+        .skip(1)
+        .any(|rest| rest.contains(']') && rest.split(']').next().is_some_and(odd))
+}
+
+/// Whether a text has a pattern in parentheses.
+fn has_pattern(text: &str, _: &str) -> bool {
+    ["@(", "+(", "?(", "*(", "!("].iter().any(|open| text.contains(open))
+}
+
 #[rustfmt::skip]
 const MISTAKES: &[Mistake] = &[
-    Mistake { reader: Reader::Brush, name: "%", near: "%<(", _reason: "a process substitution goes on with a word" },
-    Mistake { reader: Reader::Brush, name: "{x}", near: "{x}<", _reason: "`{NAME}` before a redirection is a descriptor" },
-    Mistake { reader: Reader::Brush, name: "{x}", near: "{x}>", _reason: "`{NAME}` before a redirection is a descriptor" },
-    Mistake { reader: Reader::Brush, name: "a[1", near: "%; rm", _reason: "a subscript goes on to its bracket" },
-    Mistake { reader: Reader::Brush, name: "rm", near: "a[1; % ]=", _reason: "a subscript goes on to its bracket" },
-    Mistake { reader: Reader::Brush, name: "rm]=x", near: "a[1; %", _reason: "a subscript goes on to its bracket" },
-    Mistake { reader: Reader::Brush, name: "x[", near: "x[&& m5]=", _reason: "a subscript goes on to its bracket" },
-    Mistake { reader: Reader::Brush, name: "m5]=1declare", near: "x[&& m5]=", _reason: "a subscript goes on to its bracket" },
-    Mistake { reader: Reader::TreeSitter, name: "%", near: "%<(", _reason: "a process substitution goes on with a word" },
-    Mistake { reader: Reader::TreeSitter, name: "%", near: "%\\\n", _reason: "a word goes on behind a line continuation" },
-    Mistake { reader: Reader::TreeSitter, name: "%", near: "[(%)]", _reason: "a parenthesis in a subscript is arithmetic" },
-    Mistake { reader: Reader::TreeSitter, name: "%", near: "$[", _reason: "`$[…]` is arithmetic" },
-    Mistake { reader: Reader::TreeSitter, name: "coproc", near: "coproc ", _reason: "a reserved word" },
-    Mistake { reader: Reader::TreeSitter, name: "ech{y:-", near: "%`", _reason: "a substitution goes on with a word" },
-    Mistake { reader: Reader::TreeSitter, name: "fi", near: "i\\\nf ", _reason: "a reserved word; its `if` is continued" },
-    Mistake { reader: Reader::TreeSitter, name: "time", near: "time", _reason: "a reserved word" },
-    Mistake { reader: Reader::TreeSitter, name: "x", near: "<<E |\nx\nE", _reason: "a here-document's body" },
-    Mistake { reader: Reader::TreeSitter, name: "}", near: "coproc ", _reason: "the end of a coprocess" },
+    Mistake { reader: Reader::Brush, made: |text, name| before(text, name, &["<(", ">("]), _reason: "a process substitution goes on with a word" },
+    Mistake { reader: Reader::Brush, made: |text, name| name.starts_with('{') && before(text, name, &["<", ">"]), _reason: "`{NAME}` before a redirection is a descriptor" },
+    Mistake { reader: Reader::Brush, made: has_odd_subscript, _reason: "a subscript goes on to its bracket" },
+    Mistake { reader: Reader::Brush, made: |text, name| name == "time" && text.contains("! time"), _reason: "a reserved word behind another" },
+    Mistake { reader: Reader::TreeSitter, made: |text, name| before(text, name, &["<(", ">("]), _reason: "a process substitution goes on with a word" },
+    Mistake { reader: Reader::TreeSitter, made: |text, name| before(text, name, &["\\", "`", "\"", "'", "$"]), _reason: "a word goes on behind quotes, substitutions and line continuations" },
+    Mistake { reader: Reader::TreeSitter, made: has_pattern, _reason: "it does not know patterns in parentheses" },
+    Mistake { reader: Reader::TreeSitter, made: |text, name| text.contains(&format!("[({name})]")), _reason: "a parenthesis in a subscript is arithmetic" },
+    Mistake { reader: Reader::TreeSitter, made: |text, _| text.contains("$["), _reason: "`$[…]` is arithmetic" },
+    Mistake { reader: Reader::TreeSitter, made: |text, _| text.contains("$(("), _reason: "it reads arithmetic with blanks as commands" },
+    Mistake { reader: Reader::TreeSitter, made: |text, name| name == "coproc" && text.contains("coproc "), _reason: "a reserved word" },
+    Mistake { reader: Reader::TreeSitter, made: |text, name| name == "}" && text.contains("coproc "), _reason: "the end of a coprocess" },
+    Mistake { reader: Reader::TreeSitter, made: |text, name| name == "fi" && text.contains("i\\\nf "), _reason: "a reserved word; its `if` is continued" },
+    Mistake { reader: Reader::TreeSitter, made: |text, name| ["!", "for", "do", "done"].contains(&name) && text.contains("! "), _reason: "a reserved word behind `!`" },
+    Mistake { reader: Reader::TreeSitter, made: |text, name| text.contains(&format!("\\ {name}")) || name == "] }", _reason: "it loses blanks at the beginning of a word, and takes some for it" },
+    Mistake { reader: Reader::TreeSitter, made: |text, _| text.contains("= -"), _reason: "what is assigned may be nothing" },
+    Mistake { reader: Reader::TreeSitter, made: |_, name| name == "time", _reason: "a reserved word" },
+    Mistake { reader: Reader::TreeSitter, made: |text, _| text.contains("\\`"), _reason: "backquotes inside backquotes are text to it" },
+    Mistake { reader: Reader::TreeSitter, made: |text, name| text.contains("<<") && text.contains(&format!("\n{name}\n")), _reason: "a here-document's body" },
+    Mistake { reader: Reader::TreeSitter, made: |text, name| text.contains("<<") && text.contains(&format!("&& {name}\n")), _reason: "what stands behind `<<` on its line it reads twice" },
+    Mistake { reader: Reader::TreeSitter, made: |text, name| text.contains(&format!("=1 {name}")), _reason: "an assignment whose name is none is the program" },
 ];

@@ -8,10 +8,14 @@
 )]
 
 mod corpus;
+mod families;
 mod kit;
+mod linear;
 #[expect(dead_code, reason = "mutation is for other readers")]
 mod programs;
 mod rows;
 mod show;
 mod soup;
 mod table;
+#[expect(dead_code, reason = "commands are for other readers")]
+mod visit;

@@ -125,12 +125,16 @@ impl Reader<'_, '_> {
     /// What stands behind the parameter, up to `}`.
     fn operation(&mut self, quoting: Quoting) -> Result<ParameterOperation, SyntaxError> {
         let Some(byte) = self.peek() else { return Err(self.unexpected()) };
+        if !self.bash() && matches!(byte, b'/' | b'^' | b',' | b'~' | b'@') {
+            return Err(self.error("an expansion that only bash knows"));
+        }
         match byte {
             b'}' => Ok(ParameterOperation::Value),
             b':' => {
                 self.bump();
                 match self.peek().and_then(default_kind) {
                     Some(kind) => self.default(kind, EmptyCounts::AsNone, quoting),
+                    None if !self.bash() => Err(self.error("an expansion that only bash knows")),
                     None => self.substring(quoting),
                 }
             }

@@ -71,6 +71,11 @@ impl Reader<'_, '_> {
             operator,
             RedirectOperator::DuplicateInput | RedirectOperator::DuplicateOutput
         );
+        let arrow = matches!(self.raw(), Some(b'<' | b'>' | b'\\'))
+            && matches!(self.peek(), Some(b'<' | b'>'));
+        if arrow && !(duplicates && self.bash()) && self.descriptor(&target)?.is_some() {
+            return Err(self.error_at(self.end, "a descriptor where a file must stand"));
+        }
         if duplicates && literal(&target).is_some_and(|text| text.starts_with(b"-") && text != b"-")
         {
             return Err(self.error("a closed descriptor with a word right behind"));

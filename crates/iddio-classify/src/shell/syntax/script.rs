@@ -166,7 +166,12 @@ impl Reader<'_, '_> {
         let mut any = false;
         loop {
             match self.reserved() {
-                Some((Reserved::Bang, end)) => self.take_to(end),
+                Some((Reserved::Bang, end)) => {
+                    self.take_to(end);
+                    if self.bash() && self.peek() == Some(b'(') {
+                        return Err(self.error("`!(` may be a pattern; a blank makes it none"));
+                    }
+                }
                 Some((Reserved::Time, end)) => {
                     self.take_to(end);
                     for option in [b"-p".as_slice(), b"--"] {
