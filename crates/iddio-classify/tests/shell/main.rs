@@ -19,3 +19,4 @@ mod soup;
 mod table;
 #[expect(dead_code, reason = "commands are for other readers")]
 mod visit;
+mod written;
