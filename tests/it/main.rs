@@ -18,6 +18,7 @@ mod kit;
 mod one_truth;
 mod red_team;
 mod secrets;
+mod shells;
 mod streams;
 mod terminals;
 mod tools;

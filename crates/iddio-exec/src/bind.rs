@@ -89,6 +89,15 @@ pub fn bind(
     Ok(bound)
 }
 
+/// Reads standard input to its end, or until `signals` can be read.
+///
+/// # Errors
+///
+/// When it is too long, cannot be read, or a signal arrives.
+pub fn standard_input(signals: Option<BorrowedFd<'_>>) -> Result<SealedInput, BindError> {
+    spool("standard input", &mut StandardInput { signals })
+}
+
 // === impl Bound ===
 
 impl Bound {
@@ -130,9 +139,7 @@ impl Bound {
         let path = directory.join(OsString::from_vec(input.path.as_bytes().to_vec()));
         match input.binding {
             Binding::Unbound => self.unbound.push(input.path.clone()),
-            Binding::Stdin => {
-                self.stdin = Some(spool("standard input", &mut StandardInput { signals })?)
-            }
+            Binding::Stdin => self.stdin = Some(standard_input(signals)?),
             Binding::Directory => self.tree(place, input, &path, run)?,
             Binding::FileOrDirectory if path.is_dir() => self.tree(place, input, &path, run)?,
             Binding::File | Binding::FileOrDirectory => self.file(place, input, &path, run)?,

@@ -7,6 +7,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
+    io::{self, IsTerminal},
     os::{
         fd::{AsFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
@@ -16,7 +17,11 @@ use std::{
 };
 
 use iddio_classify::{
-    command::{Ambient, Judged, ManifestFacts, Need, Pin, RunPlan, StdinRole, Vouched, judge},
+    command::{
+        Ambient, Binding, Inner, Judged, ManifestFacts, Need, Pin, RunPlan, StdinRole, Terminal,
+        Vouched, judge,
+    },
+    shell,
     terraform::{
         config::{ConfigFacts, Fact},
         judge::{self, PlanJudgement, Trust, Use},
@@ -25,14 +30,14 @@ use iddio_classify::{
 };
 use iddio_core::{
     digest::Digest,
-    operation::{Effect, Names, Operations, Protocol, Reason, ScopeKey},
+    operation::{Effect, Names, Operations, Protocol, Reason, ScopeKey, Scopes},
     text::RawText,
     tier::{Class, Tier},
 };
 use iddio_runtime::home::Home;
 use iddio_spawn::{
-    Arguments, Limits, Program, RequestError, RunTime, STRAGGLER_GRACE, TERM_GRACE, ToolPath,
-    WorkingDirectory,
+    Arguments, Limits, Program, RequestError, RunTime, STRAGGLER_GRACE, SealedInput, TERM_GRACE,
+    ToolPath, WorkingDirectory,
 };
 
 use crate::{
@@ -78,6 +83,17 @@ pub struct Examined {
     pub directory: PathBuf,
     /// What can be read once a signal has arrived: a wait for standard input ends then.
     pub signals: Option<OwnedFd>,
+    /// What standard input gave, if it is the program and was read already.
+    pub stdin: Option<SealedInput>,
+}
+
+/// What is known of what a command reads, besides its words.
+#[derive(Debug, Default)]
+struct Content {
+    /// What is in its manifests, by the path the command line names.
+    manifests: Vec<(RawText, ManifestFacts)>,
+    /// What is on its standard input.
+    stdin: Option<RawText>,
 }
 
 /// Why a command could not be prepared.
@@ -126,15 +142,48 @@ impl Setting {
     /// Judges words, with the names the tool would find out by itself. Starts nothing, copies
     /// nothing.
     pub fn examine(&self, words: Vec<OsString>, standing: &Standing) -> Examined {
-        self.examine_with(words, standing, Vec::new())
+        self.examine_with(words, standing, Content::default())
     }
 
-    /// Judges words of whose manifests somebody knows what they hold.
+    /// Reads standard input where it is the program, and judges again by what it holds. Whoever
+    /// types into a terminal has not written it yet: that stays what it is.
+    ///
+    /// # Errors
+    ///
+    /// When it is too long, or a signal arrives before its end.
+    pub fn read_program(
+        &self,
+        examined: Examined,
+        resolved: &Resolved,
+    ) -> Result<Examined, PrepareError> {
+        let plan = &examined.judged.plan;
+        let is_input = plan.inputs.iter().any(|input| input.binding == Binding::Stdin);
+        let is_program = plan.stdin == StdinRole::Program && plan.catalog.is_some();
+        if !is_program || is_input || io::stdin().is_terminal() {
+            return Ok(examined);
+        }
+        let Examined { judged, words, directory, signals, stdin: _ } = examined;
+        let sealed = bind::standard_input(signals.as_ref().map(AsFd::as_fd))?;
+        let bytes = bind::content(&sealed)
+            .map_err(|source| PrepareError::Io { what: "standard input", source })?;
+        let mut again = match bytes.len() <= shell::TEXT_BYTES_MAX {
+            true => {
+                let stdin = Some(RawText::new(bytes));
+                let content = Content { stdin, ..Content::default() };
+                self.examine_with(words, &resolved.standing, content)
+            }
+            false => Examined { judged, words, directory, signals: None, stdin: None },
+        };
+        self.see_real_name(&mut again, resolved);
+        Ok(Examined { signals, stdin: Some(sealed), ..again })
+    }
+
+    /// Judges words of whose files somebody knows what they hold.
     fn examine_with(
         &self,
         words: Vec<OsString>,
         standing: &Standing,
-        manifests: Vec<(RawText, ManifestFacts)>,
+        content: Content,
     ) -> Examined {
         let argv: Vec<RawText> = words.iter().map(|word| RawText::new(word.as_bytes())).collect();
         let goes_by = match standing {
@@ -152,9 +201,11 @@ impl Setting {
             working_directory: Some(RawText::new(self.directory.as_os_str().as_bytes())),
             goes_by,
             vouched,
-            manifests,
+            manifests: content.manifests,
             catalogs: self.catalogs.added(),
-            ..Ambient::default()
+            stdin: content.stdin,
+            inner: Inner::Unprepared,
+            scopes: Scopes::default(),
         };
         let wanted = judge(&argv, &ambient).plan;
         let directory = self.tool_directory(&wanted);
@@ -165,8 +216,9 @@ impl Setting {
             judged.raise(reason(Tier::UNKNOWN, "catalog:broken", text), Class::Unknown);
         }
         self.look_around(&mut judged, standing, &directory);
-        self.see_through_links(&mut judged, &argv, &directory);
-        Examined { judged, words, directory, signals: None }
+        let texts = argv.iter().skip(1).chain(&ambient.stdin);
+        self.see_through_links(&mut judged, texts, &directory);
+        Examined { judged, words, directory, signals: None, stdin: None }
     }
 
     /// Raises an unknown program to what it would be by the name its file really has: a shell or
@@ -181,10 +233,18 @@ impl Setting {
         let rest = examined.words.iter().skip(1).map(OsString::as_os_str);
         let words = std::iter::once(real.as_os_str()).chain(rest);
         let argv: Vec<RawText> = words.map(|word| RawText::new(word.as_bytes())).collect();
-        let by_name = judge(&argv, &Ambient::default()).operation;
-        for found in by_name.reasons {
-            if examined.judged.operation.tier < found.tier {
-                examined.judged.raise(found, by_name.class);
+        let ambient = Ambient { inner: Inner::Unprepared, ..Ambient::default() };
+        let Judged { operation, within, plan: _ } = judge(&argv, &ambient);
+        // Words of what it runs are not words of its own.
+        let within = within.into_iter().map(|mut operation| {
+            operation.reasons.iter_mut().for_each(|reason| reason.word = None);
+            operation
+        });
+        for operation in [operation].into_iter().chain(within) {
+            for found in operation.reasons {
+                if examined.judged.operation.tier < found.tier {
+                    examined.judged.raise(found, operation.class);
+                }
             }
         }
     }
@@ -204,7 +264,7 @@ impl Setting {
         let mut examined = examined;
         let directory = examined.directory.clone();
         // What writes state or fetches works where the state is; what only evaluates, in the copy.
-        let in_copy = examined.judged.operation.tier == Tier::Observe
+        let in_copy = examined.judged.tier() == Tier::Observe
             && !examined.judged.plan.needs.iter().any(|need| matches!(need, Need::Fetch(_)));
         let tree = self.tree(&mut examined.judged, &directory, run);
         let place = if in_copy { Place::Copy } else { Place::Original };
@@ -225,10 +285,11 @@ impl Setting {
         explanation: Option<RawText>,
         run: &RunDir,
     ) -> Result<CommandAction, PrepareError> {
-        let Examined { mut judged, words, directory, signals } = examined;
+        let Examined { mut judged, words, directory, signals, stdin } = examined;
         let signals = signals.as_ref().map(AsFd::as_fd);
         let original = words.clone();
-        let bound = bind::bind(words, &judged.plan.inputs, &directory, run, signals)?;
+        let mut bound = bind::bind(words, &judged.plan.inputs, &directory, run, signals)?;
+        bound.stdin = bound.stdin.or(stdin);
         let mut effects = self.read_manifests(&mut judged, original, &bound, &resolved);
         effects.extend(self.needs(&mut judged, &bound.inputs, tree.as_ref(), &directory));
         raise_for_unbound(&mut judged, &bound.unbound);
@@ -259,7 +320,7 @@ impl Setting {
     ) -> Result<CommandAction, PrepareError> {
         effects.sort_by_key(|effect| std::cmp::Reverse(effect.tier));
         let module = tree.as_ref().map(|tree| tree.module.clone()).unwrap_or_default();
-        let material = self.material(&judged.plan, resolved, bound, tree, run)?;
+        let material = self.material(&judged, resolved, bound, tree, run)?;
         // Once more, now that they are watched: it may be long since they were looked at first.
         let around = self.around(material.settings.directory());
         for objection in neutral::objections(&judged.plan.neutralise, &around) {
@@ -320,7 +381,12 @@ impl Setting {
 
     /// Raises for words that lead into iddio's home through links or `..` (threat E07), from where
     /// the caller is or from where the tool works, and for written files that links lead elsewhere.
-    fn see_through_links(&self, judged: &mut Judged, argv: &[RawText], directory: &Path) {
+    fn see_through_links<'a>(
+        &self,
+        judged: &mut Judged,
+        texts: impl Iterator<Item = &'a RawText>,
+        directory: &Path,
+    ) {
         for output in &judged.plan.outputs.clone() {
             let path = directory.join(OsStr::from_bytes(output.path.as_bytes()));
             let here = directory.canonicalize().ok();
@@ -333,20 +399,29 @@ impl Setting {
             }
         }
         let Ok(home) = self.home.root().canonicalize() else { return };
-        for (index, word) in argv.iter().enumerate().skip(1) {
+        // A word may be text for a shell: the parts of that are what may be paths.
+        let parts_words = !judged.within.is_empty();
+        for (index, word) in texts.enumerate() {
             let bytes = word.as_bytes();
-            let parts = bytes.split(|byte| matches!(byte, b'=' | b'@' | b',' | b':'));
+            let parts = bytes.split(|byte| {
+                matches!(byte, b'=' | b'@' | b',' | b':')
+                    || parts_words && (byte.is_ascii_whitespace() || b"'\"`${;&|<>()".contains(byte))
+            });
             let leads = |part: &[u8]| {
                 // What stands behind `file://`.
                 let part = part.strip_prefix(b"//").unwrap_or(part);
-                let path = OsStr::from_bytes(part);
-                let paths = [self.directory.join(path), directory.join(path)];
+                let below = HOMES.iter().find_map(|home| part.strip_prefix(*home));
+                let path = OsStr::from_bytes(below.filter(|_| parts_words).unwrap_or(part));
+                let starts = [&self.directory, directory, &self.user_home];
+                let starts = starts.iter().take(if below.is_some() { 3 } else { 2 });
+                let mut paths = starts.map(|start| start.join(path));
                 !part.is_empty()
-                    && paths.iter().any(|path| really(path).is_some_and(|p| p.starts_with(&home)))
+                    && paths.any(|path| really(&path).is_some_and(|p| p.starts_with(&home)))
             };
             if leads(bytes) || parts.into_iter().any(leads) {
                 let text = "leads into iddio's own home".to_owned();
-                let word = u32::try_from(index).ok();
+                // The program is no text of these; standard input is no word.
+                let word = u32::try_from(index + 1).ok();
                 let reason = Reason { word, ..reason(Tier::BreakGlass, "exec:own-home", text) };
                 judged.raise(reason, Class::Evasion);
             }
@@ -387,7 +462,8 @@ impl Setting {
             return Vec::new();
         }
         let effects = manifests::effects(&judged.plan, &manifests);
-        let mut again = self.examine_with(words, &resolved.standing, manifests);
+        let content = Content { manifests, ..Content::default() };
+        let mut again = self.examine_with(words, &resolved.standing, content);
         self.see_real_name(&mut again, resolved);
         // INVARIANT: the inputs are those that were bound: only facts differ between the two.
         let class = judged.operation.class;
@@ -456,12 +532,13 @@ impl Setting {
 
     fn material(
         &self,
-        plan: &RunPlan,
+        judged: &Judged,
         resolved: Resolved,
         bound: Bound,
         tree: Option<Tree>,
         run: &RunDir,
     ) -> Result<Material, PrepareError> {
+        let plan = &judged.plan;
         let Bound { words, mut inputs, trees, copied: _, unbound, stdin } = bound;
         let settings = Watched::look(plan, &self.around(&self.tool_directory(plan)));
         let Resolved { program, digest: program_digest, .. } = resolved;
@@ -487,11 +564,7 @@ impl Setting {
             directory,
             inputs,
             unbound,
-            stdin: match (stdin, plan.stdin) {
-                (Some(sealed), _) => StdinMaterial::Sealed(sealed),
-                (None, StdinRole::Data) => StdinMaterial::Inherit,
-                (None, StdinRole::Input | StdinRole::Program) => StdinMaterial::Nothing,
-            },
+            stdin: stdin.map_or_else(|| stdin_of(judged), StdinMaterial::Sealed),
             trees,
             watched: None,
             catalogs: plan.catalog.iter().cloned().chain(self.catalogs.identities()).collect(),
@@ -516,6 +589,18 @@ fn really(path: &Path) -> Option<PathBuf> {
 /// this name, the caller's word; it decides nothing, the descriptor does.
 fn argument_zero(program: &Program, name: OsString) -> OsString {
     if name.is_empty() { program.path().as_os_str().to_owned() } else { name }
+}
+
+/// Returns what standard input is where none was sealed. What is typed into a session is the session
+/// that was asked for; a program that nobody has seen is not read otherwise.
+fn stdin_of(judged: &Judged) -> StdinMaterial {
+    let plan = &judged.plan;
+    let session = judged.tier() == Tier::BreakGlass || plan.terminal == Terminal::Interactive;
+    match plan.stdin {
+        StdinRole::Data => StdinMaterial::Inherit,
+        StdinRole::Program if session && io::stdin().is_terminal() => StdinMaterial::Inherit,
+        StdinRole::Input | StdinRole::Program => StdinMaterial::Nothing,
+    }
 }
 
 fn limits(plan: &RunPlan) -> Limits {
@@ -558,14 +643,14 @@ fn redirect(mut words: Vec<OsString>, directory: &Path) -> Vec<OsString> {
 
 /// Whether a saved plan would be carried out: the catalog's own tier for `show` is a read.
 fn plan_use(judged: &Judged) -> PlanUse {
-    match judged.operation.tier < Tier::Modify {
+    match judged.tier() < Tier::Modify {
         true => PlanUse::Shown,
         false => PlanUse::Carried,
     }
 }
 
 fn raise_for_configuration(judged: &mut Judged, facts: &ConfigFacts, trust: &Trust) -> Vec<Effect> {
-    let usage = match judged.operation.tier < Tier::Modify {
+    let usage = match judged.tier() < Tier::Modify {
         true => Use::Evaluate,
         false => Use::Apply,
     };
@@ -650,3 +735,6 @@ fn raise_for_unbound(judged: &mut Judged, unbound: &[RawText]) {
 fn reason(tier: Tier, rule: &str, text: String) -> Reason {
     Reason { tier, rule: rule.to_owned(), text, word: None, at: None }
 }
+
+/// How a shell's text names what lies below the home, dollar signs taken off.
+const HOMES: [&[u8]; 3] = [b"~/", b"HOME/", b"HOME}/"];

@@ -26,7 +26,7 @@ use crate::{
 };
 use iddio_classify::{
     catalog::Catalog,
-    command::{Need, Staged},
+    command::{Judged, Need, Staged},
 };
 use iddio_core::{
     audit::{AdminEvent, AuditError, End, Field, Outcome},
@@ -158,6 +158,7 @@ impl<'a> Gateway<'a> {
         self.setting.see_real_name(&mut examined, &resolved);
         let signals = self.supervisor.as_fd().try_clone_to_owned();
         examined.signals = Some(signals.map_err(system("a descriptor"))?);
+        let examined = self.setting.read_program(examined, &resolved)?;
         let run = self.run_dir()?;
         let staged = examined.judged.plan.staged.clone();
         match staged.filter(|_| self.must_stage(&examined)) {
@@ -178,7 +179,7 @@ impl<'a> Gateway<'a> {
         explanation: Option<RawText>,
         run: &RunDir,
     ) -> Result<Served, ServeError> {
-        let Examined { judged, words, directory, signals: _ } = examined;
+        let Examined { judged, words, directory, signals: _, stdin: _ } = examined;
         let directory = directory.canonicalize().unwrap_or(directory);
         let file = run.path().map_err(system("a private directory"))?.join(staged::PLAN_NAME);
         let preview = staged::words(&staged.preview, &words, Path::new(staged::PLAN_NAME));
@@ -340,14 +341,16 @@ impl<'a> Gateway<'a> {
     /// Whether the apply must be seen as a plan first: policy would let it through, asking a human
     /// or not. What is refused as it stands is refused at once.
     fn must_stage(&self, examined: &Examined) -> bool {
-        let operation = &examined.judged.operation;
         let now = self.runtime.clock().now();
-        let query = Query { principal: self.caller.principal(), operation, now };
-        let refused = match self.pipeline.policy.evaluate(&query) {
-            Evaluation::Now(decision) => decision.verdict == Verdict::Deny,
-            Evaluation::Later(_) => false,
-        };
-        !refused && examined.judged.plan.needs.contains(&Need::BareApply)
+        let Judged { operation, within, plan } = &examined.judged;
+        let refused = std::iter::once(operation).chain(within).any(|operation| {
+            let query = Query { principal: self.caller.principal(), operation, now };
+            match self.pipeline.policy.evaluate(&query) {
+                Evaluation::Now(decision) => decision.verdict == Verdict::Deny,
+                Evaluation::Later(_) => false,
+            }
+        });
+        !refused && plan.needs.contains(&Need::BareApply)
     }
 
     fn resolve(&self, words: &[OsString]) -> Result<Resolved, ServeError> {

@@ -10,7 +10,7 @@ use iddio_core::{
 };
 
 use super::{
-    files,
+    Inner, files,
     judge::{self, Sum, rule},
     line::{Feed, Judging, Known, Line, Term},
     parse::{Given, Parsed, Word},
@@ -63,6 +63,10 @@ pub(super) fn judge(
         return;
     };
     inner.directory = files::directory(parsed, &line.words, judging);
+    // What runs on another machine has that one's surroundings.
+    if parsed.slots.iter().flatten().any(|arg| arg.is == Some(Special::Host)) {
+        inner.inner = Inner::AsJudged;
+    }
     let rule = rule(catalog, parsed);
     let mut follower = Follower { parsed, line, judging: &inner, sum, rule };
     let split = follower.flags();
@@ -220,7 +224,8 @@ impl Follower<'_, '_, '_> {
         match &self.line.feed {
             Feed::Nothing => {}
             Feed::Text(text) => {
-                self.program(language, &[Term::whole(text.clone())], &Feed::Nothing)
+                // What it runs reads on where the program itself has got to.
+                self.program(language, &[Term::whole(text.clone())], &Feed::Unknown)
             }
             Feed::File(file) => self.script(&file.clone()),
             Feed::Inherited => {

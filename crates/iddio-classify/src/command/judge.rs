@@ -12,7 +12,7 @@ use iddio_core::{
 };
 
 use super::{
-    Ambient, Found, Judged, Vouched, added, files,
+    Ambient, Found, Inner, Judged, Vouched, added, files,
     follow::{self, Runs},
     hostile, inputs, kube,
     line::{Feed, Judging, Known, Line, Term},
@@ -22,7 +22,7 @@ use super::{
         CatalogIdentity, EnvironmentPlan, EnvironmentValue, InspectedFile, Need, Neutralisation,
         Part, Program, RunPlan, Staged, StdinRole, Terminal,
     },
-    scopes, unknown, worse_class,
+    scopes, unknown, unprepared, worse_class,
 };
 use crate::{
     catalog::{
@@ -42,7 +42,8 @@ pub fn judge(argv: &[RawText], ambient: &Ambient) -> Judged {
         return unfit(&fault, argv);
     }
     let words = argv.iter().cloned().map(Term::whole).collect();
-    judge_in(&Line { words, feed: Feed::Inherited }, &Judging::new(ambient), Place::Alone)
+    let feed = ambient.stdin.clone().map_or(Feed::Inherited, Feed::Text);
+    judge_in(&Line { words, feed }, &Judging::new(ambient), Place::Alone)
 }
 
 /// Judges a simple command within text for a shell, or behind a program that runs it. Its words
@@ -90,7 +91,11 @@ enum Named<'a> {
 fn judge_in(line: &Line, judging: &Judging<'_>, place: Place) -> Judged {
     let judged = judge_built_in(line, judging, place);
     let goes_by = judging.ambient.goes_by.as_deref().filter(|_| place == Place::Alone);
-    added::join(judged, line, judging, goes_by)
+    let judged = added::join(judged, line, judging, goes_by);
+    match (place, judging.inner) {
+        (Place::Within, Inner::Unprepared) => unprepared::raise(judged, line),
+        (Place::Alone, _) | (_, Inner::AsJudged) => judged,
+    }
 }
 
 /// Judges by one catalog, whatever the program is called.

@@ -11,7 +11,7 @@ use std::{
 
 use iddio_core::text::RawText;
 
-use super::Ambient;
+use super::{Ambient, Inner};
 use crate::{paths, shell::Span};
 
 /// A simple command: a program with its arguments, everything expanded that can be.
@@ -29,6 +29,8 @@ pub(crate) struct Judging<'a> {
     pub(crate) ambient: &'a Ambient,
     /// Where the command works: what `cd` left. `None` where that is not known.
     pub(crate) directory: Option<RawText>,
+    /// What is done for what these commands run in turn.
+    pub(crate) inner: Inner,
     /// Files that an earlier command of the same text writes: a program among them is unknown.
     pub(crate) written: Rc<RefCell<Vec<RawText>>>,
     /// How many levels of commands within commands may follow.
@@ -90,6 +92,7 @@ impl<'a> Judging<'a> {
         Self {
             ambient,
             directory: ambient.working_directory.clone(),
+            inner: ambient.inner,
             written: Rc::default(),
             depth: DEPTH_MAX,
             commands: Rc::new(Cell::new(COMMANDS_MAX)),
@@ -119,6 +122,7 @@ impl<'a> Judging<'a> {
         Some(Self {
             ambient: self.ambient,
             directory: self.directory.clone(),
+            inner: self.inner,
             written: Rc::clone(&self.written),
             depth: self.depth.checked_sub(1)?,
             commands: Rc::clone(&self.commands),

@@ -22,6 +22,7 @@ mod parse;
 mod plan;
 mod scopes;
 mod unknown;
+mod unprepared;
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -70,6 +71,22 @@ pub struct Ambient {
     pub manifests: Vec<(RawText, ManifestFacts)>,
     /// The catalogs that this installation adds to the built-in ones.
     pub catalogs: Arc<[Added]>,
+    /// What standard input holds, to its end. Without it, whoever is there may write anything.
+    pub stdin: Option<RawText>,
+    /// What is done for programs that the program runs in turn.
+    pub inner: Inner,
+}
+
+/// What a caller does for the programs that a program runs in turn: `sudo kubectl`, `sh -c 'git …'`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Inner {
+    /// Their tiers are taken as they are: nobody starts them here, or it is another's to prepare
+    /// their surroundings.
+    #[default]
+    AsJudged,
+    /// Nothing: what needs prepared surroundings for a low tier ([`RunPlan::environment`],
+    /// [`RunPlan::neutralise`], inputs that are bound) is at least tier 3.
+    Unprepared,
 }
 
 /// Whether somebody vouched for a program's content.

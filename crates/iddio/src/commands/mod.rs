@@ -21,7 +21,7 @@ use std::{
     path::Path,
 };
 
-use iddio_classify::command::{Ambient, Judged, judge};
+use iddio_classify::command::{Ambient, Inner, Judged, judge};
 use iddio_core::{
     principal::{Identified, PrincipalKind},
     text::RawText,
@@ -119,7 +119,7 @@ pub(crate) fn human(home: &Home) -> Result<Identified, Failure> {
 pub(crate) fn judged(words: &[OsString], ambient: &Ambient) -> Judged {
     use std::os::unix::ffi::OsStrExt;
     let argv: Vec<RawText> = words.iter().map(|word| RawText::new(word.as_bytes())).collect();
-    judge(&argv, ambient)
+    judge(&argv, &Ambient { inner: Inner::Unprepared, ..ambient.clone() })
 }
 
 /// Returns what a judgement for people who ask takes from the installation: its catalogs. Where

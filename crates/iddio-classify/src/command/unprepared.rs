@@ -1,0 +1,40 @@
+//! Programs within a command line whose surroundings nobody prepares.
+//!
+//! A low tier of many tools is a claim about a prepared run: an environment of its own, settings
+//! that were looked at, inputs that were sealed. A gateway prepares the program that it starts; what
+//! that program runs in turn gets none of it, so that the claim does not hold (product contract:
+//! without it a command is tier 3).
+//!
+//! It says nothing about programs that need no preparation: those stay as judged.
+
+use iddio_core::{
+    operation::{Pattern, Reason},
+    tier::{Class, Tier},
+};
+
+use super::{Judged, line::Line, plan::RunPlan};
+
+/// Raises what would have to be prepared, and keeps runbooks for prepared runs from covering it.
+pub(super) fn raise(mut judged: Judged, line: &Line) -> Judged {
+    if !needs_preparation(&judged.plan) {
+        return judged;
+    }
+    let operation = &mut judged.operation;
+    operation.pattern = Pattern::Unmatchable;
+    if operation.tier < Tier::Sensitive {
+        let text = "another program runs it, so that its surroundings are not made safe: give it \
+                    to iddio exec by itself";
+        let (rule, text) = ("program:unprepared".to_owned(), text.to_owned());
+        let at = line.words.first().and_then(|word| word.span);
+        let reason = Reason { tier: Tier::Sensitive, rule, text, word: Some(0), at };
+        judged.raise(reason, Class::Unknown);
+    }
+    judged
+}
+
+/// Whether a run of it would be prepared by more than the path where programs are found.
+fn needs_preparation(plan: &RunPlan) -> bool {
+    let RunPlan { environment, inputs, neutralise, needs, staged, .. } = plan;
+    let sets = environment.set.iter().any(|(name, _)| name != "PATH");
+    sets || !inputs.is_empty() || !neutralise.is_empty() || !needs.is_empty() || staged.is_some()
+}
