@@ -186,6 +186,6 @@ const COMMANDS_MAX: usize = super::NAMED_MAX;
 /// The most levels of shell grammar, over all texts within texts: it bounds the stack.
 const LEVELS_MAX: usize = 96;
 
-/// The most steps of one walk. A text of the greatest size takes as many as it has bytes, loops and
-/// calls a small multiple of that.
-const STEPS_MAX: usize = 400_000;
+/// The most steps of one walk. A text takes about as many as it has bytes, loops and calls a small
+/// multiple of that: a program of ten kilobytes, which is long for a command line, stays far below.
+const STEPS_MAX: usize = 100_000;

@@ -334,8 +334,9 @@ impl Walker<'_> {
     fn define(&mut self, name: &[u8], body: &Command, redirects: &[Redirect]) {
         let mut body = body.clone();
         body.redirects.extend_from_slice(redirects);
-        let body = Body { command: Rc::new(body), at: self.at };
-        self.step(1 + usize::try_from(body.command.span.end).unwrap_or(0) / 256);
+        let length = body.span.end.saturating_sub(body.span.start);
+        self.step(1 + usize::try_from(length).unwrap_or(0) / 16);
+        let body = Body { command: Rc::new(body), at: self.at, number: self.functions.len() };
         let key = Key::Function(name.to_vec());
         self.state.set(key, Slot::Function(vec![body.clone()], Sure::Surely));
         self.functions.push(Defined { name: name.to_vec(), body, called: Called::No });
@@ -347,10 +348,11 @@ impl Walker<'_> {
             self.emit(Text::unknown(Origin::Made));
             return;
         }
-        for defined in &mut self.functions {
-            if defined.body == *body && defined.called == Called::No {
-                defined.called = Called::Yes;
-            }
+        if let Some(defined) = self.functions.get_mut(body.number)
+            && defined.body == *body
+            && defined.called == Called::No
+        {
+            defined.called = Called::Yes;
         }
         let before = self.state.slot(&Key::Positional).cloned();
         self.state.set(Key::Positional, Slot::Positional(arguments));

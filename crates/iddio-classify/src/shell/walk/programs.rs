@@ -15,6 +15,9 @@ use crate::{
 pub(super) fn covered(pattern: &[u8]) -> Option<Vec<Vec<u8>>> {
     let split = pattern.iter().rposition(|byte| *byte == b'/').map_or(0, |place| place + 1);
     let (_, file) = pattern.split_at(split);
+    if PATTERN_BYTES_MAX < file.len() {
+        return None;
+    }
     let known = Catalog::built_in()
         .filter_map(Result::ok)
         .flat_map(|catalog| catalog.programs().iter().map(String::as_str).collect::<Vec<_>>());
@@ -80,6 +83,10 @@ const DANGEROUS: [&str; 34] = [
     "python3", "reboot", "rm", "ruby", "sh", "shred", "shutdown", "socat", "ssh", "sudo", "wget",
     "zsh",
 ];
+
+/// The most bytes of a pattern that is tried on every program that is known: the longest name that a
+/// file may have.
+const PATTERN_BYTES_MAX: usize = 255;
 
 /// The most programs one pattern stands for: more say nothing about it.
 const COVERED_MAX: usize = 64;

@@ -58,7 +58,12 @@ impl Walker<'_> {
     pub(super) fn plumb(&mut self, redirects: &[Redirect]) -> Plumbing {
         let mut plumbing =
             Plumbing { found: Vec::new(), feed: None, stdout: Output::Same, opened: Vec::new() };
-        for redirect in redirects {
+        if REDIRECTS_MAX < redirects.len() {
+            let why = "more redirections than anyone reads";
+            self.raise(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, self.at);
+        }
+        for redirect in redirects.iter().take(REDIRECTS_MAX) {
+            self.step(1);
             self.redirect(redirect, &mut plumbing);
         }
         plumbing
@@ -314,6 +319,9 @@ fn feed(texts: &[Text]) -> Feed {
         _ => Feed::Unknown,
     }
 }
+
+/// The most redirections of one command that are followed. No honest command has a tenth of them.
+const REDIRECTS_MAX: usize = 64;
 
 /// Stands for every descriptor whose number the shell chooses.
 const NAMED_DESCRIPTOR: u32 = 255;

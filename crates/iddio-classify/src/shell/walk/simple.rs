@@ -409,6 +409,7 @@ impl Walker<'_> {
 
     /// Hands a line to the judge of command lines.
     pub(super) fn external(&mut self, line: Vec<Term>, around: &Around, more: &[Found]) {
+        self.step(STEPS_PER_JUDGEMENT);
         self.judging.directory = self.directory();
         let line = Line { words: line, feed: around.feed.clone() };
         let judged = crate::command::line(&line, &self.judging);
@@ -600,6 +601,9 @@ pub(super) fn named(text: &Text) -> Option<(Vec<u8>, Text, Appends)> {
     text.extend(Text(rest.to_vec()));
     Some((name.to_vec(), text, appends))
 }
+
+/// What it takes to judge a command by its table, in steps.
+const STEPS_PER_JUDGEMENT: usize = 4;
 
 /// The rule about programs that nobody knows before they run.
 pub(super) const PROGRAM_UNKNOWN: &str = "shell:program";

@@ -58,6 +58,8 @@ pub(super) struct Body {
     pub(super) command: Rc<Command>,
     /// Where its text stands in the outermost one, if it is not that.
     pub(super) at: Option<Span>,
+    /// Its place among the functions that were defined.
+    pub(super) number: usize,
 }
 
 /// Whether something holds on every way to here.
