@@ -109,6 +109,11 @@ impl Catalog {
         PROGRAMS.binary_search_by_key(&name, |(program, _)| program).is_ok()
     }
 
+    /// Returns every program that has a built-in catalog.
+    pub(crate) fn all_programs() -> impl Iterator<Item = &'static str> {
+        PROGRAMS.iter().map(|(program, _)| *program)
+    }
+
     /// Returns every built-in catalog, or what is wrong with it.
     pub fn built_in()
     -> impl Iterator<Item = Result<&'static Self, (&'static str, &'static CatalogError)>> {

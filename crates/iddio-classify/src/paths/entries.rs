@@ -1,7 +1,7 @@
 //! The entries of `policies/paths.toml`, compiled once.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::LazyLock,
 };
 
@@ -78,17 +78,18 @@ pub(super) fn read(source: &str) -> Result<Entries, toml::de::Error> {
 impl Entries {
     /// Returns the entries that may cover a path, in their order.
     pub(super) fn near(&self, subject: &Subject, usage: PathUse) -> impl Iterator<Item = &Entry> {
-        let mut places: BTreeSet<usize> = self.others.iter().copied().collect();
-        let mut every = subject.open || takes_trees(usage);
-        for part in &subject.parts {
-            match part.literal() {
-                Some(name) => places.extend(self.by_name.get(&name).into_iter().flatten()),
-                None => every = true,
+        let names = subject.parts.iter().map(Part::literal);
+        let names: Option<Vec<_>> = names.collect();
+        let places: Vec<usize> = match names.filter(|_| !subject.open && !takes_trees(usage)) {
+            None => (0..self.all.len()).collect(),
+            Some(names) => {
+                let named = names.iter().filter_map(|name| self.by_name.get(name)).flatten();
+                let mut places: Vec<_> = named.chain(&self.others).copied().collect();
+                places.sort_unstable();
+                places.dedup();
+                places
             }
-        }
-        if every {
-            places = (0..self.all.len()).collect();
-        }
+        };
         places.into_iter().filter_map(|place| self.all.get(place))
     }
 }
@@ -211,7 +212,7 @@ impl Pattern {
             if self.anywhere && !known && (partial || !named.suggests(part)) {
                 return None;
             }
-            known |= named.literal().is_some();
+            known |= named.is_literal();
         }
         let whole = subject.parts.len() == start + self.parts.len();
         (whole || self.tail).then_some(How::Is)

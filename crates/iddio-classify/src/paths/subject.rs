@@ -240,6 +240,11 @@ impl Part {
             .collect()
     }
 
+    /// Whether the name is known.
+    pub(super) fn is_literal(&self) -> bool {
+        self.pieces.iter().all(|piece| matches!(piece, Piece::Byte(_)))
+    }
+
     /// Whether nothing of it is known: `*`, `?`, `.*`.
     pub(super) fn is_wild(&self) -> bool {
         let dot = self.pieces.first() == Some(&Piece::Byte(b'.'));
@@ -259,12 +264,12 @@ impl Part {
         let byte = |piece: &&Piece| matches!(piece, Piece::Byte(_));
         let ends = |part: &Self| part.pieces.iter().rev().take_while(byte).count();
         let starts = |part: &Self| part.pieces.iter().take_while(byte).count();
-        if self.literal().is_some() {
+        if self.is_literal() {
             return true;
         }
-        match other.literal() {
-            Some(_) => starts(self) > 1,
-            None => ends(self) > 2 && ends(self) <= ends(other) && starts(other) == 0,
+        match other.is_literal() {
+            true => starts(self) > 1,
+            false => ends(self) > 2 && ends(self) <= ends(other) && starts(other) == 0,
         }
     }
 
@@ -279,12 +284,46 @@ impl Part {
         if one.len().saturating_mul(other.len()) > PIECES_MAX {
             return true;
         }
-        let plain = |pieces: &[Piece]| pieces.iter().all(|piece| matches!(piece, Piece::Byte(_)));
-        if plain(one) && plain(other) {
-            return one == other;
+        // Most names part at their first or last byte.
+        let Some((one, other)) = trimmed(one, other) else { return false };
+        let Some((one, other)) = trimmed_end(one, other) else { return false };
+        let covers_nothing = |pieces: &[Piece]| pieces.iter().all(|piece| *piece == Piece::Run);
+        match (one, other) {
+            ([], rest) | (rest, []) => covers_nothing(rest),
+            ([Piece::Run], _) | (_, [Piece::Run]) => true,
+            _ => meets(one, other),
         }
-        meets(one, other)
     }
+}
+
+/// Takes off what two patterns start with, a byte each; `None` where that differs.
+fn trimmed<'p>(
+    mut one: &'p [Piece],
+    mut other: &'p [Piece],
+) -> Option<(&'p [Piece], &'p [Piece])> {
+    while let ([first, rest @ ..], [second, behind @ ..]) = (one, other) {
+        match (first, second) {
+            (Piece::Run, _) | (_, Piece::Run) => break,
+            (Piece::Byte(first), Piece::Byte(second)) if first != second => return None,
+            _ => (one, other) = (rest, behind),
+        }
+    }
+    Some((one, other))
+}
+
+/// The same, at their ends.
+fn trimmed_end<'p>(
+    mut one: &'p [Piece],
+    mut other: &'p [Piece],
+) -> Option<(&'p [Piece], &'p [Piece])> {
+    while let ([rest @ .., last], [before @ .., end]) = (one, other) {
+        match (last, end) {
+            (Piece::Run, _) | (_, Piece::Run) => break,
+            (Piece::Byte(last), Piece::Byte(end)) if last != end => return None,
+            _ => (one, other) = (rest, before),
+        }
+    }
+    Some((one, other))
 }
 
 /// Whether two patterns cover a name in common: a table of how much of each is used up.

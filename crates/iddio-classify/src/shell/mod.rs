@@ -11,6 +11,7 @@ mod walk;
 
 pub use iddio_core::operation::Span;
 
+use self::syntax::read_both;
 pub use self::syntax::{Dialect, read, read_as};
 #[doc(hidden)]
 pub use walk::cost;

@@ -23,7 +23,7 @@ impl Reader<'_, '_> {
             self.take_name(&mut name);
         }
         let mut subscript = None;
-        if !name.is_empty() && self.bash() && self.peek() == Some(b'[') {
+        if !name.is_empty() && self.peek() == Some(b'[') && self.bash() {
             let mark = self.mark();
             self.bump();
             let inside = self.pos;
@@ -54,7 +54,7 @@ impl Reader<'_, '_> {
     fn assigns(&mut self) -> Option<Appends> {
         match self.peek() {
             Some(b'=') => Some(Appends::Replaces),
-            Some(b'+') if self.bash() && self.peek_second() == Some(b'=') => Some(Appends::Adds),
+            Some(b'+') if self.peek_second() == Some(b'=') && self.bash() => Some(Appends::Adds),
             _ => None,
         }
     }
@@ -73,7 +73,7 @@ impl Reader<'_, '_> {
 
     /// What stands behind `=`.
     fn assigned(&mut self) -> Result<AssignedValue, SyntaxError> {
-        if self.bash() && self.peek() == Some(b'(') {
+        if self.peek() == Some(b'(') && self.bash() {
             return Ok(AssignedValue::Array(self.elements()?));
         }
         Ok(AssignedValue::Word(self.word()?))
@@ -129,10 +129,9 @@ impl Reader<'_, '_> {
 
     /// Whether the arguments of a command may be arrays.
     pub(super) fn declares(&self, simple: &Simple) -> bool {
-        self.bash()
-            && simple.words.first().and_then(literal).is_some_and(|word| {
-                matches!(word, b"declare" | b"export" | b"local" | b"readonly" | b"typeset")
-            })
+        simple.words.first().and_then(literal).is_some_and(|word| {
+            matches!(word, b"declare" | b"export" | b"local" | b"readonly" | b"typeset")
+        }) && self.bash()
     }
 
     /// An argument of `declare`: a word, or `NAME=(…)`.

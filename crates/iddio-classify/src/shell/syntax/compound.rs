@@ -54,8 +54,8 @@ impl Reader<'_, '_> {
 
     /// `( … )` or `(( … ))`; the parenthesis is next.
     pub(super) fn parentheses(&mut self) -> Result<CommandKind, SyntaxError> {
-        if self.bash()
-            && self.peek_second() == Some(b'(')
+        if self.peek_second() == Some(b'(')
+            && self.bash()
             && let Some(expression) = self.double_parentheses()?
         {
             return Ok(CommandKind::Arithmetic(expression));
@@ -114,7 +114,7 @@ impl Reader<'_, '_> {
 
     fn for_loop(&mut self) -> Result<CommandKind, SyntaxError> {
         self.gap();
-        if self.bash() && self.peek() == Some(b'(') && self.peek_second() == Some(b'(') {
+        if self.peek() == Some(b'(') && self.peek_second() == Some(b'(') && self.bash() {
             return self.counting_for();
         }
         let name = self.loop_name()?;
@@ -227,7 +227,8 @@ impl Reader<'_, '_> {
             return false;
         }
         let two = self.took(b';');
-        let _falls = (self.bash() || !two) && self.took(b'&');
+        let falls = self.peek() == Some(b'&') && (!two || self.bash());
+        let _falls = falls && self.took(b'&');
         true
     }
 

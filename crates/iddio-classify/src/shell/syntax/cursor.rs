@@ -1,6 +1,6 @@
 //! Moving over a source: bytes without line continuations, blanks, comments, limits.
 
-use super::{DEPTH_MAX, Dialect, Quoting, REREADS_MAX, Reader, Shared, Source, Span, SyntaxError};
+use super::{DEPTH_MAX, Dialect, Dialects, Quoting, REREADS_MAX, Reader, Shared, Source, Span, SyntaxError};
 
 /// A place to come back to.
 pub(super) struct Mark {
@@ -95,8 +95,10 @@ impl<'t, 's> Reader<'t, 's> {
         }
     }
 
-    /// Whether the dialect is bash.
+    /// Whether the dialect is bash. Asked last of all conditions: a text that never makes the reader
+    /// ask is the same in every dialect.
     pub(super) fn bash(&self) -> bool {
+        self.shared.differs.set(Dialects::MayDiffer);
         self.shared.dialect == Dialect::Bash
     }
 

@@ -11,11 +11,10 @@ impl Reader<'_, '_> {
         let start = self.pos;
         self.bump();
         let Some(next) = self.peek() else { return Ok(None) };
-        let bash = self.bash();
         match next {
             b'(' => self.parenthesis().map(Some),
             b'{' => self.braces(start, quoting).map(Some),
-            b'[' if bash => {
+            b'[' if self.bash() => {
                 self.bump();
                 self.enter()?;
                 let expression = self.arithmetic(&Until::BRACKETS.inside(quoting))?;
@@ -23,8 +22,8 @@ impl Reader<'_, '_> {
                 self.leave();
                 Ok(Some(Part::Arithmetic(expression)))
             }
-            b'\'' if bash && !quoting.quotes() => self.ansi().map(Some),
-            b'"' if bash && !quoting.quotes() => {
+            b'\'' if !quoting.quotes() && self.bash() => self.ansi().map(Some),
+            b'"' if !quoting.quotes() && self.bash() => {
                 self.bump();
                 Ok(Some(Part::Double(self.double(Quoting::Double)?)))
             }

@@ -26,6 +26,8 @@ mod script;
 mod test;
 mod word;
 
+use std::cell::Cell;
+
 use super::{
     DEPTH_MAX, Span, SyntaxError, TEXT_BYTES_MAX,
     ast::{Script, Word},
@@ -56,14 +58,34 @@ pub fn read(text: &[u8]) -> Result<Script, SyntaxError> {
 ///
 /// As [`read`].
 pub fn read_as(text: &[u8], dialect: Dialect) -> Result<Script, SyntaxError> {
+    reading(text, dialect).map(|(script, _)| script)
+}
+
+/// Reads a text as bash does and, where a plain `sh` reads another program, as that does.
+///
+/// # Errors
+///
+/// As [`read`]; what a plain `sh` cannot read it does not run.
+pub(crate) fn read_both(text: &[u8]) -> Result<(Script, Option<Script>), SyntaxError> {
+    let (script, dialects) = reading(text, Dialect::Bash)?;
+    let other = match dialects {
+        Dialects::Agree => None,
+        Dialects::MayDiffer => read_as(text, Dialect::Posix).ok(),
+    };
+    let other = other.filter(|other| *other != script);
+    Ok((script, other))
+}
+
+fn reading(text: &[u8], dialect: Dialect) -> Result<(Script, Dialects), SyntaxError> {
     check::text(text)?;
-    let mut shared = Shared { depth: 0, rereads: 0, bodies: Vec::new(), dialect };
+    let differs = Cell::new(Dialects::Agree);
+    let mut shared = Shared { depth: 0, rereads: 0, bodies: Vec::new(), dialect, differs };
     let mut reader = Reader::new(Source { text, origins: None }, 0, &mut shared);
     let mut script = reader.whole()?;
     if !shared.bodies.is_empty() {
         documents::attach(&mut script, &mut shared.bodies);
     }
-    Ok(script)
+    Ok((script, shared.differs.get()))
 }
 
 /// What is read: bytes, and where they come from if they were unescaped.
@@ -95,6 +117,16 @@ struct Shared {
     /// Bodies of here-documents, by the number that their redirections hold in the meantime.
     bodies: Vec<Option<Word>>,
     dialect: Dialect,
+    differs: Cell<Dialects>,
+}
+
+/// Whether the reading depends on the dialect.
+#[derive(Clone, Copy)]
+enum Dialects {
+    /// Nothing in the text makes the reader ask which one it is.
+    Agree,
+    /// Something does.
+    MayDiffer,
 }
 
 /// What surrounds an expansion, as far as quoting goes.

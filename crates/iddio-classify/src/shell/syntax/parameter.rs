@@ -114,7 +114,7 @@ impl Reader<'_, '_> {
     }
 
     fn subscript(&mut self, quoting: Quoting) -> Result<Option<Arithmetic>, SyntaxError> {
-        if !self.bash() || !self.took(b'[') {
+        if self.peek() != Some(b'[') || !self.bash() || !self.took(b'[') {
             return Ok(None);
         }
         let subscript = self.arithmetic(&Until::SUBSCRIPT.inside(quoting))?;

@@ -38,10 +38,10 @@ impl Reader<'_, '_> {
         }
         let inside = text.strip_prefix(b"{").and_then(|text| text.strip_suffix(b"}"));
         match inside {
-            Some(name) if self.bash() && is_name(name) => {
+            Some(name) if is_name(name) && self.bash() => {
                 Ok(Some(Descriptor::Named(name.to_vec())))
             }
-            Some(name) if self.bash() && name.contains(&b'[') => {
+            Some(name) if name.contains(&b'[') && self.bash() => {
                 Err(self.error("a descriptor in an array"))
             }
             _ => Ok(None),
@@ -87,7 +87,6 @@ impl Reader<'_, '_> {
     /// Takes an operator.
     fn redirect_operator(&mut self) -> Result<RedirectOperator, SyntaxError> {
         let first = self.peek();
-        let bash = self.bash();
         self.bump();
         let operator = match first {
             Some(b'&') => {
@@ -107,7 +106,7 @@ impl Reader<'_, '_> {
             Some(b'<') => match self.peek() {
                 Some(b'>') => RedirectOperator::ReadWrite,
                 Some(b'&') => RedirectOperator::DuplicateInput,
-                Some(b'<') if bash && self.peek_second() == Some(b'<') => {
+                Some(b'<') if self.peek_second() == Some(b'<') && self.bash() => {
                     self.bump();
                     let _third = self.peek();
                     RedirectOperator::HereString

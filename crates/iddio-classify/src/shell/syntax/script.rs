@@ -150,7 +150,7 @@ impl Reader<'_, '_> {
                 return Ok(Pipeline { commands });
             }
             self.bump();
-            if self.bash() && self.took(b'&') {
+            if self.peek() == Some(b'&') && self.bash() && self.took(b'&') {
                 command.redirects.push(self.errors_too(start));
             }
             commands.push(command);
@@ -328,7 +328,7 @@ impl Reader<'_, '_> {
             at = self.behind_continuations(at + 1);
         }
         let (_, reserved) = RESERVED.iter().find(|(word, _)| Some(*word) == letters.get(..len))?;
-        if !self.bash() && BASH_ONLY.contains(reserved) || self.begins_process(at) {
+        if BASH_ONLY.contains(reserved) && !self.bash() || self.begins_process(at) {
             return None;
         }
         Some((*reserved, at))
@@ -366,9 +366,9 @@ impl Reader<'_, '_> {
 
     /// Whether a process substitution begins at a place: it goes on with a word.
     fn begins_process(&self, at: usize) -> bool {
-        self.bash()
-            && matches!(self.source.text.get(at), Some(b'<' | b'>'))
+        matches!(self.source.text.get(at), Some(b'<' | b'>'))
             && self.source.text.get(self.behind_continuations(at + 1)) == Some(&b'(')
+            && self.bash()
     }
 
     /// Whether a process substitution is next.
@@ -379,7 +379,7 @@ impl Reader<'_, '_> {
 
     /// Whether `&>` is next.
     pub(super) fn both_outputs(&mut self) -> bool {
-        self.bash() && self.peek() == Some(b'&') && self.peek_second() == Some(b'>')
+        self.peek() == Some(b'&') && self.peek_second() == Some(b'>') && self.bash()
     }
 }
 

@@ -116,8 +116,8 @@ impl Reader<'_, '_> {
         match grammar {
             Grammar::Regex => true,
             Grammar::Patterns => {
-                self.bash()
-                    && matches!(gathered.text.last(), Some(b'@' | b'*' | b'+' | b'?' | b'!'))
+                matches!(gathered.text.last(), Some(b'@' | b'*' | b'+' | b'?' | b'!'))
+                    && self.bash()
             }
         }
     }

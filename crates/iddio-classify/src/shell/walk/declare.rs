@@ -57,7 +57,7 @@ impl Walker<'_> {
                 },
                 None => self.terms(word),
             };
-            lines = super::text::concatenated(lines, &alternatives, || super::expand::any(span));
+            lines = super::text::concatenated(lines, alternatives, || super::expand::any(span));
         }
         lines
     }

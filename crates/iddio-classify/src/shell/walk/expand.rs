@@ -57,15 +57,22 @@ impl Walker<'_> {
         for word in words {
             let alternatives = self.terms(word);
             let span = self.place(word.span);
-            lines = concatenated(lines, &alternatives, || any(span));
+            lines = concatenated(lines, alternatives, || any(span));
         }
         lines
     }
 
     /// Expands one word to any number of words.
     pub(super) fn terms(&mut self, word: &Word) -> Vec<Vec<Term>> {
-        let mut all: Vec<Vec<Term>> = vec![Vec::new()];
         let span = self.place(word.span);
+        if let [Part::Text(bytes) | Part::Quoted(bytes)] = word.parts.as_slice()
+            && (matches!(word.parts.first(), Some(Part::Quoted(_))) || stands_for_itself(bytes))
+        {
+            self.step(1);
+            let text = RawText::new(bytes.as_slice());
+            return vec![vec![Term { text, known: Known::Whole, span }]];
+        }
+        let mut all: Vec<Vec<Term>> = vec![Vec::new()];
         let Ok(words) = braces::expanded(&word.parts) else { return vec![vec![any(span)]] };
         for tokens in words {
             let mut alternatives: Vec<Pieces> = vec![Vec::new()];
@@ -74,17 +81,16 @@ impl Walker<'_> {
                     Token::Bytes(bytes) => vec![vec![Piece::Literal(bytes.clone())]],
                     Token::Part(part) => self.part(part, Quoting::Unquoted),
                 };
-                alternatives = concatenated(alternatives, &next, || Piece::Many);
+                alternatives = concatenated(alternatives, next, || Piece::Many);
             }
-            let separators = self.separators();
             let mut fields: Vec<Vec<Term>> = Vec::new();
             for pieces in alternatives {
-                let terms = self.fields(&pieces, separators.as_deref(), span);
+                let terms = self.fields(&pieces, span);
                 if !fields.contains(&terms) {
                     fields.push(terms);
                 }
             }
-            all = concatenated(all, &fields, || any(span));
+            all = concatenated(all, fields, || any(span));
         }
         all
     }
@@ -122,7 +128,7 @@ impl Walker<'_> {
         let mut all: Vec<Pieces> = vec![Vec::new()];
         for part in parts {
             let next = self.part(part, quoting);
-            all = concatenated(all, &next, || Piece::Many);
+            all = concatenated(all, next, || Piece::Many);
         }
         all
     }
@@ -149,7 +155,7 @@ impl Walker<'_> {
                 let inner = self.parts(parts, Quoting::Quoted);
                 // `"$@"` without parameters is no word at all.
                 let none = matches!(parts.as_slice(), [Part::Parameter(p)] if super::parameter::is_list(p));
-                if none { inner } else { concatenated(quotes, &inner, || Piece::Many) }
+                if none { inner } else { concatenated(quotes, inner, || Piece::Many) }
             }
             Part::Parameter(parameter) => {
                 let all = self.parameter(parameter, quoting);
@@ -166,7 +172,7 @@ impl Walker<'_> {
     }
 
     /// Parts pieces into words.
-    fn fields(&self, pieces: &[Piece], separators: Option<&[u8]>, span: Option<Span>) -> Vec<Term> {
+    fn fields(&self, pieces: &[Piece], span: Option<Span>) -> Vec<Term> {
         let mut fields = Fields { done: Vec::new(), open: None, swallows: false, span };
         for (place, piece) in pieces.iter().enumerate() {
             match piece {
@@ -184,8 +190,8 @@ impl Walker<'_> {
                 Piece::Fixed(Chunk::Plain | Chunk::Unknown(_)) | Piece::Split(Chunk::Plain) => {
                     fields.cut();
                 }
-                Piece::Split(Chunk::Bytes(bytes)) => match separators {
-                    Some(separators) => fields.split(bytes, separators),
+                Piece::Split(Chunk::Bytes(bytes)) => match self.separators() {
+                    Some(separators) => fields.split(bytes, &separators),
                     None => fields.many(),
                 },
             }
@@ -361,6 +367,13 @@ fn length(piece: &Piece) -> usize {
         Piece::Fixed(Chunk::Bytes(bytes)) | Piece::Split(Chunk::Bytes(bytes)) => bytes.len(),
         _ => 1,
     }
+}
+
+/// Whether text as written is one word that nothing expands.
+fn stands_for_itself(bytes: &[u8]) -> bool {
+    !bytes.is_empty()
+        && !leads_elsewhere(bytes)
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"%,-./:=@_~".contains(byte))
 }
 
 /// `~+`, `~-` and `~1` are directories that only the run knows.

@@ -30,7 +30,7 @@ use std::{
 
 use iddio_core::{
     operation::{
-        Description, Operation, Override, Pattern, Protocol, Reason, ScopeKey, Scopes, Span,
+        Description, Names, Operation, Override, Pattern, Protocol, Reason, ScopeKey, Scopes, Span,
     },
     text::RawText,
     tier::{Class, Tier},
@@ -40,7 +40,7 @@ use self::{
     state::{Body, Key, Slot, State},
     text::{Chunk, Origin, Text},
 };
-use super::{Dialect, ast::Script};
+use super::ast::Script;
 use crate::command::{
     Ambient, Found, Judged, NAMED_MAX, RunPlan, Setting,
     line::{Feed, Judging},
@@ -233,6 +233,9 @@ impl<'a> Walker<'a> {
 
     /// Judges the letters of a text, whatever they mean (invariants I5 and I10).
     fn letters(&mut self, text: &[u8]) {
+        if text.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n')) {
+            return;
+        }
         let mut offset = 0;
         let mut letters = Vec::new();
         for chunk in text.utf8_chunks() {
@@ -262,9 +265,11 @@ impl<'a> Walker<'a> {
     }
 
     fn text(&mut self, text: &[u8]) {
-        match super::read(text) {
-            Ok(script) => {
-                self.other_reading(text, &script);
+        match super::read_both(text) {
+            Ok((script, other)) => {
+                if let Some(other) = &other {
+                    self.other_reading(other);
+                }
                 self.script(&script);
             }
             Err(error) => {
@@ -276,16 +281,12 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Walks the text as a plain `sh` reads it, where that is another program: of what only that
-    /// one runs, what is break-glass counts.
-    fn other_reading(&mut self, text: &[u8], script: &Script) {
-        let Ok(other) = super::read_as(text, Dialect::Posix) else { return };
-        if other == *script {
-            return;
-        }
+    /// Walks the text as a plain `sh` reads it, which is another program: of what only that one
+    /// runs, what is break-glass counts.
+    fn other_reading(&mut self, other: &Script) {
         let operations = self.operations.len();
         let reasons = self.shell.reasons.len();
-        self.apart(|walker| walker.script(&other));
+        self.apart(|walker| walker.script(other));
         let found = self.operations.split_off(operations.min(self.operations.len()));
         // A program that nobody knows is what the words of `[[` look like to such a shell.
         let counts = |operation: &Operation| {
@@ -464,8 +465,17 @@ fn likeness(operation: &Operation) -> Vec<u8> {
         key.push(2);
         key.extend_from_slice(item.value.as_bytes());
     }
-    key.push(3);
-    key.extend_from_slice(format!("{:?}", operation.scopes).as_bytes());
+    for (scope, names) in operation.scopes.iter() {
+        key.extend_from_slice(&[3, scope as u8]);
+        match names {
+            Names::Every => key.push(4),
+            Names::Unknown => key.push(5),
+            Names::Known(names) => names.iter().for_each(|name| {
+                key.extend_from_slice(name.as_bytes());
+                key.push(0);
+            }),
+        }
+    }
     key
 }
 

@@ -417,7 +417,7 @@ fn listed(elements: Elements, quoting: Quoting) -> Vec<Pieces> {
             })
             .collect();
         let next = if next.is_empty() { vec![Vec::new()] } else { next };
-        all = super::text::concatenated(all, &next, || Piece::Many);
+        all = super::text::concatenated(all, next, || Piece::Many);
     }
     all
 }

@@ -18,10 +18,7 @@ pub(super) fn covered(pattern: &[u8]) -> Option<Vec<Vec<u8>>> {
     if PATTERN_BYTES_MAX < file.len() {
         return None;
     }
-    let known = Catalog::built_in()
-        .filter_map(Result::ok)
-        .flat_map(|catalog| catalog.programs().iter().map(String::as_str).collect::<Vec<_>>());
-    let mut names: Vec<Vec<u8>> = known
+    let mut names: Vec<Vec<u8>> = Catalog::all_programs()
         .chain(DANGEROUS)
         .filter(|name| glob::covers(file, name.as_bytes()))
         .map(|name| name.as_bytes().to_vec())

@@ -12,7 +12,7 @@ use super::{
     parameter::is_name,
     programs,
     redirect::Plumbing,
-    state::{Key, Slot, Sure, Value},
+    state::{Key, Names, Slot, Sure, Value},
     text::{Chunk, Origin, Text, settled},
 };
 use crate::{
@@ -94,9 +94,9 @@ impl Walker<'_> {
         };
         let around = Around { settings, plumbing, feed, at, adorned };
         let before = self.set_for_one(&values);
-        match lines.as_slice() {
-            [only] => self.run(only.clone(), &around, Lookup::Everywhere),
-            _ => {
+        match <[Vec<Term>; 1]>::try_from(lines) {
+            Ok([only]) => self.run(only, &around, Lookup::Everywhere),
+            Err(lines) => {
                 let mut ways = Vec::new();
                 self.out.push(Text::default());
                 for line in lines {
@@ -291,6 +291,12 @@ impl Walker<'_> {
             Known::Pattern => return self.patterned(&line, around),
             Known::Any | Known::Prefix(_) => return self.unresolved(&line, around),
         };
+        if self.state.program_names() == Names::Programs {
+            if lookup == Lookup::Programs || self.builtin(&name, &line, around).is_none() {
+                self.external(line, around, &[]);
+            }
+            return;
+        }
         if lookup == Lookup::Everywhere {
             self.aliased(&name, &line, around);
         }

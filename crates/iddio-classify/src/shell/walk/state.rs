@@ -95,6 +95,18 @@ pub(super) enum Value {
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     layers: Vec<Layer>,
+    /// Whether a program's name may stand for anything but the program.
+    names: Names,
+}
+
+/// What programs' names stand for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Names {
+    /// No alias, function or hashed path was ever set.
+    #[default]
+    Programs,
+    /// Some were.
+    Others,
 }
 
 /// What one way has changed.
@@ -135,7 +147,7 @@ impl Value {
 impl State {
     /// Starts with nothing remembered.
     pub(super) fn new() -> Self {
-        Self { layers: vec![Layer::new()] }
+        Self { layers: vec![Layer::new()], names: Names::Programs }
     }
 
     /// Returns what is remembered.
@@ -143,8 +155,16 @@ impl State {
         self.layers.iter().rev().find_map(|layer| layer.get(key))
     }
 
+    /// Says what programs' names may stand for.
+    pub(super) fn program_names(&self) -> Names {
+        self.names
+    }
+
     /// Remembers something.
     pub(super) fn set(&mut self, key: Key, slot: Slot) {
+        if matches!(key, Key::Alias(_) | Key::Function(_) | Key::Hash(_)) {
+            self.names = Names::Others;
+        }
         if let Some(layer) = self.layers.last_mut() {
             layer.insert(key, slot);
         }

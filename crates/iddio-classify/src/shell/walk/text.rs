@@ -142,23 +142,29 @@ impl Text {
 
 /// Joins every text of one list with every text of another, in order; too many are anything.
 pub(super) fn concatenated<T: Clone>(
-    left: Vec<Vec<T>>,
-    right: &[Vec<T>],
+    mut left: Vec<Vec<T>>,
+    mut right: Vec<Vec<T>>,
     unknown: impl Fn() -> T,
 ) -> Vec<Vec<T>> {
-    if let [only] = right {
-        let mut left = left;
-        for item in &mut left {
-            item.extend(only.iter().cloned());
+    match (left.as_mut_slice(), right.as_mut_slice()) {
+        ([one], [other]) => {
+            one.append(other);
+            return left;
         }
-        return left;
+        (_, [only]) => {
+            for item in &mut left {
+                item.extend(only.iter().cloned());
+            }
+            return left;
+        }
+        _ => {}
     }
     if ALTERNATIVES_MAX < left.len().saturating_mul(right.len()) {
         return vec![vec![unknown()]];
     }
     let mut all = Vec::new();
     for one in &left {
-        for other in right {
+        for other in &right {
             all.push(one.iter().chain(other).cloned().collect());
         }
     }
