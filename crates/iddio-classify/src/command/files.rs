@@ -12,28 +12,19 @@ use iddio_core::{
 use super::{
     Found,
     assignments::{Setting, assignment},
-    judge::{Sum, rule},
+    judge::Sum,
     line::{Judging, Known, Term},
     parse::{Parsed, Word},
 };
 use crate::{
-    catalog::{
-        Catalog,
-        format::{PathUse, Special},
-    },
+    catalog::format::{PathUse, Special},
     languages, paths,
 };
 
 /// Adds what happens to every file, address and variable that the words name.
-pub(super) fn judge(
-    catalog: &Catalog,
-    parsed: &Parsed<'_>,
-    terms: &[Term],
-    judging: &Judging<'_>,
-    sum: &mut Sum,
-) {
+pub(super) fn judge(parsed: &Parsed<'_>, terms: &[Term], judging: &Judging<'_>, sum: &mut Sum) {
     let directories = directories(parsed, terms, judging);
-    let mut files = Files { catalog, parsed, terms, judging, directories, sum };
+    let mut files = Files { parsed, terms, judging, directories, sum };
     for given in &parsed.flags {
         let Some(value) = &given.value else { continue };
         for flag in &given.flags {
@@ -83,7 +74,6 @@ fn directories(parsed: &Parsed<'_>, terms: &[Term], judging: &Judging<'_>) -> Ve
 }
 
 struct Files<'r, 'a> {
-    catalog: &'r Catalog,
     parsed: &'r Parsed<'a>,
     terms: &'r [Term],
     judging: &'r Judging<'r>,
@@ -193,7 +183,7 @@ impl Files<'_, '_> {
         match self.found(PathUse::Read, word) {
             Some(found) if Tier::Sensitive <= found.tier => {
                 let text = format!("sends away what it reads: {}", found.text);
-                let rule = format!("{}:sends", rule(self.catalog, self.parsed));
+                let rule = format!("{}:sends", self.parsed.rule);
                 self.sum.add(Tier::BreakGlass, Class::Identity, &rule, &text, Some(word_at));
             }
             Some(found) => {
@@ -235,7 +225,7 @@ impl Files<'_, '_> {
     }
 
     fn address(&mut self, word: &Word<'_>) {
-        let rule = rule(self.catalog, self.parsed);
+        let rule = &self.parsed.rule;
         let lower = word.text.to_ascii_lowercase();
         if let Some(path) = lower.strip_prefix("file://") {
             let start = word.text.len() - path.len();
@@ -256,7 +246,7 @@ impl Files<'_, '_> {
         let Some((name, value)) = word.text.split_once('=') else {
             if word.known != Known::Whole {
                 let text = "a variable that only the run knows";
-                let rule = format!("{}:variable", rule(self.catalog, self.parsed));
+                let rule = format!("{}:variable", self.parsed.rule);
                 self.sum.add(Tier::Sensitive, Class::Unknown, &rule, text, Some(at));
             }
             return;

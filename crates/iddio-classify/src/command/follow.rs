@@ -11,7 +11,7 @@ use iddio_core::{
 
 use super::{
     Inner, files,
-    judge::{self, Sum, rule},
+    judge::{self, Sum},
     line::{Feed, Judging, Known, Line, Term},
     parse::{Given, Parsed, Word},
     plan::StdinRole,
@@ -67,7 +67,7 @@ pub(super) fn judge(
     if parsed.slots.iter().flatten().any(|arg| arg.is == Some(Special::Host)) {
         inner.inner = Inner::AsJudged;
     }
-    let rule = rule(catalog, parsed);
+    let rule = parsed.rule.as_str();
     let mut follower = Follower { parsed, line, judging: &inner, sum, rule };
     let split = follower.flags();
     for (word, arg) in parsed.args.iter().zip(&parsed.slots) {
@@ -85,8 +85,7 @@ pub(super) fn judge(
     if runs(parsed, Some(command)) == Runs::Nothing
         && let Some(without) = &command.without_program
     {
-        let rule = follower.rule.clone();
-        follower.sum.add_rule(without, &rule, None);
+        follower.sum.add_rule(without, &parsed.rule, None);
     }
     if let Some(interpreter) = command.interpreter {
         follower.interpreter(catalog, interpreter);
@@ -110,7 +109,7 @@ struct Follower<'r, 'a, 'j> {
     /// One level deeper than the command line itself.
     judging: &'r Judging<'j>,
     sum: &'r mut Sum,
-    rule: String,
+    rule: &'r str,
 }
 
 impl Follower<'_, '_, '_> {
@@ -230,7 +229,7 @@ impl Follower<'_, '_, '_> {
             Feed::File(file) => self.script(&file.clone()),
             Feed::Inherited => {
                 let text = "whoever writes to it says what it does";
-                self.sum.add(Tier::BreakGlass, Class::Session, &self.rule, text, None);
+                self.sum.add(Tier::BreakGlass, Class::Session, self.rule, text, None);
             }
             Feed::Unknown => self.unknown("what another program writes is its program"),
         }
@@ -284,7 +283,7 @@ impl Follower<'_, '_, '_> {
             self.sum.add_found(&found);
         }
         let text = "runs a program from a file";
-        self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, text, None);
+        self.sum.add(Tier::Sensitive, Class::Unknown, self.rule, text, None);
     }
 
     /// A module with all words behind its name: `python3 -m pip install x`.
@@ -319,7 +318,7 @@ impl Follower<'_, '_, '_> {
     }
 
     fn unknown(&mut self, text: &str) {
-        self.sum.add(Tier::UNKNOWN, Class::Unknown, &self.rule, text, None);
+        self.sum.add(Tier::UNKNOWN, Class::Unknown, self.rule, text, None);
     }
 }
 

@@ -5,7 +5,7 @@ use iddio_core::{
     tier::{Class, Tier},
 };
 
-use super::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, Ambient, Found, WORD_BYTES_MAX};
+use super::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, Ambient, Found, WORD_BYTES_MAX, line::Term};
 
 /// There is no command.
 pub(super) fn empty() -> Found {
@@ -13,8 +13,9 @@ pub(super) fn empty() -> Found {
 }
 
 /// Returns why the words cannot be read at all, if they cannot.
-pub(super) fn unreadable(argv: &[RawText]) -> Option<Found> {
-    let bytes = argv.iter().map(|word| word.as_bytes().len()).sum::<usize>();
+pub(super) fn unreadable(argv: &[Term]) -> Option<Found> {
+    let length = |word: &Term| word.text.as_bytes().len();
+    let bytes = argv.iter().map(length).sum::<usize>();
     let whole = |rule, text| Some(Found { word: None, ..unknown(rule, text, 0) });
     if argv.is_empty() {
         return Some(empty());
@@ -25,10 +26,10 @@ pub(super) fn unreadable(argv: &[RawText]) -> Option<Found> {
     if bytes > ARGV_BYTES_MAX {
         return whole("argv:limit", "more bytes than the limit");
     }
-    if let Some(word) = argv.iter().position(|word| WORD_BYTES_MAX < word.as_bytes().len()) {
+    if let Some(word) = argv.iter().position(|word| WORD_BYTES_MAX < length(word)) {
         return Some(unknown("argv:limit", "a word longer than the limit", word));
     }
-    let zero = argv.iter().position(|word| word.as_bytes().contains(&0));
+    let zero = argv.iter().position(|word| word.text.as_bytes().contains(&0));
     zero.map(|word| unknown("argv:nul", "a word holds a zero byte", word))
 }
 
@@ -61,15 +62,16 @@ pub(super) fn program(name: &RawText) -> Option<Found> {
 }
 
 /// Returns what is wrong with the words behind the program.
-pub(super) fn words(argv: &[RawText], ambient: &Ambient) -> Vec<Found> {
+pub(super) fn words(argv: &[Term], ambient: &Ambient) -> Vec<Found> {
     let mut found = Vec::new();
-    for (word, raw) in argv.iter().enumerate() {
-        if raw.as_str().is_none() && word > 0 {
+    for (word, raw) in argv.iter().map(|term| &term.text).enumerate() {
+        let text = raw.as_str();
+        if text.is_none() && word > 0 {
             let text = "a word is not UTF-8";
             let utf8 = Found::new(Tier::Sensitive, Class::Unknown, "argv:utf8", text);
             found.push(utf8.word(word));
         }
-        if raw.as_str().is_some_and(|text| text.contains(misleads)) {
+        if text.is_some_and(|text| !is_printable(text) && text.contains(misleads)) {
             found.push(evasion("argv:hidden", "a word hides or reorders what is shown", word));
         }
         if reaches_own(raw, ambient) {
@@ -78,6 +80,11 @@ pub(super) fn words(argv: &[RawText], ambient: &Ambient) -> Vec<Found> {
     }
     found.truncate(FINDINGS_MAX);
     found
+}
+
+/// Whether a text is nothing but printable ASCII: what nearly every word is.
+fn is_printable(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 /// Whether a letter steers a terminal or reorders, hides or fakes text.

@@ -12,7 +12,7 @@ use iddio_core::{
 
 use super::{
     Ambient, NAMED_MAX,
-    judge::{Sum, rule},
+    judge::Sum,
     kube,
     line::{Feed, Known, Line, Term},
     parse::{Given, Parsed, Resolution, Word},
@@ -34,16 +34,15 @@ pub(super) fn collect(
     ambient: &Ambient,
     sum: &mut Sum,
 ) {
-    let base = rule(catalog, parsed);
     let command = match parsed.resolution {
         Resolution::Known(command) => Some(command),
         _ => None,
     };
-    let rule = base.clone();
     let Line { words: terms, feed } = line;
-    let mut reader = Reader { catalog, parsed, command, terms, feed, ambient, sum, rule };
+    let option = None;
+    let mut reader = Reader { catalog, parsed, command, terms, feed, ambient, sum, option };
     for given in &parsed.flags {
-        reader.rule = format!("{base} {}", given.name);
+        reader.option = Some(given.name.as_ref());
         let Some(value) = &given.value else { continue };
         for flag in &given.flags {
             if let Some(input) = flag.input {
@@ -54,7 +53,7 @@ pub(super) fn collect(
             }
         }
     }
-    reader.rule = base;
+    reader.option = None;
     for (word, arg) in parsed.args.iter().zip(&parsed.slots) {
         if let Some(input) = arg.and_then(|arg| arg.input) {
             reader.input(input, word);
@@ -75,13 +74,19 @@ struct Reader<'r, 'a> {
     feed: &'r Feed,
     ambient: &'r Ambient,
     sum: &'r mut Sum,
-    /// The rule of what is being read.
-    rule: String,
+    /// The option that is being read.
+    option: Option<&'r str>,
 }
 
 impl<'r> Reader<'r, '_> {
     fn bytes(&self, word: usize) -> &'r [u8] {
         self.terms.get(word).map_or(&b""[..], |term| term.text.as_bytes())
+    }
+
+    /// The rule of what is being read.
+    fn rule(&self) -> String {
+        let rule = self.parsed.rule.as_str();
+        self.option.map_or_else(|| rule.to_owned(), |option| [rule, " ", option].concat())
     }
 
     fn input(&mut self, input: Input, word: &Word<'_>) {
@@ -139,7 +144,7 @@ impl<'r> Reader<'r, '_> {
         }
         if binding == Binding::Unbound {
             let text = "it reads what cannot be bound: it may be something else when it runs";
-            self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, text, Some(word.word));
+            self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule(), text, Some(word.word));
         }
         let end = self.terms.get(word.word).map_or(0, |term| term.text.as_bytes().len());
         let end = end.min(word.start + word.text.len());
@@ -171,7 +176,7 @@ impl<'r> Reader<'r, '_> {
             self.file(InputKind::Chart, Binding::FileOrDirectory, word);
         } else {
             let why = "a chart by reference: what it holds cannot be bound";
-            self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, why, Some(word.word));
+            self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule(), why, Some(word.word));
             self.push(InputKind::Chart, Binding::Unbound, word, word.start + word.text.len());
         }
     }
@@ -227,7 +232,7 @@ impl<'r> Reader<'r, '_> {
             (Some((_, facts)), _) => kube::objects(facts, &usage, word.word, self.sum),
             (None, _) => {
                 let text = "a manifest that was not read decides what is asked for";
-                self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, text, Some(word.word));
+                self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule(), text, Some(word.word));
             }
         }
     }
@@ -244,7 +249,7 @@ impl<'r> Reader<'r, '_> {
             && text.split('/').all(|part| part == "." || !part.starts_with('.'));
         if !plain {
             let why = "it writes outside the working directory or to a hidden file";
-            self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule, why, Some(word.word));
+            self.sum.add(Tier::Sensitive, Class::Unknown, &self.rule(), why, Some(word.word));
         }
         let raw = self.bytes(word.word);
         let path = RawText::new(raw.get(word.start..).unwrap_or(raw));

@@ -38,20 +38,19 @@ use crate::{
 /// Total: whatever comes in, an operation comes out, and what is not understood is
 /// [`Tier::UNKNOWN`].
 pub fn judge(argv: &[RawText], ambient: &Ambient) -> Judged {
-    if let Some(fault) = hostile::unreadable(argv) {
-        return unfit(&fault, argv);
-    }
-    let words = argv.iter().cloned().map(Term::whole).collect();
     let feed = ambient.stdin.clone().map_or(Feed::Inherited, Feed::Text);
-    judge_in(&Line { words, feed }, &Judging::new(ambient), Place::Alone)
+    let line = Line { feed, ..Line::of(argv) };
+    match hostile::unreadable(&line.words) {
+        Some(fault) => unfit(&fault, &line.words),
+        None => judge_in(&line, &Judging::new(ambient), Place::Alone),
+    }
 }
 
 /// Judges a simple command within text for a shell, or behind a program that runs it. Its words
 /// may be known in part.
 pub(crate) fn line(line: &Line, judging: &Judging<'_>) -> Judged {
-    let argv = raw(&line.words);
-    match hostile::unreadable(&argv) {
-        Some(fault) => unfit(&fault, &argv),
+    match hostile::unreadable(&line.words) {
+        Some(fault) => unfit(&fault, &line.words),
         None => judge_in(line, judging, Place::Within),
     }
 }
@@ -60,12 +59,11 @@ pub(crate) fn line(line: &Line, judging: &Judging<'_>) -> Judged {
 ///
 /// The program's name is not looked at beyond being fit to be shown.
 pub fn judge_by(catalog: &Catalog, argv: &[RawText], ambient: &Ambient) -> Judged {
-    let fault = hostile::unreadable(argv).or_else(|| argv.first().and_then(hostile::program));
-    if let Some(fault) = fault {
-        return unfit(&fault, argv);
+    let line = Line::of(argv);
+    let fault = hostile::unreadable(&line.words);
+    if let Some(fault) = fault.or_else(|| argv.first().and_then(hostile::program)) {
+        return unfit(&fault, &line.words);
     }
-    let words = argv.iter().cloned().map(Term::whole).collect();
-    let line = Line { words, feed: Feed::Inherited };
     let name = argv.first().and_then(RawText::as_str).unwrap_or("");
     by_catalog(catalog, name, &line, &Judging::new(ambient))
 }
@@ -105,24 +103,24 @@ pub(super) fn by_catalog(
     line: &Line,
     judging: &Judging<'_>,
 ) -> Judged {
-    let mut sum = Sum::of(hostile::words(&raw(&line.words), judging.ambient));
+    let mut sum = Sum::of(hostile::words(&line.words, judging.ambient));
     let (protocol, pattern, description) = known(catalog, name, line, judging, &mut sum);
     sum.judged(protocol, pattern, description, &line.words)
 }
 
 fn judge_built_in(line: &Line, judging: &Judging<'_>, place: Place) -> Judged {
     let ambient = judging.ambient;
-    let argv = raw(&line.words);
-    let Some(program) = line.words.first() else { return unfit(&hostile::empty(), &argv) };
-    let mut sum = Sum::of(hostile::words(&argv, ambient));
+    let terms = line.words.as_slice();
+    let Some(program) = terms.first() else { return unfit(&hostile::empty(), terms) };
+    let mut sum = Sum::of(hostile::words(terms, ambient));
     if program.known != Known::Whole {
         let text = "a program that only the run knows";
         sum.add(Tier::UNKNOWN, Class::Unknown, "program:unresolved", text, Some(0));
-        let described = describe("?", &argv);
+        let described = describe("?", terms);
         return sum.judged(Protocol::Command, Pattern::Unmatchable, described, &line.words);
     }
     if let Some(fault) = hostile::program(&program.text) {
-        return unfit(&fault, &argv);
+        return unfit(&fault, terms);
     }
     let name = program.text.as_str().unwrap_or("");
     let (protocol, pattern, description) = match named(name, judging, place) {
@@ -131,7 +129,7 @@ fn judge_built_in(line: &Line, judging: &Judging<'_>, place: Place) -> Judged {
             None => {
                 let text = "the catalog of this program cannot be read";
                 sum.add(Tier::UNKNOWN, Class::Unknown, "catalog:broken", text, None);
-                (Protocol::Command, Pattern::Unmatchable, describe(tool, &argv))
+                (Protocol::Command, Pattern::Unmatchable, describe(tool, terms))
             }
         },
         Named::File(file) => stranger(file, name, line, judging, place, &mut sum),
@@ -163,7 +161,7 @@ fn stranger(
     place: Place,
     sum: &mut Sum,
 ) -> (Protocol, Pattern, Description) {
-    let argv = raw(&line.words);
+    let argv: Vec<_> = line.words.iter().map(|word| word.text.clone()).collect();
     let vouched = match place {
         Place::Alone => judging.ambient.vouched,
         Place::Within => Vouched::Nobody,
@@ -189,20 +187,16 @@ fn stranger(
         sum.add_reason(class, reason);
     }
     let pattern = command_pattern(line, name, sum);
-    (Protocol::Command, pattern, describe(name, &argv))
+    (Protocol::Command, pattern, describe(name, &line.words))
 }
 
 /// Answers what cannot be read at all.
-fn unfit(fault: &Found, argv: &[RawText]) -> Judged {
+fn unfit(fault: &Found, argv: &[Term]) -> Judged {
     let shown = argv.get(..argv.len().min(SHOWN_WORDS_MAX)).unwrap_or_default();
-    let name = argv.first().and_then(RawText::as_str).unwrap_or("");
+    let name = argv.first().and_then(|word| word.text.as_str()).unwrap_or("");
     let mut sum = Sum::default();
     sum.add_found(fault);
     sum.judged(Protocol::Command, Pattern::Unmatchable, describe(name, shown), &[])
-}
-
-fn raw(words: &[Term]) -> Vec<RawText> {
-    words.iter().map(|word| word.text.clone()).collect()
 }
 
 /// Judges a program with a catalog.
@@ -233,10 +227,10 @@ fn known(
             flag(catalog, &parsed, given, families, runs, sum);
         }
         if families == Families::None {
-            arguments(catalog, &parsed, command, sum);
+            arguments(&parsed, command, sum);
         }
         inputs::collect(catalog, &parsed, line, judging.ambient, sum);
-        files::judge(catalog, &parsed, terms, judging, sum);
+        files::judge(&parsed, terms, judging, sum);
         follow::judge(catalog, &parsed, command, line, judging, sum);
         pattern = command
             .and_then(|command| command.kube.as_ref())
@@ -246,7 +240,7 @@ fn known(
         }
     }
     scopes::settle(catalog, tool, &parsed, command, judging.ambient, sum);
-    let mut description = describe(tool, &raw(terms));
+    let mut description = describe(tool, terms);
     let words = [tool, parsed.path.as_str()].join(" ");
     description.command = Some(words.trim_end().to_owned());
     description.workspace = one_name(&sum.scopes, ScopeKey::Workspaces);
@@ -402,10 +396,10 @@ fn base(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families {
         _ => Families::None,
     };
     let word = parsed.path_words.last().copied();
-    let rule = rule(catalog, parsed);
+    let rule = &parsed.rule;
     match parsed.resolution {
         Resolution::Bare if !parsed.args.is_empty() => {
-            sum.add_rule(&catalog.tool.unknown_command, &rule, None);
+            sum.add_rule(&catalog.tool.unknown_command, rule, None);
         }
         Resolution::Bare => match &catalog.tool.syntax.bare {
             Some(bare) => sum.add_rule(bare, name, None),
@@ -413,27 +407,27 @@ fn base(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families {
         },
         Resolution::Group => {
             let text = "shows the subcommands";
-            sum.add(Tier::Observe, Class::Unknown, &rule, text, word);
+            sum.add(Tier::Observe, Class::Unknown, rule, text, word);
         }
         Resolution::Known(command) => {
             let class = command.class.unwrap_or(Class::Unknown);
-            sum.add(command.tier, class, &rule, &command.why, word);
+            sum.add(command.tier, class, rule, &command.why, word);
             if let Some(alone) = &command.without_arguments
                 && parsed.args.is_empty()
                 && parsed.program.is_none()
             {
-                sum.add_rule(alone, &rule, word);
+                sum.add_rule(alone, rule, word);
             }
             if let Some(otherwise) = &command.otherwise
                 && !otherwise.unless.iter().any(|names| parsed.gives(names))
             {
                 let class = otherwise.class.unwrap_or(Class::Unknown);
-                sum.add(otherwise.tier, class, &rule, &otherwise.why, word);
+                sum.add(otherwise.tier, class, rule, &otherwise.why, word);
             }
         }
         Resolution::Family if families != Families::None => {}
         Resolution::Family | Resolution::Unknown => {
-            sum.add_rule(&catalog.tool.unknown_command, &rule, word);
+            sum.add_rule(&catalog.tool.unknown_command, rule, word);
         }
     }
     families
@@ -500,21 +494,13 @@ fn operation(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) -> Families 
     }
 }
 
-/// Returns the name of the rule for the command itself.
-pub(super) fn rule(catalog: &Catalog, parsed: &Parsed<'_>) -> String {
-    match parsed.path.as_str() {
-        "" if catalog.plain().is_some() => catalog.name().to_owned(),
-        path => format!("{}:{path}", catalog.name()),
-    }
-}
-
 fn doubts(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, sum: &mut Sum) {
     for doubt in &parsed.doubts {
         let rule = format!("{}:doubtful", catalog.name());
         sum.add(doubt.tier, Class::Unknown, &rule, doubt.text, Some(doubt.word));
     }
     if command.is_none() && catalog.tool.values.operations.is_some() {
-        veiled_parameters(catalog, parsed, sum);
+        veiled_parameters(parsed, sum);
     }
     let Some(command) = command.filter(|_| !parsed.veiled.is_empty()) else { return };
     let worst = worst_option(catalog, parsed);
@@ -533,7 +519,7 @@ fn doubts(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, sum
             _ => worst,
         };
         if Tier::Observe < tier {
-            let rule = format!("{}:veiled", rule(catalog, parsed));
+            let rule = format!("{}:veiled", parsed.rule);
             let text = "only the run knows this word, and it may be an option";
             sum.add(tier, Class::Destroy, &rule, text, Some(*veil));
         }
@@ -542,13 +528,13 @@ fn doubts(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, sum
 
 /// A word that only the run knows among the parameters of an operation. It may be an option too, but
 /// `--instance-ids "$ID"` is what honest lines say: a write at most.
-fn veiled_parameters(catalog: &Catalog, parsed: &Parsed<'_>, sum: &mut Sum) {
+fn veiled_parameters(parsed: &Parsed<'_>, sum: &mut Sum) {
     for veil in &parsed.veiled {
         let word = parsed.args.iter().find(|arg| arg.word == *veil);
         let known = word.map_or(Known::Prefix(0), |word| word.known);
         let tier = if known == Known::Any { Tier::Sensitive } else { Tier::Modify };
         if known != Known::Pattern {
-            let rule = format!("{}:veiled", rule(catalog, parsed));
+            let rule = format!("{}:veiled", parsed.rule);
             let text = "only the run knows this word, and it may be an option";
             sum.add(tier, Class::Unknown, &rule, text, Some(*veil));
         }
@@ -582,7 +568,7 @@ fn flag(
     runs: Runs,
     sum: &mut Sum,
 ) {
-    let rule = format!("{} {}", rule(catalog, parsed), given.name);
+    let rule = || [parsed.rule.as_str(), " ", &given.name].concat();
     if given.flags.is_empty() {
         let known = match families {
             Families::Some(tier) => {
@@ -591,7 +577,7 @@ fn flag(
             Families::None => false,
         };
         if !known {
-            sum.add_rule(&catalog.tool.unknown_flag, &rule, Some(given.word));
+            sum.add_rule(&catalog.tool.unknown_flag, &rule(), Some(given.word));
         }
         return;
     }
@@ -618,7 +604,7 @@ fn flag(
     }
 }
 
-fn raise(flag: &Flag, given: &Given<'_>, rule: &str, sum: &mut Sum) {
+fn raise(flag: &Flag, given: &Given<'_>, rule: &impl Fn() -> String, sum: &mut Sum) {
     let word = Some(given.word);
     let switch = flag.value == Takes::Switch;
     let value = given.value.as_ref();
@@ -628,11 +614,11 @@ fn raise(flag: &Flag, given: &Given<'_>, rule: &str, sum: &mut Sum) {
     if let Some(tier) = flag.tier
         && let Some(tier) = raised(tier, &flag.when, &flag.unless, value, switch)
     {
-        sum.add(tier, flag.class.unwrap_or(Class::Unknown), rule, &flag.why, word);
+        sum.add(tier, flag.class.unwrap_or(Class::Unknown), &rule(), &flag.why, word);
     }
     for also in &flag.also {
         if let Some(tier) = raised(also.tier, &also.when, &also.unless, value, switch) {
-            sum.add(tier, also.class.unwrap_or(Class::Unknown), rule, &also.why, word);
+            sum.add(tier, also.class.unwrap_or(Class::Unknown), &rule(), &also.why, word);
         }
     }
 }
@@ -689,28 +675,28 @@ fn is_parameter(catalog: &Catalog, given: &Given<'_>) -> bool {
 }
 
 /// What the arguments mean.
-fn arguments(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, sum: &mut Sum) {
+fn arguments(parsed: &Parsed<'_>, command: Option<&Command>, sum: &mut Sum) {
     let Some(command) = command else { return };
     let mut shown = Vec::new();
     for (place, word) in parsed.args.iter().enumerate() {
-        let rule = || rule(catalog, parsed);
+        let rule = &parsed.rule;
         let Some(arg) = parsed.slots.get(place).copied().flatten() else {
             if command.interpreter.is_some() {
                 continue;
             }
             let text = "an argument more than the command takes";
-            sum.add(Tier::Modify, Class::Unknown, &rule(), text, Some(word.word));
+            sum.add(Tier::Modify, Class::Unknown, rule, text, Some(word.word));
             continue;
         };
         let raised = |tier, when, unless| raised(tier, when, unless, Some(word), false);
         if let Some(tier) = arg.tier.and_then(|tier| raised(tier, &arg.when, &arg.unless)) {
             let class = arg.class.unwrap_or(Class::Unknown);
-            sum.add(tier, class, &rule(), &arg.why, Some(word.word));
+            sum.add(tier, class, rule, &arg.why, Some(word.word));
         }
         for also in &arg.also {
             if let Some(tier) = raised(also.tier, &also.when, &also.unless) {
                 let class = also.class.unwrap_or(Class::Unknown);
-                sum.add(tier, class, &rule(), &also.why, Some(word.word));
+                sum.add(tier, class, rule, &also.why, Some(word.word));
             }
         }
         if let Some(key) = arg.scope {
@@ -832,8 +818,9 @@ fn set_to(value: &str) -> EnvironmentValue {
     }
 }
 
-fn describe(name: &str, argv: &[RawText]) -> Description {
-    Description { command: Some(name.to_owned()), argv: argv.to_vec(), ..Description::default() }
+fn describe(name: &str, words: &[Term]) -> Description {
+    let argv = words.iter().map(|word| word.text.clone()).collect();
+    Description { command: Some(name.to_owned()), argv, ..Description::default() }
 }
 
 /// The words, for runbooks; only of a line without overrides, all of it text.

@@ -84,6 +84,15 @@ pub enum Feed {
     Unknown,
 }
 
+// === impl Line ===
+
+impl Line {
+    /// Takes an argument vector.
+    pub(crate) fn of(argv: &[RawText]) -> Self {
+        Self { words: argv.iter().cloned().map(Term::whole).collect(), feed: Feed::Inherited }
+    }
+}
+
 // === impl Judging ===
 
 impl<'a> Judging<'a> {

@@ -21,6 +21,8 @@ pub(super) struct Parsed<'a> {
     pub(super) resolution: Resolution<'a>,
     /// The command's words, or what stands where they should.
     pub(super) path: String,
+    /// The name of the rule for the command itself.
+    pub(super) rule: String,
     /// The indices of the command's words.
     pub(super) path_words: Vec<usize>,
     pub(super) flags: Vec<Given<'a>>,
@@ -126,7 +128,11 @@ pub(super) fn parse<'a>(
         slots = placed(command, &flags, args.len());
     }
     let Reader { doubts, veiled, .. } = reader;
-    Parsed { resolution, path, path_words, flags, args, slots, program, doubts, veiled }
+    let rule = match path.as_str() {
+        "" if catalog.plain().is_some() => catalog.name().to_owned(),
+        path => [catalog.name(), ":", path].concat(),
+    };
+    Parsed { resolution, path, rule, path_words, flags, args, slots, program, doubts, veiled }
 }
 
 struct Reader<'a> {
@@ -183,16 +189,19 @@ impl<'a> Reader<'a> {
                 index += self.skip_option(&path, index);
                 continue;
             }
-            let longer = if path.is_empty() { word.to_string() } else { format!("{path} {word}") };
+            let longer = match path.as_str() {
+                "" => word.to_string(),
+                path => [path, " ", word].concat(),
+            };
             let listed = self.catalog.entry(&longer).is_some() || self.catalog.is_group(&longer);
             if !listed && path.is_empty() && self.catalog.plain().is_some() {
                 break;
             }
             let family = places.len() < self.catalog.tool.syntax.family_words;
-            let group = path.is_empty() || self.catalog.is_group(&path);
             let takes_words =
-                self.catalog.entry(&path).is_some_and(|(_, command)| !command.args.is_empty());
-            if !(listed || family && !self.leaf(&path) || group && !takes_words) {
+                || self.catalog.entry(&path).is_some_and(|(_, command)| !command.args.is_empty());
+            let group = || path.is_empty() || self.catalog.is_group(&path);
+            if !(listed || family && !self.leaf(&path) || group() && !takes_words()) {
                 break;
             }
             path = longer;

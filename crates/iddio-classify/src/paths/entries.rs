@@ -1,9 +1,6 @@
 //! The entries of `policies/paths.toml`, compiled once.
 
-use std::{
-    collections::HashMap,
-    sync::LazyLock,
-};
+use std::{collections::HashMap, sync::LazyLock};
 
 use iddio_core::tier::{Class, Tier};
 use serde::{Deserialize, Deserializer, de::Error as _};

@@ -297,10 +297,7 @@ impl Part {
 }
 
 /// Takes off what two patterns start with, a byte each; `None` where that differs.
-fn trimmed<'p>(
-    mut one: &'p [Piece],
-    mut other: &'p [Piece],
-) -> Option<(&'p [Piece], &'p [Piece])> {
+fn trimmed<'p>(mut one: &'p [Piece], mut other: &'p [Piece]) -> Option<(&'p [Piece], &'p [Piece])> {
     while let ([first, rest @ ..], [second, behind @ ..]) = (one, other) {
         match (first, second) {
             (Piece::Run, _) | (_, Piece::Run) => break,

@@ -1,6 +1,8 @@
 //! Moving over a source: bytes without line continuations, blanks, comments, limits.
 
-use super::{DEPTH_MAX, Dialect, Dialects, Quoting, REREADS_MAX, Reader, Shared, Source, Span, SyntaxError};
+use super::{
+    DEPTH_MAX, Dialect, Dialects, Quoting, REREADS_MAX, Reader, Shared, Source, Span, SyntaxError,
+};
 
 /// A place to come back to.
 pub(super) struct Mark {
