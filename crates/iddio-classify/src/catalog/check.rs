@@ -220,9 +220,14 @@ fn arguments(command: &Command) -> Result<(), String> {
 fn special(flag: &Flag) -> Result<(), String> {
     let takes = flag.value != Takes::Switch;
     let wants = match flag.is {
-        None | Some(Special::Inline | Special::Stdin | Special::Delimiter | Special::Replace) => {
-            flag.path.is_some() || flag.program.is_some()
-        }
+        None
+        | Some(
+            Special::Inline
+            | Special::Stdin
+            | Special::Delimiter
+            | Special::Replace
+            | Special::Terminal,
+        ) => flag.path.is_some() || flag.program.is_some(),
         Some(_) => true,
     };
     match wants && !takes {

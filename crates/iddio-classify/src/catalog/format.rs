@@ -537,6 +537,8 @@ pub(crate) enum Special {
     Sent,
     /// An interpreter's flag: the program is standard input, whatever the arguments.
     Stdin,
+    /// A terminal is opened for what runs: `xargs -o`.
+    Terminal,
     /// An address that is fetched or sent to.
     Url,
 }
@@ -834,9 +836,17 @@ impl Default for Environment {
     fn default() -> Self {
         let keep = ["HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_*", "TZ", "TERM"];
         let keep = keep.into_iter().chain(["COLORTERM", "NO_COLOR"]);
+        // What it prints goes through no pager, and none that starts all the same runs commands.
+        let set = [
+            ("PATH", "{tool-path}"),
+            ("PAGER", "cat"),
+            ("MANPAGER", "cat"),
+            ("SYSTEMD_PAGER", "cat"),
+            ("LESSSECURE", "1"),
+        ];
         Self {
             keep: keep.map(str::to_owned).collect(),
-            set: BTreeMap::from([("PATH".to_owned(), "{tool-path}".to_owned())]),
+            set: set.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             carry: Vec::new(),
         }
     }

@@ -173,7 +173,8 @@ impl Files<'_, '_> {
             | Special::Inline
             | Special::Module
             | Special::Replace
-            | Special::Stdin => {}
+            | Special::Stdin
+            | Special::Terminal => {}
         }
     }
 

@@ -171,7 +171,11 @@ impl Follower<'_, '_, '_> {
                     (None, Feed::Nothing) => {}
                     (None, _) => words.push(anything()),
                 }
-                feed = Feed::Nothing;
+                // Its own input is left to what it runs where the arguments come from a file, and a
+                // terminal is opened on demand.
+                let leaves = has(Special::FeedFile)
+                    || flags(self.parsed).any(|(_, flag)| flag.is == Some(Special::Terminal));
+                feed = if leaves { Feed::Inherited } else { Feed::Nothing };
             }
         }
         self.command(words, &feed);

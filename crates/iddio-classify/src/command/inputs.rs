@@ -21,7 +21,7 @@ use super::{
 use crate::{
     catalog::{
         Catalog,
-        format::{Command, Input, Output},
+        format::{Command, Input, Output, PathUse},
     },
     kube::manifest::{ManifestFacts, Usage},
 };
@@ -100,7 +100,7 @@ impl<'r> Reader<'r, '_> {
             Input::DataList => self.list(word),
             Input::DataPair => {
                 let path = after(word, word.text.find('=').map_or(0, |place| place + 1));
-                self.file(Kind::Data, Binding::FileOrDirectory, &path);
+                self.data(&path);
             }
             Input::Manifest => {
                 let usage = kube::usage(self.command);
@@ -113,7 +113,7 @@ impl<'r> Reader<'r, '_> {
             }
             Input::Remote if word.text.contains("://") => {}
             Input::Data | Input::Remote => {
-                self.file(Kind::Data, Binding::FileOrDirectory, word);
+                self.data(word);
             }
             Input::State => {
                 self.file(Kind::State, Binding::File, word);
@@ -124,6 +124,17 @@ impl<'r> Reader<'r, '_> {
             Input::Variables => {
                 self.file(Kind::Variables, Binding::File, word);
             }
+        }
+    }
+
+    /// Adds a file that is read as it is, and what reading it means.
+    fn data(&mut self, word: &Word<'_>) {
+        self.file(InputKind::Data, Binding::FileOrDirectory, word);
+        let directory = self.ambient.working_directory.as_ref();
+        let term = word.term(self.terms);
+        let found = crate::paths::judge(PathUse::Read, &term, directory, self.ambient);
+        if let Some(found) = found.filter(|found| Tier::Sensitive <= found.tier) {
+            self.sum.add_found(&found.word(word.word));
         }
     }
 

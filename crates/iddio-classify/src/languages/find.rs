@@ -222,7 +222,8 @@ impl<'a> Expression<'a> {
         let words = found.map_or_else(|| self.found(), |here| vec![here]);
         for found in words {
             let words = command.iter().map(|word| filled(word, &found)).collect();
-            let line = Line { words, feed: Feed::Nothing };
+            // What it runs reads what it could read itself.
+            let line = Line { words, feed: Feed::Inherited };
             match self.judged(&line, aside) {
                 Some(operations) => self.findings.within.extend(operations),
                 None => {

@@ -55,23 +55,39 @@ pub(super) fn sends_away(stages: &[Operation]) -> bool {
         if collects && SENDERS.contains(&file) {
             return true;
         }
-        let secret = Tier::Sensitive <= operation.tier && READERS.contains(&file);
+        // What a file, a cluster or a store keeps secret: whoever reads it passes it on.
+        let secret = operation.reasons.iter().any(|reason| {
+            let read = reason.rule.starts_with("path:") || reason.rule == "kube:5";
+            Tier::Sensitive <= reason.tier && (read || STORES.contains(&file))
+        });
         collects |= secret || COLLECTORS.contains(&file);
     }
     false
 }
 
 /// Programs that write whole trees, disks or databases to standard output.
-const COLLECTORS: [&str; 8] =
-    ["cpio", "dd", "mongodump", "mysqldump", "pg_dump", "pg_dumpall", "tar", "zip"];
+const COLLECTORS: [&str; 10] = [
+    "cpio",
+    "dd",
+    "env",
+    "mongodump",
+    "mysqldump",
+    "pg_dump",
+    "pg_dumpall",
+    "printenv",
+    "tar",
+    "zip",
+];
 
-/// Programs that write what is in a file.
-const READERS: [&str; 10] =
-    ["awk", "base64", "cat", "grep", "gzip", "head", "less", "sed", "tail", "xxd"];
+/// Programs that hand out secrets.
+const STORES: [&str; 10] =
+    ["aws", "az", "bw", "docker", "gcloud", "gpg", "kubectl", "op", "pass", "vault"];
 
 /// Programs that send their standard input to another machine.
-const SENDERS: [&str; 10] =
-    ["curl", "ftp", "nc", "ncat", "netcat", "rclone", "socat", "ssh", "telnet", "wget"];
+const SENDERS: [&str; 19] = [
+    "aws", "curl", "ftp", "gh", "gsutil", "http", "https", "mail", "mailx", "nc", "ncat", "netcat",
+    "openssl", "rclone", "sendmail", "socat", "ssh", "telnet", "wget",
+];
 
 /// Programs that do harm with most arguments, whether a catalog knows them or not.
 const DANGEROUS: [&str; 34] = [
