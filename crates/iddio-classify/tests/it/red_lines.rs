@@ -207,3 +207,29 @@ fn a_secret_that_is_sent_away_is_break_glass_whoever_sends_it() {
         (2, "docker build -o out ."),
     ]);
 }
+
+#[test]
+fn rare_options_and_arguments_of_tame_tools_are_not_tame() {
+    at_least(&[
+        (3, "strings @/etc/shadow"),
+        (3, "7z l @/etc/shadow"),
+        (3, "sysctl -n /../../etc/shadow"),
+        (3, "systemctl enable --now /tmp/x.service"),
+        (3, "systemctl bind x /etc"),
+        (3, "valgrind --log-file=/etc/cron.d/x true"),
+        (3, "setfacl --restore=/tmp/y"),
+        (3, "unzip -K x"),
+        (3, "gpg --options ./x --list-keys"),
+        (3, "gpg --load-extension ./x --list-keys"),
+        (3, "yq -s '\"/etc/cron.d/\" + .a' x"),
+        (3, "ssh-keygen -f /etc/cron.d/x"),
+        (3, "ssh-keygen -lf /etc/shadow"),
+        (3, "ssh-keygen -w ./x.so -t ed25519-sk"),
+    ]);
+    at_most(&[
+        (0, "sysctl -n net.ipv4.ip_forward"),
+        (2, "systemctl enable --now nginx"),
+        (2, "ssh-keygen -t ed25519 -f deploy"),
+        (0, "strings x"),
+    ]);
+}
