@@ -160,6 +160,10 @@ pub(crate) struct Command {
     #[serde(default, deserialize_with = "class")]
     pub(crate) class: Option<Class>,
     pub(crate) why: String,
+    /// It writes files into the working directory by names that only the run knows, unless an
+    /// option of `otherwise` says that it only looks.
+    #[serde(default)]
+    pub(crate) unpacks: bool,
     /// Other spellings of its last word.
     #[serde(default)]
     pub(crate) aliases: Vec<String>,
@@ -327,6 +331,9 @@ pub(crate) struct Flag {
     /// Its tier holds only where no program is given: `sudo -i`.
     #[serde(default)]
     pub(crate) alone: bool,
+    /// With it, files are written into the working directory by names that only the run knows.
+    #[serde(default)]
+    pub(crate) unpacks: bool,
     /// Options end behind it and its value: `python3 -m`.
     #[serde(default)]
     pub(crate) ends: bool,
@@ -539,6 +546,8 @@ pub(crate) enum Special {
     Stdin,
     /// A terminal is opened for what runs: `xargs -o`.
     Terminal,
+    /// The name of a variable that what runs no longer finds: `env -u`.
+    Unset,
     /// An address that is fetched or sent to.
     Url,
 }
@@ -801,6 +810,7 @@ impl Many {
     pub(crate) fn each(&self) -> impl Iterator<Item = (String, Command)> {
         let rest = Arg { name: "what".to_owned(), rest: true, ..Arg::default() };
         let command = Command {
+            unpacks: false,
             tier: self.tier,
             class: self.class,
             why: self.why.clone(),

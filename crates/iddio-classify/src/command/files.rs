@@ -13,11 +13,11 @@ use super::{
     Found,
     assignments::{Setting, assignment},
     judge::Sum,
-    line::{Judging, Known, Term},
+    line::{Below, Judging, Known, Term},
     parse::{Parsed, Word},
 };
 use crate::{
-    catalog::format::{PathUse, Special},
+    catalog::format::{Output, PathUse, Special},
     languages, paths,
 };
 
@@ -36,9 +36,15 @@ pub(super) fn judge(parsed: &Parsed<'_>, terms: &[Term], judging: &Judging<'_>, 
             if let Some(special) = flag.is {
                 files.special(special, value);
             }
+            if let Some(output) = flag.output {
+                files.note(written_by(output), value);
+            }
         }
     }
     files.arguments();
+    if parsed.unpacks() {
+        files.write(b".", Below::Everything);
+    }
 }
 
 /// Where the tool works, and what it runs: where it is started, or where it changes to.
@@ -104,6 +110,9 @@ impl Files<'_, '_> {
             if let Some(special) = arg.is {
                 self.special(special, word);
             }
+            if let Some(output) = arg.output {
+                self.note(written_by(output), word);
+            }
         }
     }
 
@@ -118,6 +127,7 @@ impl Files<'_, '_> {
                 continue;
             };
             let path = format!("{}/{name}", directory.trim_end_matches('/'));
+            self.write(path.as_bytes(), Below::Nothing);
             let term = Term::whole(RawText::from(path));
             if let Some(found) = self.worst(usage, &term).filter(|found| Tier::Modify < found.tier)
             {
@@ -128,8 +138,28 @@ impl Files<'_, '_> {
 
     /// One use of one file.
     fn used(&mut self, usage: PathUse, word: &Word<'_>) {
+        self.note(usage, word);
         if let Some(found) = self.found(usage, word) {
             self.sum.add_found(&found.word(word.word));
+        }
+    }
+
+    /// Remembers what is written: as a program it is unknown from then on.
+    fn note(&self, usage: PathUse, word: &Word<'_>) {
+        let below = match usage {
+            PathUse::Append | PathUse::LinkName | PathUse::Write => Below::Nothing,
+            PathUse::WriteTree => Below::Everything,
+            _ => return,
+        };
+        if word.whole() != Some("-") && word.known == Known::Whole {
+            let path = word.term(self.terms).text;
+            self.write(path.as_bytes(), below);
+        }
+    }
+
+    fn write(&self, path: &[u8], below: Below) {
+        for directory in &self.directories {
+            self.judging.write(path, directory.as_ref(), below);
         }
     }
 
@@ -164,6 +194,7 @@ impl Files<'_, '_> {
                 }
             }
             Special::Sent => self.sent(word),
+            Special::Unset => self.unset(word),
             Special::Url => self.address(word),
             Special::Copy => self.copied(word),
             Special::CopyTo => self.copied_to(word),
@@ -227,6 +258,8 @@ impl Files<'_, '_> {
 
     fn address(&mut self, word: &Word<'_>) {
         let rule = &self.parsed.rule;
+        let literal = self.literal_address(word);
+        let word = literal.as_ref().unwrap_or(word);
         let lower = word.text.to_ascii_lowercase();
         if let Some(path) = lower.strip_prefix("file://") {
             let start = word.text.len() - path.len();
@@ -241,6 +274,23 @@ impl Files<'_, '_> {
         }
     }
 
+    /// The address that a pattern of file names is where no file has such a name. With a scheme, a
+    /// file would have to lie in a directory called `https:`; and where the pattern starts behind
+    /// the host, every file it could stand for is an address of that host.
+    fn literal_address<'w>(&self, word: &Word<'w>) -> Option<Word<'w>> {
+        let pattern = self.terms.get(word.word).filter(|_| word.known == Known::Pattern)?;
+        let literal = paths::unescaped(pattern.text.as_bytes());
+        let text = String::from_utf8(literal.get(word.start..)?.to_vec()).ok()?;
+        let behind = |text: &str| text.split_once("://").map(|(_, rest)| rest.contains('/'));
+        let host_known = behind(&word.text).unwrap_or_else(|| word.text.contains('/'));
+        (text.contains("://") || host_known).then(|| Word {
+            text: Cow::Owned(text),
+            word: word.word,
+            start: word.start,
+            known: Known::Whole,
+        })
+    }
+
     /// `NAME=VALUE` for what runs (invariant I7).
     fn variable(&mut self, word: &Word<'_>) {
         let at = word.word;
@@ -253,7 +303,24 @@ impl Files<'_, '_> {
             return;
         };
         let known = word.whole().map(|_| value);
-        match assignment(name, known, known.unwrap_or("?")) {
+        self.set(assignment(name, known, known.unwrap_or("?")), at);
+    }
+
+    /// The name of a variable that is taken away: what it said of routes or identities no longer
+    /// holds.
+    fn unset(&mut self, word: &Word<'_>) {
+        match word.whole() {
+            Some(name) => self.set(assignment(name, None, ""), word.word),
+            None => {
+                let text = "takes away a variable that only the run knows";
+                let rule = format!("{}:variable", self.parsed.rule);
+                self.sum.add(Tier::Sensitive, Class::Unknown, &rule, text, Some(word.word));
+            }
+        }
+    }
+
+    fn set(&mut self, setting: Setting, at: usize) {
+        match setting {
             Setting::Harmless => {}
             Setting::Overrides(setting) => self.sum.overrides.push(setting),
             Setting::Shapes(found) => self.sum.add_found(&found.word(at)),
@@ -283,6 +350,13 @@ fn behind<'w>(word: &'w Word<'_>, start: usize) -> Word<'w> {
         known => known,
     };
     Word { text, word: word.word, start: word.start + start, known }
+}
+
+fn written_by(output: Output) -> PathUse {
+    match output {
+        Output::Directory => PathUse::WriteTree,
+        Output::File | Output::Remote => PathUse::Write,
+    }
 }
 
 /// The same use, of everything below as well.

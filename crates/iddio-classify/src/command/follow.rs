@@ -299,11 +299,13 @@ impl Follower<'_, '_, '_> {
         let rule = format!("{} {name}", self.rule);
         if let Some((_, means)) = modules.iter().find(|(known, _)| pattern::covers(known, name)) {
             self.sum.add_rule(means, &rule, Some(word.word));
-        } else if Catalog::names(name) {
+        }
+        let listed = modules.iter().any(|(known, _)| pattern::covers(known, name));
+        if Catalog::names(name) && listed {
             let rest = self.line.words.get(word.word + 1..).unwrap_or_default();
             let words = [word.term(&self.line.words)].into_iter().chain(rest.iter().cloned());
             self.command(words.collect(), &self.line.feed);
-        } else {
+        } else if !listed {
             let text = "runs a module that the catalog does not know";
             self.sum.add(Tier::Sensitive, Class::Unknown, &rule, text, Some(word.word));
         }

@@ -167,7 +167,7 @@ fn stranger(
         Place::Within => Vouched::Nobody,
     };
     let written = argv.first().is_some_and(|path| name.contains('/') && judging.wrote(path));
-    let (scopes, plan, reasons) = unknown::program(&argv, name, vouched);
+    let (scopes, plan, reasons) = unknown::program(name, vouched);
     if let Some(catalog) = Catalog::for_program(file).filter(|_| name.contains('/')) {
         let mut other = Sum::default();
         let _ = known(catalog, file, line, judging, &mut other);
@@ -516,6 +516,7 @@ fn doubts(catalog: &Catalog, parsed: &Parsed<'_>, command: Option<&Command>, sum
         let tier = match known {
             Known::Any if tree => Tier::BreakGlass,
             Known::Any if Tier::Observe < command.tier => Tier::Sensitive,
+            Known::Prefix(_) if command.tier == Tier::Observe => one_word(catalog, parsed),
             _ => worst,
         };
         if Tier::Observe < tier {
@@ -538,6 +539,22 @@ fn veiled_parameters(parsed: &Parsed<'_>, sum: &mut Sum) {
             let text = "only the run knows this word, and it may be an option";
             sum.add(tier, Class::Unknown, &rule, text, Some(*veil));
         }
+    }
+}
+
+/// Returns the tier of a single unknown word of a command that reads: a name of something, nearly
+/// always, which may still be one option. Where one of the options runs a program, names a file to
+/// write, leads elsewhere or has tier 3, it counts as a write.
+fn one_word(catalog: &Catalog, parsed: &Parsed<'_>) -> Tier {
+    let grave = |flag: &Flag| {
+        let own = flag.tier.is_some_and(|tier| Tier::Modify < tier)
+            || flag.also.iter().any(|also| Tier::Modify < also.tier);
+        let writes = flag.path.is_some_and(PathUse::changes) || flag.output.is_some();
+        own || writes || flag.uses.is_some() || flag.program.is_some() || flag.overrides.is_some()
+    };
+    match catalog.flags_of(&parsed.path).any(grave) {
+        true => Tier::Modify,
+        false => Tier::Observe,
     }
 }
 

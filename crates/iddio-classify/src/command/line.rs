@@ -68,6 +68,13 @@ pub enum Known {
     Whole,
 }
 
+/// Whether what is written is one file, or files below it by names that only the run knows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Below {
+    Everything,
+    Nothing,
+}
+
 /// What a command reads from standard input.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub enum Feed {
@@ -116,14 +123,37 @@ impl<'a> Judging<'a> {
         Some(())
     }
 
+    /// Remembers that a file is written, or whatever lies below a directory.
+    pub(crate) fn write(&self, path: &[u8], directory: Option<&RawText>, below: Below) {
+        let mut path = paths::absolute(path, directory);
+        if below == Below::Everything {
+            path.push(b'/');
+        }
+        let path = RawText::new(path);
+        let mut written = self.written.borrow_mut();
+        if written.len() < WRITTEN_MAX && !written.contains(&path) {
+            written.push(path);
+        } else if WRITTEN_MAX <= written.len() {
+            // Too many to tell apart: everything.
+            written.extend([RawText::from("/"), RawText::from("./")]);
+            written.dedup();
+        }
+    }
+
     /// Whether an earlier command of the same text wrote this file.
     pub(crate) fn wrote(&self, path: &RawText) -> bool {
         let directory = self.directory.as_ref();
         let path = paths::absolute(path.as_bytes(), directory);
-        self.written
-            .borrow()
-            .iter()
-            .any(|written| paths::absolute(written.as_bytes(), directory) == path)
+        self.written.borrow().iter().any(|written| {
+            let bytes = written.as_bytes();
+            let absolute = paths::absolute(bytes, directory);
+            let below = bytes.ends_with(b"/") && path.starts_with(&absolute) && {
+                let rest = path.get(absolute.len()..).unwrap_or_default();
+                let inside = absolute.is_empty() && !path.starts_with(b"/");
+                inside || rest.starts_with(b"/") || absolute.ends_with(b"/")
+            };
+            absolute == path || below
+        })
     }
 
     /// Returns the same, one level deeper; `None` if that is too deep.
@@ -185,6 +215,9 @@ fn literal_start(pattern: &[u8]) -> Vec<u8> {
     }
     literal
 }
+
+/// The most written files that are told apart.
+const WRITTEN_MAX: usize = 256;
 
 /// The most levels of commands within commands. An honest line has three or four.
 const DEPTH_MAX: usize = 16;

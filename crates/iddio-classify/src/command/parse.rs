@@ -84,6 +84,19 @@ pub(super) struct Word<'a> {
 // === impl Parsed ===
 
 impl Parsed<'_> {
+    /// Whether files are written into the working directory by names that only the run knows.
+    pub(super) fn unpacks(&self) -> bool {
+        let command = match self.resolution {
+            Resolution::Known(command) => {
+                let looks = command.otherwise.as_ref().map_or(&[][..], |other| &other.unless);
+                command.unpacks && !looks.iter().any(|names| self.gives(names))
+            }
+            _ => false,
+        };
+        let mut given = self.flags.iter().filter(|given| !given.is_off());
+        command || given.any(|given| given.flags.iter().any(|flag| flag.unpacks))
+    }
+
     /// Whether an option of one of these names, parted by spaces, is given beyond doubt.
     pub(super) fn gives(&self, names: &str) -> bool {
         self.flags.iter().any(|given| {

@@ -1,4 +1,4 @@
-//! Programs without a catalog entry, and iddio itself.
+//! Programs without a catalog entry.
 
 use iddio_core::{
     operation::{Reason, ScopeKey, Scopes},
@@ -13,14 +13,9 @@ use super::{
 use crate::catalog::Catalog;
 
 /// Judges a program that has no catalog entry. Its name is fit to be shown.
-pub(super) fn program(
-    argv: &[RawText],
-    name: &str,
-    vouched: Vouched,
-) -> (Scopes, RunPlan, Vec<(Class, Reason)>) {
+pub(super) fn program(name: &str, vouched: Vouched) -> (Scopes, RunPlan, Vec<(Class, Reason)>) {
     let file = name.rsplit('/').next().unwrap_or(name);
     let (tier, class, rule, text) = match file {
-        _ if file == OWN => own(argv),
         _ if !Catalog::names(file) && RUNNERS.contains(&file) => (
             Tier::UNKNOWN,
             Class::Unknown,
@@ -40,20 +35,6 @@ pub(super) fn program(
     let reason =
         Reason { tier, rule: rule.to_owned(), text: text.to_owned(), word: Some(0), at: None };
     (scopes, plan(name, file), vec![(class, reason)])
-}
-
-/// iddio under iddio: what answers asks or changes who may is an agent approving itself.
-fn own(argv: &[RawText]) -> (Tier, Class, &'static str, &'static str) {
-    let word = |word: &RawText| word.as_str().is_none_or(|word| OWN_CONTROLS.contains(&word));
-    match argv.iter().skip(1).any(word) {
-        true => (
-            Tier::BreakGlass,
-            Class::Evasion,
-            "iddio:control",
-            "it answers asks or changes who may act, through iddio itself",
-        ),
-        false => (Tier::Sensitive, Class::Unknown, "iddio:itself", "iddio run by iddio"),
-    }
 }
 
 fn plan(name: &str, file: &str) -> RunPlan {
@@ -85,22 +66,6 @@ fn plan(name: &str, file: &str) -> RunPlan {
         ..RunPlan::nothing()
     }
 }
-
-const OWN: &str = "iddio";
-
-/// Words of iddio's own command line that must not come from within a run.
-const OWN_CONTROLS: [&str; 10] = [
-    "agent",
-    "approvals",
-    "approve",
-    "deny",
-    "grant",
-    "init",
-    "operator",
-    "refuse",
-    "tool",
-    "trust",
-];
 
 /// Programs that run another and have no catalog. What they run is not read, so it is unknown;
 /// taking them for mere unknown programs would lower what they run (invariant I2).

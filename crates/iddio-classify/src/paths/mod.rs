@@ -96,7 +96,8 @@ fn ordinary(
             true => found(Tier::Sensitive, Class::Destroy, "removes a directory with all below it"),
             false => destroys("removes a tree that may be anything, or more than one directory"),
         },
-        PathUse::Remove if subject.is_root_or_system() => {
+        // A directory of the system itself, or a file of those that make it run.
+        PathUse::Remove if subject.is_root_or_system() && !subject.is_setting() => {
             destroys("removes from a directory of the system")
         }
         PathUse::Remove => found(Tier::Sensitive, Class::Destroy, "removes a file"),
@@ -177,6 +178,19 @@ pub(crate) fn climbed(path: &[u8]) -> Option<Vec<u8>> {
     let near = ROOTS.iter().any(|root| root.as_bytes() == first);
     let rest = names.fold(first.to_vec(), |path, name| [&path, &b"/"[..], name].concat());
     (climbs && near).then(|| [b"/", rest.as_slice()].concat())
+}
+
+/// Returns the text that a pattern is where it covers no file.
+pub(crate) fn unescaped(pattern: &[u8]) -> Vec<u8> {
+    let mut literal = Vec::new();
+    let mut bytes = pattern.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => literal.extend(bytes.next()),
+            byte => literal.push(*byte),
+        }
+    }
+    literal
 }
 
 /// Returns a path without `.`, `..` and doubled slashes, from the root where that is known.

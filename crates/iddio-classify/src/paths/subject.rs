@@ -113,6 +113,17 @@ impl Subject {
         }
     }
 
+    /// Whether it is one file below `/etc`.
+    pub(super) fn is_setting(&self) -> bool {
+        let first = self.parts.first().and_then(Part::literal);
+        let wild = self.parts.iter().any(|part| part.literal().is_none());
+        self.rooted
+            && first.as_deref() == Some(b"etc")
+            && 1 < self.parts.len()
+            && !wild
+            && !self.open
+    }
+
     /// Whether it is a home, or holds homes.
     pub(super) fn holds_homes(&self) -> bool {
         let first = self.parts.first().and_then(Part::literal);

@@ -166,7 +166,14 @@ fn a_use_of_a_file_is_worth_what_the_file_is() {
             (Append, &["/var/log/nginx/access.log", "/etc/hosts"], 2),
             (
                 Remove,
-                &["x", "/tmp/x", "/srv/data/x.db", "/var/log/nginx/access.log", "/var/cache/x"],
+                &[
+                    "x",
+                    "/tmp/x",
+                    "/srv/data/x.db",
+                    "/var/log/nginx/access.log",
+                    "/var/cache/x",
+                    "/etc/nginx/nginx.conf",
+                ],
                 3,
             ),
             (
@@ -176,7 +183,7 @@ fn a_use_of_a_file_is_worth_what_the_file_is() {
                     "/var/log/audit/audit.log",
                     "/usr/bin/ls",
                     "~/.bash_history",
-                    "/etc/nginx/nginx.conf",
+                    "/etc/passwd",
                 ],
                 4,
             ),

@@ -39,8 +39,9 @@ fn iddio_under_iddio_never_answers_its_own_asks() {
         assert_eq!(judged.operation.native_tier(), Tier::BreakGlass, "{text}");
         assert_eq!(judged.operation.native_class(), Class::Evasion, "{text}");
     }
-    assert_eq!(tier("iddio exec -- bash"), 3);
-    assert_eq!(tier("iddio audit verify"), 3);
+    assert_eq!(tier("iddio exec -- terraform version"), 3);
+    assert_eq!(tier("iddio exec -- bash"), 4);
+    assert_eq!(tier("iddio audit verify"), 0);
 }
 
 #[test]

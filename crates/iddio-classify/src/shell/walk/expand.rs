@@ -6,7 +6,7 @@
 use iddio_core::text::RawText;
 
 use super::{
-    Walker,
+    SEPARATORS, Walker,
     braces::{self, Token},
     glob,
     text::{Chunk, ELLIPSIS, Origin, Text, concatenated, settled},
@@ -177,6 +177,12 @@ impl Walker<'_> {
         for (place, piece) in pieces.iter().enumerate() {
             match piece {
                 Piece::Break => fields.finish(),
+                // Nobody whose text is judged sets it, and honest values hold no blanks.
+                Piece::Split(Chunk::Unknown(Origin::Environment))
+                    if fields.is_argument() && self.separators().as_deref() == Some(SEPARATORS) =>
+                {
+                    fields.cut();
+                }
                 Piece::Many | Piece::Split(Chunk::Unknown(_)) => fields.many(),
                 Piece::Quotes => {
                     fields.open();
@@ -228,6 +234,12 @@ impl Fields {
             true => None,
             false => Some(self.open.get_or_insert_default()),
         }
+    }
+
+    /// Whether the word that is being made starts with something that is no option.
+    fn is_argument(&self) -> bool {
+        let start = self.open.as_ref().and_then(|field| field.text.first());
+        start.is_some_and(|byte| !matches!(byte, b'-' | b'+'))
     }
 
     fn fixed(&mut self, bytes: &[u8]) {

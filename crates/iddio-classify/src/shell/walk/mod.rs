@@ -273,7 +273,11 @@ impl<'a> Walker<'a> {
                 self.script(&script);
             }
             Err(error) => {
-                let at = self.place(error.at);
+                // What is missing is missed at the end.
+                let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
+                let Span { start, end } =
+                    Span { start: error.at.start.min(end), end: error.at.end.min(end) };
+                let at = self.place(Span { start, end });
                 let why = format!("the text cannot be read: {}", error.message);
                 self.raise(Tier::UNKNOWN, Class::Unknown, "shell:unreadable", &why, at);
                 self.emit(Text::unknown(Origin::Made));

@@ -46,6 +46,13 @@ pub(super) fn output(line: &Line) -> Text {
     }
 }
 
+/// Whether it prints the name of a new file or directory among the temporary ones.
+pub(super) fn makes_temporary(line: &Line) -> bool {
+    let mut words = line.words.iter().map(|term| term.as_str().unwrap_or("?"));
+    words.next() == Some("mktemp")
+        && words.all(|word| matches!(word, "-d" | "-q" | "-dq" | "-qd" | "--directory" | "--quiet"))
+}
+
 /// Whether one of the commands of a pipeline sends away what an earlier one collects.
 pub(super) fn sends_away(stages: &[Operation]) -> bool {
     let mut collects = false;

@@ -433,7 +433,21 @@ impl Walker<'_> {
             }
             self.keep(operation);
         }
-        self.emit_through(programs::output(&line), &around.plumbing);
+        let written = match programs::makes_temporary(&line) && self.keeps_temporary() {
+            true => {
+                let mut text = Text::known(TEMPORARY);
+                text.push(Chunk::Plain);
+                text
+            }
+            false => programs::output(&line),
+        };
+        self.emit_through(written, &around.plumbing);
+    }
+
+    /// Whether temporary files lie where they do by default, for all that the text says.
+    fn keeps_temporary(&self) -> bool {
+        let set = self.state.slot(&Key::Variable(b"TMPDIR".to_vec()));
+        set.is_none()
     }
 
     /// Keeps an operation of the shell itself: a builtin, or a program nobody knows.
@@ -545,7 +559,12 @@ fn element_set(value: Value, index: &Text, texts: Vec<Text>, appends: Appends) -
     let mut elements = match value {
         Value::Array(elements) => elements,
         Value::Scalar(texts) if texts.iter().all(|text| text.0.is_empty()) => Vec::new(),
-        Value::Scalar(texts) if texts == [Text::unknown(Origin::Outside)] => Vec::new(),
+        Value::Scalar(texts)
+            if texts == [Text::unknown(Origin::Outside)]
+                || texts == [Text::unknown(Origin::Environment)] =>
+        {
+            Vec::new()
+        }
         Value::Scalar(texts) => vec![texts],
     };
     let place: Option<usize> = place;
@@ -620,6 +639,9 @@ const NOBODY_KNOWS: &[u8] = b"$IDDIO_NOBODY_KNOWS";
 /// Variables whose values a shell runs or expands.
 const EVALUATED: [&[u8]; 7] =
     [b"BASH_ENV", b"ENV", b"PROMPT_COMMAND", b"PS0", b"PS1", b"PS2", b"PS4"];
+
+/// How the names start that `mktemp` makes of its own.
+const TEMPORARY: &str = "/tmp/tmp.";
 
 /// The most bytes a variable keeps.
 const VALUE_BYTES_MAX: usize = 64 * 1024;

@@ -310,9 +310,17 @@ pub(super) fn ambient(name: &[u8]) -> Value {
         | b"BASH_SUBSHELL" | b"OSTYPE" | b"SHLVL" => Value::one(Text::plain()),
         b"-" => Value::one(Text::known("hB")),
         b"0" => Value::one(Text::known("bash")),
-        _ => Value::unknown(Origin::Outside),
+        name if PASSED.iter().any(|passed| name.starts_with(passed)) => {
+            Value::unknown(Origin::Outside)
+        }
+        _ => Value::unknown(Origin::Environment),
     }
 }
+
+/// Starts of the names of variables that reach a run from its caller: of all others, a run has none
+/// that its text does not set, but by whoever runs the machine.
+const PASSED: [&[u8]; 8] =
+    [b"COLORTERM", b"LANG", b"LC_", b"NO_COLOR", b"SSH_", b"TERM", b"TZ", b"_"];
 
 fn united<T: PartialEq>(mut one: Vec<T>, other: Vec<T>) -> Vec<T> {
     for item in other {

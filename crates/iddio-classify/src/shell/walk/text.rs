@@ -27,8 +27,10 @@ pub(super) enum Chunk {
 pub(super) enum Origin {
     /// What a command writes, or a file holds.
     Made,
-    /// The environment or the arguments the shell was started with.
+    /// The arguments the shell was started with, or whoever types.
     Outside,
+    /// A variable that the text does not set: only who starts the shell could have.
+    Environment,
 }
 
 // === impl Text ===
