@@ -12,6 +12,7 @@ mod bad_input;
 mod catalogs;
 mod faults;
 mod first_minutes;
+mod freeze;
 mod guide;
 mod hand;
 mod kit;

@@ -25,6 +25,7 @@ mod sample;
 pub mod statement;
 mod stored;
 mod terminal;
+pub mod thaw;
 pub mod watch;
 
 pub use approver::{Notice, QueueApprover};

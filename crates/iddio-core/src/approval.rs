@@ -301,7 +301,8 @@ impl Grant {
         self.statement
     }
 
-    fn names(&self) -> impl Iterator<Item = &PrincipalId> {
+    /// Every name of the person.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &PrincipalId> {
         std::iter::once(&self.by).chain(&self.aliases)
     }
 }

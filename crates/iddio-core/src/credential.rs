@@ -39,6 +39,8 @@ impl<A: Sync> CredentialMinter<A> for NoCredential {
 pub enum MintError {
     /// The warrant, or a grant behind it, ran out before it was used.
     Expired,
+    /// The caller was frozen before it was used.
+    Frozen,
     /// The minter could not make one.
     Unavailable,
 }
@@ -47,6 +49,7 @@ impl fmt::Display for MintError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Expired => "the decision expired before it was used",
+            Self::Frozen => "the caller was frozen before it could start",
             Self::Unavailable => "credential was not minted",
         })
     }

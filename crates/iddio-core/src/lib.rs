@@ -9,6 +9,7 @@ pub mod approval;
 pub mod audit;
 pub mod credential;
 pub mod digest;
+pub mod freeze;
 pub mod json;
 pub mod operation;
 pub mod pipeline;

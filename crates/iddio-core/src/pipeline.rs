@@ -38,8 +38,9 @@ use crate::{
         Entry, Outcome, Receipt, Refusal, Subject,
     },
     credential::{CredentialMinter, MintError},
+    freeze::{Freezer, Hold},
     operation::{Action, Context, Effect, Operation, OperationId, Operations, action_digest},
-    policy::{Decision, Evaluation, OverrideVerdict, PolicyEvaluator, Query, Verdict},
+    policy::{Decision, Evaluation, Obligations, OverrideVerdict, PolicyEvaluator, Query, Verdict},
     principal::{Identified, Principal},
     recording::{Direction, Recorder, Recording},
     tier::Tier,
@@ -51,6 +52,8 @@ use crate::{
 /// [`Pipeline::admit`] is the paved path. The states below exist for tests, and for reading.
 #[derive(Clone)]
 pub struct Pipeline {
+    /// Says who is stopped, before policy says anything.
+    pub freezer: Arc<dyn Freezer>,
     /// Says whether.
     pub policy: Arc<dyn PolicyEvaluator>,
     /// Says yes or no when policy says to ask.
@@ -145,6 +148,13 @@ pub struct Session {
     open: Arc<AtomicBool>,
 }
 
+/// What tells, from anywhere, whether an operation in flight may go on.
+#[derive(Clone)]
+pub struct Leash {
+    record: Arc<DecisionRecord>,
+    freezer: Arc<dyn Freezer>,
+}
+
 /// An operation that has ended and whose end is durable.
 #[derive(Debug)]
 #[must_use]
@@ -158,6 +168,11 @@ pub struct SessionEnded;
 // === impl Pipeline ===
 
 impl Pipeline {
+    /// Returns what holds `caller` now.
+    pub fn hold(&self, caller: &Principal) -> Option<Hold> {
+        self.freezer.look().hold(caller)
+    }
+
     /// Takes `request` to a durable settlement.
     ///
     /// # Errors
@@ -270,7 +285,7 @@ impl<A: Action> Settled<A> {
     /// When it cannot be stored: nothing was forwarded and nothing may be; the action is dropped.
     pub async fn commit(self, pipeline: &Pipeline) -> Result<Committed<A>, AuditError> {
         let Self { facts, action, settlement, mut debt } = self;
-        let Settlement { decision, answer, refusal, latency_us } = settlement;
+        let Settlement { decision, answer, refusal, latency_us } = settlement.now(pipeline, &facts);
         let durability = durability(&decision, facts.subject.operations.native_tier());
         let subject = facts.subject;
         let record = DecisionRecord { subject, decision, answer, refusal, latency_us };
@@ -288,7 +303,8 @@ impl<A: Action> Settled<A> {
             None => {
                 let expires = warrant_end(now, record.answer.as_ref());
                 let clock = pipeline.clock.clone();
-                let duty = Duty { record, receipt, durability, clock, debt };
+                let freezer = pipeline.freezer.clone();
+                let duty = Duty { record, receipt, durability, clock, freezer, debt };
                 Committed::Warrant(Warrant { action, duty, expires })
             }
         })
@@ -336,14 +352,16 @@ impl<A> Warrant<A> {
     ///
     /// # Errors
     ///
-    /// When no credential can be made, or the warrant or a grant behind it has expired (a suspended
-    /// machine). The operation is then closed as [`Outcome::NotForwarded`].
+    /// When no credential can be made, the warrant or a grant behind it has expired (a suspended
+    /// machine), or the caller was frozen meanwhile. The operation is then closed as
+    /// [`Outcome::NotForwarded`].
     pub async fn mint<M>(self, minter: &M) -> Result<Permit<A, M::Credential>, MintError>
     where
         M: CredentialMinter<A>,
     {
         let now = self.duty.clock.now();
         let minted = match now.boot.until(self.expires.boot) {
+            Some(_) if self.duty.hold().is_some() => Err(MintError::Frozen),
             Some(_) => minter.mint(&self).await,
             None => Err(MintError::Expired),
         };
@@ -351,9 +369,10 @@ impl<A> Warrant<A> {
         match minted {
             Ok(credential) => Ok(Permit { action, credential, duty }),
             Err(error) => {
+                let note = Some(error.to_string());
                 // If this close fails too, dropping the debt reports it; the caller hears of the
                 // first failure.
-                let _ = duty.pay(End::of(Outcome::NotForwarded)).await;
+                let _ = duty.pay(End { note, ..End::of(Outcome::NotForwarded) }).await;
                 Err(error)
             }
         }
@@ -390,6 +409,12 @@ impl<A, C> Permit<A, C> {
 // === impl InFlight ===
 
 impl InFlight {
+    /// Returns the leash. Whoever forwards looks at it before the first byte and whenever freezes
+    /// change, and ends what is held.
+    pub fn leash(&self) -> Leash {
+        Leash { record: self.duty.record.clone(), freezer: self.duty.freezer.clone() }
+    }
+
     /// Records one frame. If this fails, stop forwarding.
     ///
     /// # Errors
@@ -438,6 +463,16 @@ impl Session {
     }
 }
 
+// === impl Leash ===
+
+impl Leash {
+    /// Returns what holds the caller now, or somebody whose yes the operation stands on.
+    pub fn hold(&self) -> Option<Hold> {
+        let DecisionRecord { subject, answer, .. } = self.record.as_ref();
+        hold(self.freezer.as_ref(), &subject.principal, answer.as_ref())
+    }
+}
+
 // === impl Closed ===
 
 impl Closed {
@@ -475,6 +510,7 @@ struct Judged {
 /// Whether policy kept to the tiers it may give.
 #[derive(Clone, Copy)]
 enum Standing {
+    Frozen,
     Misjudged,
     Sound,
 }
@@ -493,6 +529,7 @@ struct Duty {
     receipt: Receipt,
     durability: Durability,
     clock: Arc<dyn Clock>,
+    freezer: Arc<dyn Freezer>,
     debt: Debt,
 }
 
@@ -515,7 +552,11 @@ impl Drop for OpenSession {
 // === impl Facts ===
 
 impl Facts {
+    /// Asks who is frozen, and then policy.
     async fn judge(&self, pipeline: &Pipeline, now: Moment) -> Judged {
+        if let Some(hold) = pipeline.freezer.look().hold(&self.subject.principal) {
+            return self.frozen(pipeline, &hold);
+        }
         let (first, rest) = self.subject.operations.split_first();
         let mut judged = self.judge_one(pipeline, first, now).await;
         for operation in rest {
@@ -523,6 +564,21 @@ impl Facts {
             judged = judged.join(other);
         }
         judged
+    }
+
+    /// Returns the denial of a caller who is held. Policy is not asked.
+    fn frozen(&self, pipeline: &Pipeline, hold: &Hold) -> Judged {
+        let decision = Decision {
+            verdict: Verdict::Deny,
+            effective: self.subject.operations.native_tier(),
+            overrides: OverrideVerdict::Held,
+            rule: hold.rule().into(),
+            runbook: None,
+            reason: Some(hold.reason().into()),
+            obligations: Arc::new(Obligations::NONE),
+            policy: pipeline.policy.version(),
+        };
+        Judged { decision, standing: Standing::Frozen }
     }
 
     async fn judge_one(&self, pipeline: &Pipeline, operation: &Operation, now: Moment) -> Judged {
@@ -566,14 +622,16 @@ impl Judged {
     fn join(self, other: Self) -> Self {
         let standing = match (self.standing, other.standing) {
             (Standing::Sound, Standing::Sound) => Standing::Sound,
+            (Standing::Frozen, _) | (_, Standing::Frozen) => Standing::Frozen,
             (Standing::Misjudged, _) | (_, Standing::Misjudged) => Standing::Misjudged,
         };
         Self { decision: self.decision.join(other.decision), standing }
     }
 
-    /// Why nobody needs to be asked: a denial, or a tier policy may not give.
+    /// Why nobody needs to be asked: a freeze, a denial, or a tier policy may not give.
     fn refusal(&self) -> Option<Refusal> {
         match (self.standing, self.decision.verdict) {
+            (Standing::Frozen, _) => Some(Refusal::Frozen),
             (Standing::Misjudged, _) => Some(Refusal::Misjudged),
             (Standing::Sound, Verdict::Deny) => Some(Refusal::Policy),
             (Standing::Sound, Verdict::Allow | Verdict::Escalate) => None,
@@ -581,11 +639,36 @@ impl Judged {
     }
 }
 
+// === impl Settlement ===
+
+impl Settlement {
+    /// Returns itself, or the refusal of a caller who was frozen since, or of one who needed the yes
+    /// of somebody who was.
+    fn now(self, pipeline: &Pipeline, facts: &Facts) -> Self {
+        if self.refusal.is_some() {
+            return self;
+        }
+        match hold(pipeline.freezer.as_ref(), &facts.subject.principal, self.answer.as_ref()) {
+            None => self,
+            Some(hold) => {
+                let decision = facts.frozen(pipeline, &hold).decision;
+                Self { decision, refusal: Some(Refusal::Frozen), ..self }
+            }
+        }
+    }
+}
+
 // === impl Duty ===
 
 impl Duty {
+    /// Returns what holds the caller, or somebody whose yes it stands on.
+    fn hold(&self) -> Option<Hold> {
+        let DecisionRecord { subject, answer, .. } = self.record.as_ref();
+        hold(self.freezer.as_ref(), &subject.principal, answer.as_ref())
+    }
+
     async fn pay(self, end: End) -> Result<Closed, AuditError> {
-        let Self { record, receipt, durability, clock, mut debt } = self;
+        let Self { record, receipt, durability, clock, freezer: _, mut debt } = self;
         let closed = ClosedRecord { decided_seq: receipt.seq(), decided: record, end };
         let receipt = debt.append(clock.now().wall, Body::Closed(closed), durability).await?;
         debt.settled();
@@ -650,6 +733,10 @@ async fn consult(
         let _asked = debt.append(ask.asked.wall, record, Durability::Sync).await?;
         let answer = pipeline.approver.ask(&ask).await;
         let now = pipeline.clock.now();
+        // However the wait ended: a freeze that came meanwhile is why it comes to nothing.
+        if let Some(hold) = pipeline.freezer.look().hold(&facts.subject.principal) {
+            return Ok((facts.frozen(pipeline, &hold), Some(answer), Some(Refusal::Frozen)));
+        }
         if let Some(refusal) = refusal(&ask, &answer, now) {
             return Ok((judged, Some(answer), Some(refusal)));
         }
@@ -678,6 +765,20 @@ fn refusal(ask: &Ask, answer: &Answer, now: Moment) -> Option<Refusal> {
     }
 }
 
+/// Returns what holds the caller, or somebody whose yes it stands on.
+fn hold(freezer: &dyn Freezer, principal: &Principal, answer: Option<&Answer>) -> Option<Hold> {
+    let frozen = freezer.look();
+    let silence = || granted(answer).iter().find_map(|grant| frozen.silence(grant));
+    frozen.hold(principal).or_else(silence)
+}
+
+fn granted(answer: Option<&Answer>) -> &[Grant] {
+    match answer {
+        Some(Answer::Grant(grants)) => grants,
+        Some(Answer::Lapse | Answer::Refuse { .. } | Answer::Withdraw) | None => &[],
+    }
+}
+
 /// Whether policy gave the operation a tier it may have. A runbook may lower a tier, except the top
 /// one; a granted override lifts what it raised; nothing may raise a tier here, since
 /// classification has already joined all there is.
@@ -700,10 +801,7 @@ fn durability(decision: &Decision, native: Tier) -> Durability {
 
 /// Returns when a warrant ends: with the first grant behind it, and soon in any case.
 fn warrant_end(now: Moment, answer: Option<&Answer>) -> Moment {
-    let grants = match answer {
-        Some(Answer::Grant(grants)) => grants.as_slice(),
-        Some(Answer::Lapse | Answer::Refuse { .. } | Answer::Withdraw) | None => &[],
-    };
+    let grants = granted(answer);
     let soon = now.plus_millis(WARRANT_MILLIS_MAX);
     let ends = grants.iter().map(Grant::expires);
     ends.fold(soon, |first, end| if end.boot.millis < first.boot.millis { end } else { first })

@@ -21,7 +21,8 @@ use rustix::{
     process::{Signal, getpid, kill_process},
 };
 
-/// Polls `future` to its end, and withdraws what waits when this process is asked to end.
+/// Polls `future` to its end, and withdraws what waits when this process is asked to end, or when
+/// the caller is `held`.
 ///
 /// # Errors
 ///
@@ -29,6 +30,7 @@ use rustix::{
 pub fn drive<T>(
     supervisor: &mut Supervisor,
     cancel: &Cancel,
+    held: impl Fn() -> bool,
     future: impl Future<Output = T>,
 ) -> io::Result<T> {
     let bell = Arc::new(Bell {
@@ -45,8 +47,14 @@ pub fn drive<T>(
         }
         let asleep =
             bell.state.compare_exchange(AWAKE, ASLEEP, Ordering::AcqRel, Ordering::Acquire);
-        if asleep.is_ok() && sleep(&bell, supervisor)? == Heard::Signal {
+        if asleep.is_err() {
+            continue;
+        }
+        if sleep(&bell, supervisor)? == Heard::Signal {
             heed(supervisor, cancel);
+        }
+        if held() {
+            cancel.cancel();
         }
     }
 }
@@ -107,5 +115,5 @@ const AWAKE: u8 = 0;
 const ASLEEP: u8 = 1;
 const WOKEN: u8 = 2;
 
-/// The longest sleep without a look: a lost ring costs a quarter of a second.
+/// The longest sleep without a look: a lost ring, or a freeze, waits a quarter of a second.
 const SLEEP_MAX: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use iddio_core::audit::{End, Outcome};
+use iddio_core::{
+    audit::{End, Outcome},
+    freeze::Hold,
+};
+use iddio_runtime::freezes::Watch;
 use iddio_spawn::{
     Ended, Limits, Output, RunTime, Spawn, SpawnError, Status, Stdin, Supervisor, WaitError,
 };
@@ -12,6 +16,9 @@ use crate::operation::{CommandAction, Material, StdinMaterial};
 /// Why there is no end to report.
 #[derive(Debug, thiserror::Error)]
 pub enum ForwardError {
+    /// The caller was frozen before anything was started.
+    #[error("{}", .0.reason())]
+    Frozen(Hold),
     /// Nothing was started.
     #[error(transparent)]
     NotStarted(#[from] SpawnError),
@@ -21,7 +28,7 @@ pub enum ForwardError {
 }
 
 /// Runs the action with its standard output going to `stdout`, for no longer than the action's own
-/// limit and `millis_max`.
+/// limit and `millis_max`, and ends it once `watch` says that its caller is frozen.
 ///
 /// # Errors
 ///
@@ -31,6 +38,7 @@ pub fn run(
     action: &CommandAction,
     stdout: Output,
     millis_max: Option<u64>,
+    watch: &Watch,
 ) -> Result<Ended, ForwardError> {
     let Material { program, arguments, environment, directory, inputs, stdin, limits, .. } =
         &action.material;
@@ -40,7 +48,10 @@ pub fn run(
         StdinMaterial::Nothing => Stdin::Null,
         StdinMaterial::Sealed(sealed) => Stdin::Sealed(sealed),
     };
-    let running = supervisor.start(Spawn {
+    if let Some(hold) = watch.hold() {
+        return Err(ForwardError::Frozen(hold));
+    }
+    let mut running = supervisor.start(Spawn {
         program,
         arguments,
         environment,
@@ -51,6 +62,7 @@ pub fn run(
         stderr: Output::Inherit,
         limits: shortened(*limits, millis_max),
     })?;
+    running.cancel_on(watch.held(), FREEZE_GRACE);
     Ok(running.wait()?)
 }
 
@@ -64,13 +76,21 @@ fn shortened(limits: Limits, millis_max: Option<u64>) -> Limits {
     Limits { run_time, ..limits }
 }
 
+/// Returns the code that `iddio exec` ends with: the child's own, but for what a freeze ended.
+pub fn exit_code(ended: &Ended) -> u8 {
+    match ended.status {
+        Status::Cancelled => REFUSED,
+        status => status.exit_code(),
+    }
+}
+
 /// Returns the end that the record states.
 pub fn end(ended: &Ended) -> End {
     let outcome = match ended.status {
+        // Only a freeze cancels.
+        Status::Cancelled => Outcome::Frozen,
         Status::TimedOut => Outcome::TimedOut,
-        Status::Cancelled | Status::Exited(_) | Status::Signalled(_) | Status::TooMuchOutput => {
-            Outcome::Forwarded
-        }
+        Status::Exited(_) | Status::Signalled(_) | Status::TooMuchOutput => Outcome::Forwarded,
     };
     let stragglers = ended.stragglers;
     let note = (0 < stragglers.outlived).then(|| {
@@ -78,9 +98,16 @@ pub fn end(ended: &Ended) -> End {
         format!("{outlived} processes outlived the command and were ended; {remaining} remain")
     });
     End {
-        exit_code: Some(ended.status.exit_code()),
+        exit_code: Some(exit_code(ended)),
         duration_ms: Some(u64::try_from(ended.duration.as_millis()).unwrap_or(u64::MAX)),
         note,
         ..End::of(outcome)
     }
 }
+
+/// How long a run has between being asked to end and being killed once its caller is frozen. Shorter
+/// than when time runs out: whoever freezes wants it over, and what is not over by then has not heard.
+const FREEZE_GRACE: Duration = Duration::from_secs(3);
+
+/// `EX_NOPERM`, as for a refusal.
+const REFUSED: u8 = 77;

@@ -74,7 +74,7 @@ impl Refused {
         let decision = &record.decision;
         let refusal = match (rejection.reason(), said) {
             (Refusal::Approver, Some(said)) => format!("an approver refused it: {said}"),
-            (Refusal::Policy, _) => {
+            (Refusal::Frozen | Refusal::Policy, _) => {
                 decision.reason.as_deref().unwrap_or("policy denies it").to_owned()
             }
             (reason, _) => reason.to_string(),
@@ -207,7 +207,9 @@ fn retry(reason: Refusal) -> Retry {
         Refusal::Lapse | Refusal::Withdrawn | Refusal::PolicyMoved | Refusal::Grant(_) => {
             Retry::Useful
         }
-        Refusal::Approver | Refusal::Misjudged | Refusal::Policy => Retry::Useless,
+        Refusal::Approver | Refusal::Frozen | Refusal::Misjudged | Refusal::Policy => {
+            Retry::Useless
+        }
     }
 }
 

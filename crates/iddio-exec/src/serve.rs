@@ -29,7 +29,7 @@ use iddio_classify::{
     command::{Judged, Need, Staged},
 };
 use iddio_core::{
-    audit::{AdminEvent, AuditError, End, Field, Outcome},
+    audit::{AdminEvent, AuditError, End, Field, Outcome, Refusal},
     credential::{MintError, NoCredential},
     operation::{Effect, Operations},
     pipeline::{Committed, InFlight, Pipeline, Request, Warrant},
@@ -42,6 +42,7 @@ use iddio_core::{
 use iddio_runtime::{
     assemble::{self, Cancel, Notice, Prompt, Runtime},
     clock::draw_id,
+    freezes::Watch,
     store::StoreError,
     tools::{By, Tools},
 };
@@ -249,7 +250,8 @@ impl<'a> Gateway<'a> {
             }
             decided.approve(&pipeline).await?.commit(&pipeline).await
         };
-        let admitted = drive(&mut self.supervisor, &self.cancel, admitted);
+        let held = || self.pipeline.hold(self.caller.principal()).is_some();
+        let admitted = drive(&mut self.supervisor, &self.cancel, held, admitted);
         Ok(admitted.map_err(system("waiting"))??)
     }
 
@@ -269,7 +271,14 @@ impl<'a> Gateway<'a> {
             self.close(flight, End { note, ..End::of(Outcome::NotForwarded) });
             return Err(error);
         }
-        let forwarded = forward::run(&mut self.supervisor, &action, stdout, limit);
+        let watch = match Watch::start(&self.setting.home.freezes(), flight.leash()) {
+            Ok(watch) => watch,
+            Err(source) => {
+                self.close(flight, End::of(Outcome::NotForwarded));
+                return Err(ServeError::System { what: "watching freezes", source });
+            }
+        };
+        let forwarded = forward::run(&mut self.supervisor, &action, stdout, limit, &watch);
         let ended = match forwarded {
             Ok(ended) => ended,
             Err(error) => {
@@ -284,10 +293,23 @@ impl<'a> Gateway<'a> {
             (one, other) => one.or(other),
         };
         self.close(flight, end);
-        if ended.status == Status::TimedOut {
-            self.narrator.remark("the command timed out and was ended");
+        self.remark_end(&ended, &watch);
+        Ok((Served::Ran(forward::exit_code(&ended)), Some((action, ended))))
+    }
+
+    /// Says why a command was ended, if it did not end by itself.
+    fn remark_end(&self, ended: &Ended, watch: &Watch) {
+        match ended.status {
+            Status::Cancelled => match watch.hold() {
+                Some(hold) => {
+                    self.narrator.remark(&format!("the command was ended: {}", hold.reason()));
+                    self.narrator.remark(&hold.remedy());
+                }
+                None => self.narrator.remark("the command was ended: its caller was frozen"),
+            },
+            Status::TimedOut => self.narrator.remark("the command timed out and was ended"),
+            Status::Exited(_) | Status::Signalled(_) | Status::TooMuchOutput => {}
         }
-        Ok((Served::Ran(ended.status.exit_code()), Some((action, ended))))
     }
 
     /// Checks that what a run reads from where it lies is still what was judged and decided on.
@@ -422,8 +444,16 @@ impl<'a> Gateway<'a> {
         (ask, said)
     }
 
+    /// Says how the caller is thawed, if nobody did that meanwhile.
+    fn thawing(&self) -> Option<String> {
+        self.pipeline.hold(self.caller.principal()).map(|hold| hold.remedy())
+    }
+
     /// Says what the same rule lets through.
     fn instead(&self, rejection: &iddio_core::pipeline::Rejection) -> Vec<String> {
+        if rejection.reason() == Refusal::Frozen {
+            return self.thawing().into_iter().collect();
+        }
         let operation = rejection.record().subject.operations.worst();
         refuse::instead(operation, |tier| {
             let operation = iddio_core::operation::Operation {
@@ -449,6 +479,7 @@ impl ServeError {
         match self {
             Self::Resolve(ResolveError::Open(error)) => OpenError::exit_code(error),
             Self::Forward(ForwardError::NotStarted(error)) => error.exit_code(),
+            Self::Forward(ForwardError::Frozen(_)) | Self::Mint(MintError::Frozen) => REFUSED,
             Self::Audit(_)
             | Self::Forward(ForwardError::Lost(_))
             | Self::Mint(_)
@@ -473,7 +504,7 @@ impl CommandAction {
 
 fn not_run(error: &ForwardError) -> End {
     let outcome = match error {
-        ForwardError::NotStarted(_) => Outcome::NotForwarded,
+        ForwardError::Frozen(_) | ForwardError::NotStarted(_) => Outcome::NotForwarded,
         ForwardError::Lost(_) => Outcome::Abandoned,
     };
     End { note: Some(error.to_string()), ..End::of(outcome) }
@@ -491,6 +522,9 @@ fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {
 
 /// The most a preview may print: it is shown only if it failed.
 const PREVIEW_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// `EX_NOPERM`.
+const REFUSED: u8 = 77;
 
 /// `EX_UNAVAILABLE`.
 const UNAVAILABLE: u8 = 69;

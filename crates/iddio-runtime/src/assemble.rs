@@ -21,6 +21,7 @@ use iddio_policy::Trusted;
 use crate::{
     block_on::block_on,
     clock::{SystemClock, draw_id},
+    freezes::Freezes,
     home::Home,
     policy::{HomePolicy, InForce},
     store::{self, StoreError},
@@ -106,6 +107,7 @@ impl Runtime {
         let approver =
             QueueApprover::new(setting(&self.home), clock.clone(), cancel, prompt, notice);
         Pipeline {
+            freezer: Arc::new(Freezes::of(&self.home)),
             policy: self.policy.clone(),
             approver: Arc::new(approver),
             sink: self.log.clone(),

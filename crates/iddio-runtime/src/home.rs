@@ -18,7 +18,10 @@ use iddio_mint::checkpoint::CheckpointKey;
 use nix::unistd::{Uid, User};
 use serde::Deserialize;
 
-use crate::store::{self, StoreError};
+use crate::{
+    freezes::{self, Freezes},
+    store::{self, StoreError},
+};
 
 /// A home that exists and was checked.
 #[derive(Clone, Debug)]
@@ -186,6 +189,11 @@ impl Home {
         self.root.join("catalogs")
     }
 
+    /// Who is frozen.
+    pub fn freezes(&self) -> PathBuf {
+        self.root.join(freezes::DIRECTORY)
+    }
+
     /// Where runs keep their snapshots.
     pub fn runs(&self) -> PathBuf {
         self.root.join("runs")
@@ -343,6 +351,7 @@ fn furnish(new: &Path, user: &str) -> Result<(), HomeError> {
     }
     CheckpointKey::create(&new.join("keys/checkpoint"))
         .map_err(|error| HomeError::Key(error.to_string()))?;
+    Freezes::furnish(new)?;
     let policy = iddio_policy::default_policy(user);
     store::write_bytes(&new.join("policy.yaml"), policy.as_bytes())?;
     Ok(())

@@ -8,6 +8,7 @@ pub mod agents;
 pub mod assemble;
 pub mod block_on;
 pub mod clock;
+pub mod freezes;
 pub mod home;
 pub mod identity;
 pub mod policy;

@@ -34,6 +34,8 @@ pub struct Running<'s> {
     alarm: Option<Alarm>,
     /// Exists from the moment someone may cancel.
     cancel: Option<Arc<OwnedFd>>,
+    /// How long the run has to end once it is cancelled.
+    cancel_grace: Duration,
     taps: [Tap; 2],
     main: Main,
     ending: Ending,
@@ -140,11 +142,13 @@ enum News {
 
 impl<'s> Running<'s> {
     pub(crate) fn new(signals: &'s mut Signals, start: Start, taps: [Tap; 2]) -> io::Result<Self> {
+        let cancel_grace = start.limits.term_grace;
         let mut running = Self {
             signals,
             start,
             alarm: None,
             cancel: None,
+            cancel_grace,
             taps,
             main: Main::Runs,
             ending: Ending::Not,
@@ -177,6 +181,15 @@ impl<'s> Running<'s> {
         Ok(Canceller { fd })
     }
 
+    /// Ends this run when `fd` becomes readable: the main child is asked to end, and what is left of
+    /// the run after `grace` is killed, all of it at once.
+    ///
+    /// It takes the place of every [`Canceller`] there was.
+    pub fn cancel_on(&mut self, fd: Arc<OwnedFd>, grace: Duration) {
+        self.cancel = Some(fd);
+        self.cancel_grace = grace;
+    }
+
     /// Follows the run until no descendant is left, or those left cannot be killed.
     pub fn wait(mut self) -> Result<Ended, WaitError> {
         // The child may have ended before its signal could be caught; from here on each change is a signal.
@@ -187,7 +200,7 @@ impl<'s> Running<'s> {
                 Main::Runs | Main::Stopped => self.turn()?,
             }
         };
-        let stragglers = self.sweep(self.start.limits.straggler_grace)?;
+        let stragglers = self.sweep(self.straggler_grace())?;
         for tap in &mut self.taps {
             if tap.fill()? == Room::Exceeded && self.cause == Cause::Itself {
                 self.cause = Cause::TooMuchOutput;
@@ -255,7 +268,12 @@ impl<'s> Running<'s> {
                 self.pass_on_to_main(Signal::TERM)?;
                 // A stopped process would not notice.
                 self.pass_on_to_main(Signal::CONT)?;
-                self.ring(self.start.limits.term_grace)
+                self.ring(self.grace(cause))
+            }
+            Ending::Asked if cause == Cause::Cancelled && self.cause != cause => {
+                // It is ending already, but whoever cancels may have less patience.
+                self.cause = cause;
+                self.ring(self.grace(cause))
             }
             Ending::Asked if cause == Cause::Time => {
                 self.ending = Ending::Killed;
@@ -264,6 +282,27 @@ impl<'s> Running<'s> {
             }
             // Only time turns an ask into a kill.
             Ending::Asked | Ending::Killed => Ok(()),
+        }
+    }
+
+    fn grace(&self, cause: Cause) -> Duration {
+        match cause {
+            Cause::Cancelled => self.cancel_grace,
+            Cause::Itself | Cause::Time | Cause::TooMuchOutput => self.start.limits.term_grace,
+        }
+    }
+
+    /// Returns how long what outlives the main child has: nothing once the main child had to be
+    /// killed after a cancellation.
+    fn straggler_grace(&self) -> Duration {
+        match (self.cause, self.ending) {
+            (Cause::Cancelled, Ending::Killed) => Duration::ZERO,
+            (Cause::Cancelled, Ending::Asked | Ending::Not) => {
+                self.start.limits.straggler_grace.min(self.cancel_grace)
+            }
+            (Cause::Itself | Cause::Time | Cause::TooMuchOutput, _) => {
+                self.start.limits.straggler_grace
+            }
         }
     }
 

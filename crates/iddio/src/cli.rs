@@ -52,6 +52,10 @@ pub(crate) enum Verb {
     /// Run a command through the pipeline
     #[command(after_help = EXEC_HELP)]
     Exec(ExecArgs),
+    /// Stop an agent, a task, an operator or everybody: at once, and until a human thaws them
+    #[command(after_help = FREEZE_HELP)]
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+    Freeze(FreezeArgs),
     /// Write man pages, completions or the reference
     #[command(hide = true)]
     Generate(GenerateArgs),
@@ -63,6 +67,9 @@ pub(crate) enum Verb {
     /// Check, lint, test and explain the policy
     #[command(subcommand)]
     Policy(PolicyVerb),
+    /// Lift a freeze
+    #[command(after_help = THAW_HELP)]
+    Thaw(ThawArgs),
     /// Trust or list programs
     #[command(subcommand)]
     Tool(ToolVerb),
@@ -163,6 +170,67 @@ pub(crate) enum CatalogVerb {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `iddio freeze`.
+#[derive(Args, Debug)]
+pub(crate) struct FreezeArgs {
+    #[command(subcommand)]
+    pub(crate) verb: Option<FreezeVerb>,
+    #[command(flatten)]
+    pub(crate) whom: Selector,
+    /// Say why; whoever is refused sees it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The verbs of `iddio freeze`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FreezeVerb {
+    /// List who is frozen, since when, by whom and why
+    List(Json),
+    /// Make the state anew from the log, after a crash or when it is damaged
+    #[command(after_help = FREEZE_REPAIR_HELP)]
+    Repair(Json),
+}
+
+/// Who is frozen or thawed.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Selector {
+    /// This agent, or whoever else has exactly this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Whoever works on this task
+    #[arg(long, value_name = "ID")]
+    pub(crate) task: Option<String>,
+    /// This human, every agent that acts for them, and every yes they give
+    #[arg(long, value_name = "NAME")]
+    pub(crate) operator: Option<String>,
+    /// Everybody
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// `iddio thaw`.
+#[derive(Args, Debug)]
+pub(crate) struct ThawArgs {
+    #[command(flatten)]
+    pub(crate) whom: Selector,
+    #[command(flatten)]
+    pub(crate) signing: Signing,
+    /// Print what that operator signs elsewhere, and lift nothing
+    #[arg(long, requires = "operator_as", conflicts_with = "signature")]
+    pub(crate) statement: bool,
+    /// The signature over it, as `ssh-keygen -Y sign` wrote it
+    #[arg(long, value_name = "FILE", requires = "operator_as", conflicts_with = "passphrase_fd")]
+    pub(crate) signature: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `iddio wait`.
@@ -296,10 +364,10 @@ pub(crate) enum ApprovalsVerb {
 #[derive(Args, Debug)]
 pub(crate) struct Signing {
     /// Sign as this operator; asks for the passphrase of their key
-    #[arg(long = "as", value_name = "OPERATOR")]
+    #[arg(id = "operator_as", long = "as", value_name = "OPERATOR")]
     pub(crate) operator: Option<String>,
     /// Read the passphrase from this descriptor instead of the terminal
-    #[arg(long, value_name = "FD", requires = "operator")]
+    #[arg(long, value_name = "FD", requires = "operator_as")]
     pub(crate) passphrase_fd: Option<i32>,
 }
 
@@ -307,7 +375,7 @@ pub(crate) struct Signing {
 #[derive(Args, Debug)]
 pub(crate) struct Detached {
     /// Hand in an answer signed elsewhere: what `approvals statement` printed
-    #[arg(long, value_name = "FILE", requires = "signature", conflicts_with = "operator")]
+    #[arg(long, value_name = "FILE", requires = "signature", conflicts_with = "operator_as")]
     pub(crate) statement: Option<PathBuf>,
     /// The signature over it, as `ssh-keygen -Y sign` wrote it
     #[arg(long, value_name = "FILE", requires = "statement")]
@@ -588,6 +656,21 @@ const FORGET_HELP: &str = "\
 A record never holds a secret, only a commitment to it under a key of that day. Without the key
 nothing can be learned from the commitment, and the log verifies as before. It cannot be undone.";
 
+const FREEZE_HELP: &str = "\
+Whoever is frozen is refused (exit 77, on record), their asks end, and what they run is asked to end
+within the second and killed after three. It holds until a human lifts it: through crashes, restarts
+and damage to its own state, which freezes everybody. Stopping is always allowed to a human, and to an
+agent that stops itself. Commands that look, answer, thaw or verify work on.
+
+  iddio freeze --agent claude-code --reason 'it deletes things'
+  iddio freeze --all
+  iddio freeze list
+  iddio thaw --agent claude-code";
+
+const FREEZE_REPAIR_HELP: &str = "\
+Everybody stays frozen whom the log or the state says is, and what was not on record is recorded. It
+lifts no freeze that stands in the log.";
+
 const PROVE_HELP: &str = "\
 The proof is a Merkle inclusion proof (RFC 6962) up to the root that the last checkpoint signed. Who
 holds that checkpoint needs nothing else of the log: docs/audit-format.md says how to check it.";
@@ -602,6 +685,14 @@ For a key that lies elsewhere. Read the ask, sign the statement, hand both in:
   iddio approvals statement ID --as bob > statement
   ssh-keygen -Y sign -f KEY -n iddio-approval statement
   iddio approvals approve ID --statement statement --signature statement.sig";
+
+const THAW_HELP: &str = "\
+Only a human thaws, and nobody who is frozen. As soon as an operator of this home has a key, a thaw is
+signed: --as NAME asks for their passphrase. For a key that lies elsewhere:
+
+  iddio thaw --all --as bob --statement > statement
+  ssh-keygen -Y sign -f KEY -n iddio-thaw statement
+  iddio thaw --all --as bob --signature statement.sig";
 
 const WAIT_HELP: &str = "\
 Exit codes: 0 granted and used, 69 it still waits, 77 refused, lapsed or withdrawn.";

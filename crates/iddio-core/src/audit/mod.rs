@@ -155,6 +155,8 @@ pub enum Outcome {
     Abandoned = 1,
     /// It ran, or the upstream answered.
     Forwarded = 2,
+    /// It ran, and was ended because its caller was frozen.
+    Frozen = 6,
     /// It was never sent.
     NotForwarded = 3,
     /// It ran out of time and was ended.
@@ -193,6 +195,8 @@ pub enum Field {
 pub enum Refusal {
     /// A human said no.
     Approver,
+    /// The caller is frozen, or somebody whose yes it needed is.
+    Frozen,
     /// A human said yes, and it does not count.
     Grant(Objection),
     /// Nobody answered.
@@ -243,6 +247,7 @@ impl Outcome {
         match self {
             Self::Abandoned => "abandoned",
             Self::Forwarded => "forwarded",
+            Self::Frozen => "frozen",
             Self::NotForwarded => "not_forwarded",
             Self::TimedOut => "timed_out",
             Self::Withdrawn => "withdrawn",
@@ -266,6 +271,7 @@ impl Refusal {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Approver => "refused",
+            Self::Frozen => "frozen",
             Self::Grant(_) => "grant_objected",
             Self::Lapse => "lapsed",
             Self::Misjudged => "misjudged",
@@ -280,6 +286,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Approver => f.write_str("an approver refused it"),
+            Self::Frozen => f.write_str("the caller is frozen"),
             Self::Grant(objection) => write!(f, "the grant does not count: {objection}"),
             Self::Lapse => f.write_str("nobody answered in time"),
             Self::Misjudged => f.write_str("policy judged it at a tier it may not have"),

@@ -276,7 +276,7 @@ impl<'a> Parts<'a> {
         let outcome = match self.outcome {
             Some(b"abandoned") => Ending::Abandoned,
             Some(b"withdrawn") => Ending::Withdrawn,
-            Some(b"forwarded" | b"not_forwarded" | b"timed_out") => Ending::Told,
+            Some(b"forwarded" | b"frozen" | b"not_forwarded" | b"timed_out") => Ending::Told,
             Some(_) | None => return Err(Broken::Shape("outcome")),
         };
         Ok(Event::Closed { decided_seq: self.decided_seq, outcome })

@@ -12,8 +12,8 @@ use iddio_core::{
     time::{Clock as _, Moment},
 };
 use iddio_testkit::{
-    MemorySink, Mint, Reply, ScriptedApprover, ScriptedPolicy, Tape, TapeState, TestAction,
-    TestClock, block_on, decision, id, request,
+    MemorySink, Mint, Reply, ScriptedApprover, ScriptedFreezer, ScriptedPolicy, Tape, TapeState,
+    TestAction, TestClock, block_on, decision, id, request,
 };
 
 /// The id every single request of these tests has.
@@ -21,6 +21,7 @@ pub(crate) const ID: u128 = 1;
 
 pub(crate) struct Bench {
     pub(crate) approver: Arc<ScriptedApprover>,
+    pub(crate) freezer: Arc<ScriptedFreezer>,
     pub(crate) sink: Arc<MemorySink>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) pipeline: Pipeline,
@@ -38,13 +39,15 @@ impl Bench {
         let approver = Arc::new(ScriptedApprover::new(replies));
         let sink = Arc::new(MemorySink::default());
         let clock = Arc::new(TestClock::new());
+        let freezer = Arc::new(ScriptedFreezer::nobody());
         let pipeline = Pipeline {
+            freezer: freezer.clone(),
             policy: Arc::new(policy),
             approver: approver.clone(),
             sink: sink.clone(),
             clock: clock.clone(),
         };
-        Self { approver, sink, clock, pipeline }
+        Self { approver, freezer, sink, clock, pipeline }
     }
 
     pub(crate) fn now(&self) -> Moment {

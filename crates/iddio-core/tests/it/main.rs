@@ -11,6 +11,7 @@ mod bench;
 mod compile;
 mod digest;
 mod faults;
+mod freezes;
 mod grants;
 mod pipeline;
 mod session;

@@ -36,8 +36,8 @@ use iddio_core::{
     time::{Clock as _, Moment, Timestamp},
 };
 use iddio_testkit::{
-    Dice, Fault, MemorySink, Mint, Reply, ScriptedPolicy, Tape, TapeState, TestAction, TestClock,
-    caller, decision, operation, poll_once,
+    Dice, Fault, MemorySink, Mint, Reply, ScriptedFreezer, ScriptedPolicy, Tape, TapeState,
+    TestAction, TestClock, caller, decision, operation, poll_once,
 };
 
 /// How many seeds are run; `IDDIO_TORTURE` multiplies it.
@@ -148,6 +148,7 @@ impl World {
         let sink = Arc::new(MemorySink::default());
         let clock = Arc::new(TestClock::new());
         let policy = Arc::new(ScriptedPolicy::new(rule(dice.next())));
+        let freezer = Arc::new(ScriptedFreezer::nobody());
         let humans = Arc::new(Humans {
             dice: Mutex::new(dice.next()),
             clock: clock.clone(),
@@ -155,6 +156,7 @@ impl World {
             told: Mutex::default(),
         });
         let pipeline = Pipeline {
+            freezer: freezer.clone(),
             policy: policy.clone(),
             approver: humans.clone(),
             sink: sink.clone(),

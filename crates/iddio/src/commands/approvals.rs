@@ -187,7 +187,8 @@ fn signer<'a>(key: Option<&'a ApproverKey>, handed: Option<&'a Handed>) -> Signe
     }
 }
 
-fn signing_key(home: &Home, signing: Signing) -> Result<Option<ApproverKey>, Failure> {
+/// Opens the key of the operator who signs here, if one is named.
+pub(crate) fn signing_key(home: &Home, signing: Signing) -> Result<Option<ApproverKey>, Failure> {
     let Signing { operator, passphrase_fd } = signing;
     operator.map(|operator| key(home, &operator, passphrase_fd)).transpose()
 }

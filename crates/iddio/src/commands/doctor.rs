@@ -5,9 +5,11 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use iddio_approve::{Filter, Registry};
 use iddio_audit::{Health, Status, verify::verify};
+use iddio_core::freeze::Freeze;
 use iddio_runtime::{
     assemble,
     clock::SystemClock,
+    freezes::{self, Freezes, missing},
     home::Home,
     policy::{HomePolicy, InForce},
     tools::Tools,
@@ -72,6 +74,7 @@ fn findings(home: &Home) -> Vec<Finding> {
     log(home, &mut findings);
     queue(home, &mut findings);
     operators(home, &mut findings);
+    freezes(home, &mut findings);
     tools(home, &mut findings);
     private(home.root(), &mut findings);
     if fs::symlink_metadata("/etc/iddio").is_ok() {
@@ -169,6 +172,47 @@ fn operators(home: &Home, findings: &mut Vec<Finding>) {
                 ));
             }
         }
+    }
+}
+
+/// Compares who is frozen with the log.
+fn freezes(home: &Home, findings: &mut Vec<Finding>) {
+    let known = match Freezes::of(home).list() {
+        Ok(known) => known,
+        Err(reason) => {
+            let what = format!("who is frozen cannot be told, so everybody is: {reason}");
+            return findings.push(wrong(what, "iddio freeze repair"));
+        }
+    };
+    for freeze in &known {
+        let Freeze { whom, since, by, .. } = freeze;
+        let selector = whom.selector();
+        findings.push(note(
+            format!("frozen since {since} by {by}: {whom}"),
+            format!("iddio thaw {selector}, when it is time"),
+        ));
+    }
+    let recorded = match freezes::recorded(&home.log()) {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            let what = format!("freezes cannot be compared with the log: {error}");
+            return findings.push(wrong(what, "mend the permissions of the log directory"));
+        }
+    };
+    for freeze in missing(&known, &recorded) {
+        let (whom, selector) = (&freeze.whom, freeze.whom.selector());
+        findings.push(wrong(
+            format!(
+                "frozen, and the log does not say so (interrupted, or written by hand): {whom}"
+            ),
+            format!("iddio freeze repair to keep it, or iddio thaw {selector} to lift it"),
+        ));
+    }
+    for freeze in missing(&recorded, &known) {
+        findings.push(wrong(
+            format!("frozen by the log and not by freezes/state.json: {}", freeze.whom),
+            "iddio freeze repair, and ask who wrote freezes/state.json",
+        ));
     }
 }
 

@@ -8,6 +8,7 @@ mod classify;
 mod doctor;
 mod enrolment;
 mod exec;
+mod freeze;
 mod generate;
 mod init;
 mod operator;
@@ -51,10 +52,12 @@ pub(crate) fn run(verb: Verb, voice: Voice) -> Ended {
         Verb::Classify(arguments) => classify::run(arguments, voice),
         Verb::Doctor(json) => doctor::run(json.json, voice),
         Verb::Exec(arguments) => exec::run(arguments, voice),
+        Verb::Freeze(arguments) => freeze::run(arguments, voice),
         Verb::Generate(arguments) => generate::run(&arguments),
         Verb::Init(json) => init::run(json.json, voice),
         Verb::Operator(verb) => operator::run(verb, voice),
         Verb::Policy(verb) => policy::run(verb, voice),
+        Verb::Thaw(arguments) => freeze::thaw(arguments, voice),
         Verb::Tool(verb) => tool::run(verb, voice),
         Verb::Version(json) => version(json.json),
         Verb::Wait(arguments) => approvals::wait(&arguments),
