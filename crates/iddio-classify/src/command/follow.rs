@@ -194,12 +194,18 @@ impl Follower<'_, '_, '_> {
 
     /// Text for a shell: one word, or several joined by spaces.
     fn shell(&mut self, words: &[Term], feed: &Feed) {
+        self.shell_called(words, None, feed);
+    }
+
+    /// The same, with the words that the text finds in `$0`, `$1` and so on.
+    fn shell_called(&mut self, words: &[Term], arguments: Option<&[Term]>, feed: &Feed) {
         if words.iter().any(|word| word.known != Known::Whole) {
             return self.unknown("text for a shell that only the run knows");
         }
         let texts: Vec<_> = words.iter().map(|word| word.text.as_bytes()).collect();
         let at = words.first().and_then(|word| word.span);
-        let operations = shell::judge_text(&texts.join(&b' '), feed, self.judging, at);
+        let text = texts.join(&b' ');
+        let operations = shell::judge_program(&text, arguments, feed, self.judging, at);
         self.sum.within.extend(operations);
     }
 
@@ -251,10 +257,20 @@ impl Follower<'_, '_, '_> {
         }
         if let Some((given, flag)) = special(Special::Inline) {
             let first = parsed.args.first();
+            let behind = usize::from(flag.value == Takes::Switch);
             let program = if flag.value == Takes::Switch { first } else { given.value.as_ref() };
             return match (program, interpreter) {
                 (None, _) => self.unknown("a program that is not there"),
                 (Some(word), Interpreter::ForeignShell) => self.foreign(word),
+                (Some(word), Interpreter::Shell) => {
+                    let words = parsed.args.iter().skip(behind);
+                    let words: Vec<_> = words.map(|word| word.term(&self.line.words)).collect();
+                    self.shell_called(
+                        &[word.term(&self.line.words)],
+                        Some(&words),
+                        &self.line.feed,
+                    );
+                }
                 (Some(word), _) => {
                     self.program(language, &[word.term(&self.line.words)], &self.line.feed);
                 }

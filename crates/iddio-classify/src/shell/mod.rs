@@ -15,7 +15,7 @@ use self::syntax::read_both;
 pub use self::syntax::{Dialect, read, read_as};
 #[doc(hidden)]
 pub use walk::cost;
-pub(crate) use walk::{judge_text, line};
+pub(crate) use walk::{judge_program, judge_text, line};
 
 /// The most bytes of text that are read. No honest line comes near.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;

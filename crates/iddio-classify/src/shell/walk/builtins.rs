@@ -12,7 +12,7 @@ use super::{
     echo,
     parameter::is_name,
     simple::{Around, Lookup},
-    state::{Key, Slot, Sure, Value},
+    state::{Key, Parameters, Slot, Sure, Value},
     text::{Origin, Text},
 };
 use crate::paths;
@@ -92,13 +92,18 @@ impl Walker<'_> {
 
     fn shift(&mut self, line: &[Term]) {
         let count = line.get(1).map_or(Some(1), |term| term.as_str()?.parse::<usize>().ok());
-        let list = match (self.state.slot(&Key::Positional), count) {
-            (Some(Slot::Positional(Some(list))), Some(count)) => {
-                Some(list.iter().skip(count).cloned().collect())
+        let left = match (self.state.slot(&Key::Positional), count) {
+            (Some(Slot::Positional(Parameters::Known(list))), Some(count)) => {
+                // More than there are: nothing happens.
+                let count = if list.len() < count { 0 } else { count };
+                Parameters::Known(list.iter().skip(count).cloned().collect())
             }
-            _ => None,
+            (Some(Slot::Positional(Parameters::Unknown(origin))), _) => {
+                Parameters::Unknown(*origin)
+            }
+            _ => Parameters::Unknown(Origin::Made),
         };
-        self.state.set(Key::Positional, Slot::Positional(list));
+        self.state.set(Key::Positional, Slot::Positional(left));
     }
 
     fn printf(&mut self, line: &[Term], around: &Around) {
@@ -538,9 +543,8 @@ impl Walker<'_> {
             }
         }
         if let Some(parameters) = parameters {
-            let known = parameters.iter().all(|term| term.known != Known::Any);
-            let list = known.then(|| parameters.iter().map(|term| vec![text_of(term)]).collect());
-            self.state.set(Key::Positional, Slot::Positional(list));
+            let parameters = Parameters::new(parameters);
+            self.state.set(Key::Positional, Slot::Positional(parameters));
         }
         self.own(line, around, found);
     }

@@ -11,7 +11,7 @@ use iddio_core::{
 
 use super::{
     Called, Defined, Isolation, Walker, programs,
-    state::{Body, Key, Slot, Sure, Value, ambient},
+    state::{Body, Key, Parameters, Slot, Sure, Value, ambient},
     text::{Chunk, Origin, Text, settled},
 };
 use crate::{
@@ -238,7 +238,7 @@ impl Walker<'_> {
                 }
             }
             None => match self.state.slot(&Key::Positional) {
-                Some(Slot::Positional(Some(list))) => {
+                Some(Slot::Positional(Parameters::Known(list))) => {
                     values.extend(list.iter().flatten().cloned());
                 }
                 _ => values.push(Text::unknown(Origin::Outside)),
@@ -342,8 +342,8 @@ impl Walker<'_> {
         self.functions.push(Defined { name: name.to_vec(), body, called: Called::No });
     }
 
-    /// Runs a function; without arguments, with ones that nobody knows.
-    pub(super) fn call(&mut self, body: &Body, arguments: Option<Vec<Vec<Text>>>) {
+    /// Runs a function.
+    pub(super) fn call(&mut self, body: &Body, arguments: Parameters) {
         if self.calls.iter().filter(|running| *running == body).count() >= RECURSIONS_MAX {
             self.emit(Text::unknown(Origin::Made));
             return;
@@ -371,7 +371,7 @@ impl Walker<'_> {
             self.state.set(key, outer);
         }
         self.calls.pop();
-        let before = before.unwrap_or(Slot::Positional(None));
+        let before = before.unwrap_or(Slot::Positional(Parameters::Unknown(Origin::Outside)));
         self.state.set(Key::Positional, before);
     }
 

@@ -37,13 +37,13 @@ use iddio_core::{
 };
 
 use self::{
-    state::{Body, Key, Slot, State},
+    state::{Body, Key, Parameters, Slot, State, Value},
     text::{Chunk, Origin, Text},
 };
 use super::ast::Script;
 use crate::command::{
     Ambient, Found, Judged, NAMED_MAX, RunPlan, Setting,
-    line::{Feed, Judging},
+    line::{Feed, Judging, Known, Term},
     misleads, worse_class,
 };
 
@@ -64,13 +64,29 @@ pub(crate) fn judge_text(
     judging: &Judging<'_>,
     at: Option<Span>,
 ) -> Vec<Operation> {
+    judge_program(text, None, feed, judging, at)
+}
+
+/// The same, of text with the words behind it, which are `$0`, `$1` and so on. Without them, they
+/// may be anything.
+pub(crate) fn judge_program(
+    text: &[u8],
+    arguments: Option<&[Term]>,
+    feed: &Feed,
+    judging: &Judging<'_>,
+    at: Option<Span>,
+) -> Vec<Operation> {
     let Some(judging) = judging.within() else {
         let mut shell = Shell::default();
         let why = "texts within texts, deeper than the limit";
         shell.add(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, at);
         return vec![shell.operation(text)];
     };
-    let (operation, within) = Walker::new(judging, feed, at).judged(text);
+    let mut walker = Walker::new(judging, feed, at);
+    if let Some(arguments) = arguments {
+        walker.arguments_are(arguments);
+    }
+    let (operation, within) = walker.judged(text);
     let own = Tier::Observe < operation.native_tier() || within.is_empty();
     own.then_some(operation).into_iter().chain(within).collect()
 }
@@ -221,6 +237,19 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// Sets `$0`, `$1` and so on.
+    fn arguments_are(&mut self, words: &[Term]) {
+        let (name, rest) = match words {
+            [Term { known: Known::Any, .. }, ..] => (Some(Text::unknown(Origin::Made)), words),
+            [name, rest @ ..] => (Some(compound::text_of(name)), rest),
+            [] => (None, words),
+        };
+        if let Some(name) = name {
+            self.state.set(Key::Variable(b"0".to_vec()), Slot::Variable(Value::one(name)));
+        }
+        self.state.set(Key::Positional, Slot::Positional(Parameters::new(rest)));
+    }
+
     /// Walks the whole text: returns the shell, and what it may run.
     fn judged(mut self, text: &[u8]) -> (Operation, Vec<Operation>) {
         self.letters(text);
@@ -346,7 +375,7 @@ impl<'a> Walker<'a> {
             if defined.called != Called::Yes {
                 defined.called = Called::Yes;
                 let body = defined.body.clone();
-                self.apart(|walker| walker.call(&body, None));
+                self.apart(|walker| walker.call(&body, Parameters::Unknown(Origin::Made)));
             }
         }
     }

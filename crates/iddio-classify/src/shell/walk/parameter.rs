@@ -8,7 +8,7 @@ use super::{
     Walker, echo,
     expand::{Piece, Pieces, Quoting, joined, pieces},
     glob,
-    state::{Key, Slot, Value, ambient},
+    state::{Key, Parameters, Slot, Value, ambient},
     text::{Chunk, Origin, Text, settled},
 };
 use crate::shell::{
@@ -142,7 +142,7 @@ impl Walker<'_> {
                 None => Text::known("."),
             }),
             (_, b"#") => match self.state.slot(&Key::Positional) {
-                Some(Slot::Positional(Some(list))) => {
+                Some(Slot::Positional(Parameters::Known(list))) => {
                     Value::one(Text::known(list.len().to_string()))
                 }
                 _ => Value::one(Text::plain()),
@@ -152,10 +152,13 @@ impl Walker<'_> {
     }
 
     fn positional(&self, number: usize) -> Vec<Text> {
-        match (self.state.slot(&Key::Positional), number) {
-            (_, 0) => vec![Text::known("bash")],
-            (Some(Slot::Positional(Some(list))), number) => {
-                list.get(number - 1).cloned().unwrap_or_default()
+        match (self.state.slot(&Key::Positional), number.checked_sub(1)) {
+            (_, None) => self.value(b"0").texts(),
+            (Some(Slot::Positional(Parameters::Known(list))), Some(place)) => {
+                list.get(place).cloned().unwrap_or_default()
+            }
+            (Some(Slot::Positional(Parameters::Unknown(origin))), _) => {
+                vec![Text::unknown(*origin)]
             }
             _ => vec![Text::unknown(Origin::Outside)],
         }
@@ -164,7 +167,7 @@ impl Walker<'_> {
     fn elements(&mut self, parameter: &Parameter) -> Elements {
         if parameter.subscript.is_none() {
             return match self.state.slot(&Key::Positional) {
-                Some(Slot::Positional(list)) => list.clone(),
+                Some(Slot::Positional(Parameters::Known(list))) => Some(list.clone()),
                 _ => None,
             };
         }

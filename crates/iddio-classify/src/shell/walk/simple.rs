@@ -12,7 +12,7 @@ use super::{
     parameter::is_name,
     programs,
     redirect::Plumbing,
-    state::{Key, Names, Slot, Sure, Value},
+    state::{Key, Names, Parameters, Slot, Sure, Value},
     text::{Chunk, Origin, Text, settled},
 };
 use crate::{
@@ -328,9 +328,7 @@ impl Walker<'_> {
     }
 
     fn functions_called(&mut self, bodies: &[super::state::Body], line: &[Term], around: &Around) {
-        let all = line.iter().skip(1).all(|term| term.known != Known::Any);
-        let arguments =
-            || all.then(|| line.iter().skip(1).map(|term| vec![text_of(term)]).collect());
+        let arguments = || Parameters::new(line.get(1..).unwrap_or_default());
         for found in &around.plumbing.found {
             self.raise_found(found);
         }

@@ -7,9 +7,10 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use iddio_core::text::RawText;
 
+use super::compound::text_of;
 use super::text::{Chunk, Origin, Text, settled};
 use crate::{
-    command::line::Term,
+    command::line::{Known, Term},
     shell::{Span, ast::Command},
 };
 
@@ -45,8 +46,8 @@ pub(super) enum Slot {
     Function(Vec<Body>, Sure),
     /// Paths a program name may stand for.
     Hash(Vec<Term>),
-    /// The positional parameters, if their number is known.
-    Positional(Option<Vec<Vec<Text>>>),
+    /// The positional parameters.
+    Positional(Parameters),
     /// A variable.
     Variable(Value),
 }
@@ -69,6 +70,15 @@ pub(super) enum Sure {
     Maybe,
     /// On every one.
     Surely,
+}
+
+/// Positional parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Parameters {
+    /// These, each one of several texts.
+    Known(Vec<Vec<Text>>),
+    /// Any number of them.
+    Unknown(Origin),
 }
 
 /// How a descriptor is open.
@@ -117,6 +127,18 @@ pub(super) type Layer = BTreeMap<Key, Slot>;
 impl PartialEq for Body {
     fn eq(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.command, &other.command)
+    }
+}
+
+// === impl Parameters ===
+
+impl Parameters {
+    /// Takes the words behind a program.
+    pub(super) fn new(words: &[Term]) -> Self {
+        match words.iter().any(|word| word.known == Known::Any) {
+            true => Self::Unknown(Origin::Made),
+            false => Self::Known(words.iter().map(|word| vec![text_of(word)]).collect()),
+        }
     }
 }
 
@@ -230,7 +252,7 @@ impl State {
                 }))
             }
             (Key::Directory, _) => Slot::Directory(None),
-            (Key::Positional, _) => Slot::Positional(None),
+            (Key::Positional, _) => Slot::Positional(Parameters::Unknown(Origin::Made)),
             _ => return,
         };
         self.set(key, slot);
@@ -284,7 +306,7 @@ fn merged(key: &Key, one: Option<Slot>, other: Option<Slot>) -> Option<Slot> {
         }
         (Slot::Variable(_), _) => Slot::Variable(Value::unknown(Origin::Made)),
         (Slot::Directory(_), _) => Slot::Directory(None),
-        (Slot::Positional(_), _) => Slot::Positional(None),
+        (Slot::Positional(_), _) => Slot::Positional(Parameters::Unknown(Origin::Made)),
         (one, _) => one,
     })
 }
@@ -295,7 +317,7 @@ fn unset(key: &Key, slot: &Slot) -> Option<Slot> {
         (Key::Function(_), _) => Slot::Function(Vec::new(), Sure::Maybe),
         (Key::Descriptor(_), _) => Slot::Descriptor(vec![None]),
         (Key::Directory, _) => Slot::Directory(None),
-        (Key::Positional, _) => Slot::Positional(None),
+        (Key::Positional, _) => Slot::Positional(Parameters::Unknown(Origin::Made)),
         _ => return None,
     })
 }
