@@ -283,7 +283,7 @@ impl Files<'_, '_> {
         let text = String::from_utf8(literal.get(word.start..)?.to_vec()).ok()?;
         let behind = |text: &str| text.split_once("://").map(|(_, rest)| rest.contains('/'));
         let host_known = behind(&word.text).unwrap_or_else(|| word.text.contains('/'));
-        (text.contains("://") || host_known).then(|| Word {
+        (text.contains("://") || host_known).then_some(Word {
             text: Cow::Owned(text),
             word: word.word,
             start: word.start,

@@ -132,9 +132,10 @@ fn table() -> BTreeMap<String, (u8, String)> {
         .lines()
         .filter(|line| !line.starts_with('#'))
         .map(|line| {
-            let fields: Vec<_> = line.split('\t').collect();
-            let (tier, class) = fields[1].split_once(':').unwrap_or((fields[1], ""));
-            (fields[0].to_owned(), (tier.parse().unwrap(), class.to_owned()))
+            let mut fields = line.split('\t');
+            let (command, tier) = (fields.next().unwrap(), fields.next().unwrap());
+            let (tier, class) = tier.split_once(':').unwrap_or((tier, ""));
+            (command.to_owned(), (tier.parse().unwrap(), class.to_owned()))
         })
         .collect()
 }

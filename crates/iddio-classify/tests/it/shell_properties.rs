@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use iddio_classify::command::{Ambient, Judged, shell_line};
@@ -206,14 +207,16 @@ proptest! {
 
 /// Runs a text with bash where nothing is but a marker, and says whether the marker ran.
 fn marker_runs(home: &Path, text: &str) -> Ran {
-    let sign = home.join("ran");
-    let _absent = fs::remove_file(&sign);
+    // One for each run: what an earlier text left behind in the background may end late.
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let sign = home.join(format!("ran-{}", RUNS.fetch_add(1, Ordering::Relaxed)));
     let bin = home.join("bin");
     let status = Command::new("/usr/bin/timeout")
         .args(["-s", "KILL", "2", "/bin/bash", "--noprofile", "--norc", "-c", text])
         .env_clear()
         .env("PATH", &bin)
         .env("HOME", home)
+        .env("SIGN", &sign)
         .current_dir(home.join("work"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -235,8 +238,7 @@ fn sandbox() -> tempfile::TempDir {
     fs::create_dir(home.path().join("bin")).unwrap();
     fs::create_dir(home.path().join("work")).unwrap();
     let marker = home.path().join("bin/marker");
-    let sign = home.path().join("ran");
-    fs::write(&marker, format!("#!/bin/sh\n: > {}\n", sign.display())).unwrap();
+    fs::write(&marker, "#!/bin/sh\n: > \"$SIGN\"\n").unwrap();
     fs::set_permissions(&marker, fs::Permissions::from_mode(0o755)).unwrap();
     home
 }

@@ -311,7 +311,8 @@ fn the_same_command_counts_once() {
 #[test]
 fn work_grows_in_line_with_the_text() {
     let many = |piece: &str, count: usize| piece.repeat(count);
-    let texts: Vec<(&str, Box<dyn Fn(usize) -> String>)> = vec![
+    type Text = Box<dyn Fn(usize) -> String>;
+    let texts: Vec<(&str, Text)> = vec![
         ("lists", Box::new(move |n| many("echo a && ", n) + "echo b")),
         ("assignments", Box::new(move |n| many("x=1;", n))),
         ("doubling", Box::new(move |n| "x=a;".to_owned() + &many("x=$x$x;", n))),

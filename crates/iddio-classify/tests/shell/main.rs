@@ -1,11 +1,6 @@
 //! The reader of shell programs, from outside: tables, random programs, other readers, real shells.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on stops where it is"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops where it is")]
 
 mod corpus;
 mod families;
