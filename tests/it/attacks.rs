@@ -12,7 +12,7 @@ use std::{
 
 use iddio_tests::{PATH, Started, World, real};
 
-use crate::kit::{ASKING, KUBECTL, OPEN, TERRAFORM, of, only};
+use crate::kit::{ASKING, KUBECTL, OPEN, SENSITIVE, TERRAFORM, of, only};
 
 /// Reads run and nothing else does: what still runs, iddio took for a read.
 const READS: &str = "\
@@ -268,7 +268,7 @@ fn e07_a_grant_written_into_the_queues_file_is_no_grant() {
     let world = World::with_policy(
         "agents:\n  local:root:\n    rules:\n      - {protocol: command, tiers: {3: escalate}, timeout: 3s}\n",
     );
-    let mut exec = world.start(["exec", "--", "touch", "ran"]);
+    let mut exec = world.start(SENSITIVE);
     let id = exec.until_asked();
     python(&world, FORGE, &[world.home().join("approvals.db").to_str().unwrap(), &id]);
     exec.end().exits(77);
@@ -325,7 +325,7 @@ fn e08_t3_needs_somebody_else_with_a_key() {
     let world = World::with_policy(ASKING);
     let exec = |timeout: &str| {
         world.set_policy(&ASKING.replace("4: deny}}", &format!("4: deny}}, timeout: {timeout}}}")));
-        world.start(["exec", "--", "touch", "ran"])
+        world.start(SENSITIVE)
     };
     // Whoever shares the Unix user cannot answer T3.
     let mut asking = exec("2s");

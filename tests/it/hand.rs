@@ -5,7 +5,7 @@ use std::{fs, io, process::Stdio};
 
 use iddio_tests::{Said, World, real};
 
-use crate::kit::of;
+use crate::kit::{SENSITIVE, of};
 
 /// Everything of T3 asks, for as long as a test may take.
 const ASKS: &str = "\
@@ -43,7 +43,7 @@ fn e07_an_operator_written_into_the_registry_is_named_by_doctor_and_list() {
 #[test]
 fn e07_a_forged_answer_is_ignored_and_on_record() {
     let world = World::with_policy(ASKS);
-    let mut exec = world.start(["exec", "--", "touch", "ran"]);
+    let mut exec = world.start(SENSITIVE);
     let id = exec.until_asked();
     let forge = format!(
         "import sqlite3, sys\n\
@@ -72,7 +72,7 @@ fn an_answer_signed_elsewhere_says_no_and_counts_once() {
     shell(&world, "ssh-keygen -q -t ed25519 -N '' -C eve -f eve").ok();
     let add = ["operator", "add", "eve", "--ssh-key", "eve.pub", "--custody", "elsewhere"];
     world.iddio(add).ok().says("assurance uid");
-    let mut exec = world.start(["exec", "--", "touch", "ran"]);
+    let mut exec = world.start(SENSITIVE);
     let id = exec.until_asked();
     let said = world.iddio(["approvals", "statement", &id, "--as", "eve", "--deny"]).ok();
     world.file("statement", &said.stdout);

@@ -41,3 +41,6 @@ pub(crate) fn only<'a>(records: &'a [Value], event: &str) -> &'a Value {
     assert_eq!(found.len(), 1, "{event} in {records:#?}");
     found[0]
 }
+
+/// A command that is T3 and leaves the file `ran`.
+pub(crate) const SENSITIVE: [&str; 5] = ["exec", "--", "sh", "-c", "touch ran; rm -f gone"];

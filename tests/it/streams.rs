@@ -105,7 +105,7 @@ fn an_interrupted_wait_withdraws_the_ask() {
 #[test]
 fn the_time_limit_of_policy_ends_a_command_with_124() {
     let world = World::with_policy(
-        "agents:\n  local:root:\n    rules:\n      - {protocol: command, tiers: {3: allow}, max_duration: 1s}\n",
+        "agents:\n  local:root:\n    rules:\n      - {protocol: command, tiers: {0: allow}, max_duration: 1s}\n",
     );
     world.iddio(["exec", "--", "sleep", "100"]).exits(124).says("timed out");
     let records = world.records();

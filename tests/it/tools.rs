@@ -165,6 +165,8 @@ fn one_aws_operation_of_each_effect_has_the_tier_of_its_effect() {
     let Some(server) = provisioned("IDDIO_TEST_MOTO_SERVER", "moto") else { return };
     let moto = Moto::start(&server);
     let world = aws_world(&aws, GRANTING, moto.port);
+    // An address in the configuration would be worth tier 3 by itself.
+    fs::write(world.user().join(".aws/config"), "[default]\nregion = us-east-1\n").unwrap();
     world.file("note.txt", "hello moto\n");
     let endpoint = format!("--endpoint-url=http://127.0.0.1:{}", moto.port);
     for (words, tier, effect) in EFFECTS {

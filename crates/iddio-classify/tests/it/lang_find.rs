@@ -35,7 +35,7 @@ fn looking_is_free_wherever_it_looks() {
 #[test]
 fn what_a_command_does_with_what_is_found_counts() {
     check(&[
-        ("find . -type f -exec grep -l TODO {} +", 0),
+        ("find . -type f -exec grep -l needle {} +", 0),
         ("find . -name *.log -exec wc -l {} ;", 0),
         ("find . -name *.sh -exec chmod 755 {} +", 2),
         ("find . -name *.pyc -exec rm {} ;", 3),
