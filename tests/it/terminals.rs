@@ -101,8 +101,10 @@ fn e05_whoever_owns_the_terminal_answers_t2_with_assurance_none_and_t3_not_at_al
         "agents:\n  local:root:\n    rules:\n      - {protocol: command, tiers: {0: allow, 3: escalate}, timeout: 3s}\n",
     );
     // The agent makes itself a terminal and has the yes typed ahead.
-    let command =
-        format!("sh -c '{} exec -- sh -c \"touch ran; rm -f gone\"; echo ended $?; sleep 600'", binary().display());
+    let command = format!(
+        "sh -c '{} exec -- sh -c \"touch ran; rm -f gone\"; echo ended $?; sleep 600'",
+        binary().display()
+    );
     let tmux = Tmux::start(&world, &command);
     tmux.keys(&["y", "Enter", "y", "Enter"]);
     tmux.until("waiting for approval");

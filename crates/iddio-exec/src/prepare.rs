@@ -405,7 +405,8 @@ impl Setting {
             let bytes = word.as_bytes();
             let parts = bytes.split(|byte| {
                 matches!(byte, b'=' | b'@' | b',' | b':')
-                    || parts_words && (byte.is_ascii_whitespace() || b"'\"`${;&|<>()".contains(byte))
+                    || parts_words
+                        && (byte.is_ascii_whitespace() || b"'\"`${;&|<>()".contains(byte))
             });
             let leads = |part: &[u8]| {
                 // What stands behind `file://`.

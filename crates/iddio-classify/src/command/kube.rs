@@ -13,7 +13,7 @@ use super::{
     NAMED_MAX,
     judge::Sum,
     line::Known,
-    parse::{Given, Parsed},
+    parse::{Given, Parsed, Word},
 };
 use crate::{
     catalog::{
@@ -55,24 +55,7 @@ pub(super) fn judge(
         .filter(|given| given.flags.iter().any(|flag| flag.body))
         .filter_map(|given| given.value.as_ref())
         .collect();
-    for request in &asked {
-        let schedules = request.resource == "nodes"
-            && method == Method::Patch
-            && (kube.fields == ["/spec/unschedulable"]
-                || !bodies.is_empty() && bodies.iter().all(|body| only_unschedulable(&body.text)));
-        let verdict = match schedules {
-            true => kube::node_unschedulable(),
-            false => kube::resource_request(method, &request.line(kube)),
-        };
-        add(sum, verdict, request.word);
-        if kube.method == "GET"
-            && parsed.path == "describe"
-            && request.resource == "serviceaccounts"
-        {
-            let text = "describing a service account reads the Secrets of its namespace";
-            sum.add(Tier::Sensitive, Class::Identity, "kube:5", text, request.word);
-        }
-    }
+    named_objects(kube, method, parsed, &asked, &bodies, sum);
     for body in bodies {
         if body.known != Known::Whole {
             let text = "a change that is not known before it runs";
@@ -112,6 +95,35 @@ pub(super) fn judge(
         // Without fields a write could be any write, which no runbook may match.
         catalog.name() == "kubectl"
     })
+}
+
+/// Adds what happens to each object that is named.
+fn named_objects(
+    kube: &Kube,
+    method: Method,
+    parsed: &Parsed<'_>,
+    asked: &[Asked],
+    bodies: &[&Word<'_>],
+    sum: &mut Sum,
+) {
+    for request in asked {
+        let schedules = request.resource == "nodes"
+            && method == Method::Patch
+            && (kube.fields == ["/spec/unschedulable"]
+                || !bodies.is_empty() && bodies.iter().all(|body| only_unschedulable(&body.text)));
+        let verdict = match schedules {
+            true => kube::node_unschedulable(),
+            false => kube::resource_request(method, &request.line(kube)),
+        };
+        add(sum, verdict, request.word);
+        if kube.method == "GET"
+            && parsed.path == "describe"
+            && request.resource == "serviceaccounts"
+        {
+            let text = "describing a service account reads the Secrets of its namespace";
+            sum.add(Tier::Sensitive, Class::Identity, "kube:5", text, request.word);
+        }
+    }
 }
 
 /// The word that names a kind of object and is not known, if there is one.

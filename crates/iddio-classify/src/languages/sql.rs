@@ -216,28 +216,7 @@ fn administration(
     dialect: Dialect,
     findings: &mut Findings,
 ) {
-    // Words that change nothing about what is made, changed or removed.
-    let plain = |word: &&&str| {
-        ![
-            "OR",
-            "REPLACE",
-            "TEMP",
-            "TEMPORARY",
-            "UNLOGGED",
-            "GLOBAL",
-            "LOCAL",
-            "RECURSIVE",
-            "UNIQUE",
-            "IF",
-            "NOT",
-            "EXISTS",
-            "CONCURRENTLY",
-            "ONLINE",
-            "OFFLINE",
-            "IGNORE",
-        ]
-        .contains(*word)
-    };
+    let plain = |word: &&&str| !PLAIN.contains(*word);
     let head: Vec<_> = words.iter().filter(plain).copied().take(3).collect();
     let fits = |pattern: &&str| {
         let wanted: Vec<_> = pattern.split(' ').collect();
@@ -264,23 +243,8 @@ fn administration(
         let text = "makes a role that may do everything";
         findings.add(Tier::BreakGlass, Class::Identity, "sql:superuser", text);
     }
-    let everything = tokens.windows(3).any(|three| {
-        matches!(three, [one, dot, other] if one.text == "*" && dot.text == "." && other.text == "*")
-    });
-    let roles = [
-        "pg_read_server_files",
-        "pg_write_server_files",
-        "pg_execute_server_program",
-        "rds_superuser",
-        "cloudsqlsuperuser",
-        "pg_read_all_data",
-        "pg_write_all_data",
-    ];
-    if verb == "GRANT"
-        && (everything || tokens.iter().any(|token| roles.contains(&token.name().as_str())))
-    {
-        let text = "gives rights to everything";
-        findings.add(Tier::BreakGlass, Class::Identity, "sql:grant", text);
+    if verb == "GRANT" {
+        grant(tokens, findings);
     }
     let language = tokens.windows(2).any(|two| match two {
         [first, second] => {
@@ -295,22 +259,33 @@ fn administration(
         let text = "a function that runs anything on the database's host";
         findings.add(Tier::BreakGlass, Class::Session, "sql:function", text);
     }
-    let weakens = [
-        ("DISABLE", "ROW"),
-        ("DISABLE", "TRIGGER"),
-        ("DROP", "COLUMN"),
-        ("OWNER", "TO"),
-        ("DROP", "PARTITION"),
-        ("TRUNCATE", "PARTITION"),
-        ("NO", "FORCE"),
-    ];
     let pairs = |pair: &[Token]| match pair {
-        [first, second] => weakens.contains(&(first.word(), second.word())),
+        [first, second] => WEAKENS.contains(&(first.word(), second.word())),
         _ => false,
     };
     if verb == "ALTER" && tokens.windows(2).any(pairs) {
         let text = "drops a part of a table or what protects it";
         findings.add(Tier::Sensitive, Class::Destroy, "sql:statement", text);
+    }
+}
+
+/// Rights to everything, or a role that has them.
+fn grant(tokens: &[Token], findings: &mut Findings) {
+    let everything = tokens.windows(3).any(|three| {
+        matches!(three, [one, dot, other] if one.text == "*" && dot.text == "." && other.text == "*")
+    });
+    let roles = [
+        "pg_read_server_files",
+        "pg_write_server_files",
+        "pg_execute_server_program",
+        "rds_superuser",
+        "cloudsqlsuperuser",
+        "pg_read_all_data",
+        "pg_write_all_data",
+    ];
+    if everything || tokens.iter().any(|token| roles.contains(&token.name().as_str())) {
+        let text = "gives rights to everything";
+        findings.add(Tier::BreakGlass, Class::Identity, "sql:grant", text);
     }
 }
 
@@ -643,4 +618,35 @@ const READABLE: [&str; 16] = [
     "SIGNAL",
     "STOP",
     "UNINSTALL",
+];
+
+/// Words that change nothing about what is made, changed or removed.
+const PLAIN: [&str; 16] = [
+    "OR",
+    "REPLACE",
+    "TEMP",
+    "TEMPORARY",
+    "UNLOGGED",
+    "GLOBAL",
+    "LOCAL",
+    "RECURSIVE",
+    "UNIQUE",
+    "IF",
+    "NOT",
+    "EXISTS",
+    "CONCURRENTLY",
+    "ONLINE",
+    "OFFLINE",
+    "IGNORE",
+];
+
+/// What `ALTER` drops of a table, or of what protects it.
+const WEAKENS: [(&str, &str); 7] = [
+    ("DISABLE", "ROW"),
+    ("DISABLE", "TRIGGER"),
+    ("DROP", "COLUMN"),
+    ("OWNER", "TO"),
+    ("DROP", "PARTITION"),
+    ("TRUNCATE", "PARTITION"),
+    ("NO", "FORCE"),
 ];

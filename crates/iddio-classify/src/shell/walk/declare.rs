@@ -164,24 +164,23 @@ impl Walker<'_> {
             self.nested(&bytes, at);
             return;
         }
-        let mut value = vec![text];
-        if appends == Appends::Adds {
-            let before = self.value(&base).texts();
-            let before = if before.is_empty() { vec![Text::default()] } else { before };
-            let added = value.pop().unwrap_or_default();
-            value = before
-                .into_iter()
-                .map(|mut text| {
-                    text.extend(added.clone());
-                    text
-                })
-                .collect();
-        }
-        if base.len() != name.len() {
-            self.assign(&base, Value::unknown(Origin::Made), at);
-            return;
-        }
-        self.assign(&base, Value::Scalar(settled(value)), at);
+        let value = match (base.len() == name.len(), appends) {
+            (false, _) => Value::unknown(Origin::Made),
+            (true, Appends::Adds) => Value::Scalar(settled(self.added(&base, &text))),
+            (true, _) => Value::Scalar(settled(vec![text])),
+        };
+        self.assign(&base, value, at);
+    }
+
+    /// Every text a variable may hold once `text` is added to it.
+    fn added(&self, base: &[u8], text: &Text) -> Vec<Text> {
+        let before = self.value(base).texts();
+        let before = if before.is_empty() { vec![Text::default()] } else { before };
+        let add = |mut before: Text| {
+            before.extend(text.clone());
+            before
+        };
+        before.into_iter().map(add).collect()
     }
 
     /// Evaluates the subscript of a name that a builtin is given: `x[$(id)]`.
