@@ -852,6 +852,8 @@ impl Default for Environment {
             ("PAGER", "cat"),
             ("MANPAGER", "cat"),
             ("SYSTEMD_PAGER", "cat"),
+            ("SYSTEMD_PAGERSECURE", "1"),
+            ("SYSTEMD_EDITOR", "true"),
             ("LESSSECURE", "1"),
         ];
         Self {

@@ -821,7 +821,7 @@ fn neutralisation(from: &crate::catalog::format::Neutralise) -> Neutralisation {
     }
 }
 
-fn set_to(value: &str) -> EnvironmentValue {
+pub(super) fn set_to(value: &str) -> EnvironmentValue {
     match value {
         "{empty-file}" => EnvironmentValue::EmptyFile,
         "{private-directory}" => EnvironmentValue::PrivateDirectory,

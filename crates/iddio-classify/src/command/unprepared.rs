@@ -7,12 +7,19 @@
 //!
 //! It says nothing about programs that need no preparation: those stay as judged.
 
+use std::sync::LazyLock;
+
 use iddio_core::{
     operation::{Pattern, Reason},
     tier::{Class, Tier},
 };
 
-use super::{Judged, line::Line, plan::RunPlan};
+use super::{
+    Judged, judge,
+    line::Line,
+    plan::{EnvironmentValue, RunPlan},
+};
+use crate::catalog::format::Environment;
 
 /// Raises what would have to be prepared, and keeps runbooks for prepared runs from covering it.
 pub(super) fn raise(mut judged: Judged, line: &Line) -> Judged {
@@ -32,9 +39,18 @@ pub(super) fn raise(mut judged: Judged, line: &Line) -> Judged {
     judged
 }
 
-/// Whether a run of it would be prepared by more than the path where programs are found.
+/// Whether a run of it would be prepared by more than what every program gets, those that run others
+/// among them, and by more than variables which are empty: those are not passed on anyway.
 fn needs_preparation(plan: &RunPlan) -> bool {
     let RunPlan { environment, inputs, neutralise, needs, staged, .. } = plan;
-    let sets = environment.set.iter().any(|(name, _)| name != "PATH");
+    let empty = EnvironmentValue::Text(String::new());
+    let own = |set: &&(String, EnvironmentValue)| set.1 != empty && !COMMON.contains(set);
+    let sets = environment.set.iter().any(|set| own(&set));
     sets || !inputs.is_empty() || !neutralise.is_empty() || !needs.is_empty() || staged.is_some()
 }
+
+/// What a catalog sets that says nothing about it.
+static COMMON: LazyLock<Vec<(String, EnvironmentValue)>> = LazyLock::new(|| {
+    let common = Environment::default().set.into_iter();
+    common.map(|(name, value)| (name, judge::set_to(&value))).collect()
+});

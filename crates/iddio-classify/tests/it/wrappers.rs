@@ -1,8 +1,9 @@
 //! Programs that run programs (invariant I2).
 
-use iddio_classify::command::{Ambient, judge};
+use iddio_classify::command::{Ambient, Inner, judge};
 use iddio_core::{
     operation::Protocol,
+    text::RawText,
     tier::{Class, Tier},
 };
 
@@ -146,4 +147,32 @@ fn iddio_s_own_paths_are_seen_behind_wrappers() {
     let judged =
         judge(&raw(&["sudo", "-u", "x", "kubectl", "get", "-f", "/home/ada/.iddio/x"]), &ambient);
     assert_eq!(judged.tier(), Tier::BreakGlass);
+}
+
+#[test]
+fn what_needs_prepared_surroundings_is_sensitive_where_nobody_prepares_them() {
+    let ambient = Ambient { inner: Inner::Unprepared, ..Default::default() };
+    let tier = |words: &[&str], ambient: &Ambient| {
+        let argv: Vec<RawText> = words.iter().map(|word| RawText::from(*word)).collect();
+        judge(&argv, ambient).tier().number()
+    };
+    for (words, prepared, unprepared) in [
+        (&["git", "status"][..], 0, 0),
+        (&["env", "git", "status"], 0, 3),
+        (&["sudo", "kubectl", "get", "pods"], 2, 3),
+        (&["bash", "-c", "kubectl get pods | sort"], 0, 3),
+        (&["timeout", "9", "terraform", "apply"], 2, 3),
+        (&["find", ".", "-exec", "git", "log", "{}", ";"], 0, 3),
+        // What needs none stays as it is.
+        (&["bash", "-c", "ls | sort | head -n 1"], 0, 0),
+        (&["bash", "-c", "systemctl status nginx; journalctl -n 5"], 0, 0),
+        (&["sudo", "ls"], 2, 2),
+        (&["xargs", "-n1", "rm"], 4, 4),
+    ] {
+        let default = Ambient::default();
+        assert_eq!(tier(words, &default), prepared, "{words:?}");
+        assert_eq!(tier(words, &ambient), unprepared, "{words:?}");
+    }
+    let there = ["ssh", "web-1", "git status"];
+    assert_eq!(tier(&there, &ambient), tier(&there, &Ambient::default()));
 }
