@@ -118,8 +118,15 @@ fn decision(workspace: &Workspace) -> Result<Vec<Row>> {
     callgrind::decisions(workspace, &program)
 }
 
-const BENCHES: [Bench; 3] = [
+/// P3 of command lines, and P13.
+fn line(workspace: &Workspace) -> Result<Vec<Row>> {
+    let program = build_example(workspace, "iddio-classify", "bench_line")?;
+    callgrind::lines(workspace, &program)
+}
+
+const BENCHES: [Bench; 4] = [
     Bench { name: "audit", run: audit },
     Bench { name: "decision", run: decision },
     Bench { name: "exec", run: startup::rows },
+    Bench { name: "line", run: line },
 ];

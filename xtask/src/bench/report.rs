@@ -131,7 +131,7 @@ On an idle virtual machine a sync takes one timer tick and every ratio to raw sy
 const WAITING: &str = "\
 ## Not measured yet
 
-P1, P2, P4, P7, P8 and P10 to P16 measure gateways, the Rego engine, reloads of a running service and the fleet.
+P1, P2, P4, P7, P8 and P10 to P12 and P14 to P16 measure gateways, the Rego engine, reloads of a running service and the fleet.
 None of them exists yet; the rows appear with what they measure.
 ";
 
