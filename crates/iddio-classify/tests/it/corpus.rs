@@ -47,4 +47,4 @@ fn every_line_of_the_larger_corpus_meets_its_bound() {
 }
 
 /// Lines of the larger corpus that are judged too low so far. It only goes down.
-const MISSED: [&str; 4] = ["MORE-B035", "MORE-C031", "MORE-C053", "MORE-H019"];
+const MISSED: [&str; 2] = ["MORE-B035", "MORE-H019"];
