@@ -266,7 +266,7 @@ fn e06_a_name_needs_its_token() {
 #[test]
 fn e07_a_grant_written_into_the_queues_file_is_no_grant() {
     let world = World::with_policy(
-        "agents:\n  local:root:\n    rules:\n      - {protocol: command, tiers: {3: escalate}, timeout: 3s}\n",
+        "agents:\n  local:root:\n    rules:\n      - {protocol: command, tiers: {0: allow, 2: allow, 3: escalate}, timeout: 3s}\n",
     );
     let mut exec = world.start(SENSITIVE);
     let id = exec.until_asked();

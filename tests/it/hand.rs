@@ -12,7 +12,7 @@ const ASKS: &str = "\
 agents:
   local:root:
     rules:
-      - {protocol: command, tiers: {3: escalate}}
+      - {protocol: command, tiers: {0: allow, 2: allow, 3: escalate}}
 ";
 
 #[test]

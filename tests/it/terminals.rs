@@ -98,7 +98,7 @@ fn control_z_stops_the_command_and_the_wrapper_and_fg_continues_both() {
 #[test]
 fn e05_whoever_owns_the_terminal_answers_t2_with_assurance_none_and_t3_not_at_all() {
     let world = World::with_policy(
-        "agents:\n  local:root:\n    rules:\n      - {protocol: command, tiers: {0: allow, 3: escalate}, timeout: 3s}\n",
+        "agents:\n  local:root:\n    rules:\n      - {protocol: command, tiers: {0: allow, 2: allow, 3: escalate}, timeout: 3s}\n",
     );
     // The agent makes itself a terminal and has the yes typed ahead.
     let command = format!(
