@@ -42,10 +42,12 @@ pub struct Allowance {
 
 /// What a record is charged to.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Charge {
+pub enum Charge {
     /// Nothing: it ends something, or is about iddio itself.
     Free,
+    /// A principal's allowance for asks and allowed operations.
     Record(PrincipalId),
+    /// A principal's allowance for refusals.
     Refusal(PrincipalId),
 }
 

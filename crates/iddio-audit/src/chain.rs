@@ -22,6 +22,7 @@ use iddio_core::{
         verify,
     },
     digest::Digest,
+    json::Value,
     operation::OperationId,
     text::RawText,
     time::Clock,
@@ -34,7 +35,7 @@ use crate::{
     commitments::random,
     directory::{Directory, FileError, io_error},
     lock::{self, LockError, Needless},
-    log::Options,
+    log::{Adopted, Options},
     pages::{Health, Published, Space, Synced},
     recover::{self, Prefix},
     register::{self, Dead, Place, Register},
@@ -428,8 +429,41 @@ impl Chain {
         }
         let ended: HashSet<OperationId> = ended.into_iter().collect();
         owed.retain(|id, _| !ended.contains(id));
+        self.adopt(&mut owed)?;
         self.reaped = Some(self.clock.now().boot.millis);
         Ok(Lost { found, owed, dead })
+    }
+
+    /// Takes over those operations of `owed` whose owners live, and leaves the others. Their slots are
+    /// written here, before the file of the writer that is gone goes.
+    fn adopt(&mut self, owed: &mut HashMap<OperationId, Place>) -> Result<(), TurnError> {
+        let Some(owners) = self.options.owners.clone() else { return Ok(()) };
+        let mut adopted = Vec::new();
+        for (id, place) in owed.iter() {
+            let Ok(Some(line)) = segment::line(&self.dir, place.segment, place.offset) else {
+                continue;
+            };
+            let Ok(record) = Value::read(&line) else { continue };
+            let text = |name| record.member(name).and_then(Value::as_text);
+            let same = text("id").and_then(OperationId::from_hex) == Some(*id);
+            let writer = text("writer").filter(|_| same);
+            if writer.is_some_and(|writer| owners.adopt(*id, writer) == Adopted::Lives) {
+                adopted.push((*id, *place));
+            }
+        }
+        for (id, place) in adopted {
+            owed.remove(&id);
+            self.register.note(Kind::Allowed, id, place);
+        }
+        Ok(self.register.write(self.dir.disk())?)
+    }
+
+    /// Returns the line of the record that opened `id`, if that is open and this process's.
+    pub(crate) fn opening(&self, id: OperationId) -> Result<Option<Vec<u8>>, FileError> {
+        match self.register.place(id) {
+            Some(place) => segment::line(&self.dir, place.segment, place.offset),
+            None => Ok(None),
+        }
     }
 
     /// Goes on in the next segment, if this one is full. The old one is synced before the new one

@@ -7,10 +7,14 @@
 //!
 //! What this crate does not do: hold a private key. Checkpoints are signed by whoever is lent as a
 //! signer.
+//!
+//! Where a log service keeps the host's log, [`remote`] is the sink of everybody else, and [`wire`] is
+//! what the two say to each other.
 
 mod budget;
 mod chain;
 pub mod checkpoint;
+pub mod clock;
 pub mod commitments;
 mod directory;
 mod disk;
@@ -20,15 +24,17 @@ mod pages;
 pub mod query;
 mod recover;
 mod register;
+pub mod remote;
 mod segment;
 mod status;
 pub mod verify;
+pub mod wire;
 
-pub use budget::{Allowance, Budget};
+pub use budget::{Allowance, Budget, Charge};
 pub use chain::Repaired;
 pub use directory::FileError;
 pub use disk::{Disk, Fault, Faults, Op};
 pub use lock::LOCK_WAIT;
-pub use log::{Log, OpenError, Options};
+pub use log::{Adopted, Log, OpenError, Options, Owners};
 pub use segment::SEGMENT_BYTES;
 pub use status::{Health, Room, Status, status};

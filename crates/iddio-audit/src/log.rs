@@ -70,6 +70,25 @@ pub struct Options {
     pub bytes_max: Option<u64>,
     /// How many records each principal may cause. `None`: any number.
     pub budget: Option<Budget>,
+    /// Who knows the owners of operations that this process appends for others. `None`: this process
+    /// is the owner of all it appends.
+    pub owners: Option<Arc<dyn Owners>>,
+}
+
+/// Knows whether the owner of an operation lives, where that is not the process that appends.
+pub trait Owners: Send + Sync {
+    /// Takes over the operation `id`, which `writer` owns and a log service that is gone appended;
+    /// or says that its owner is gone too, and then it is closed.
+    fn adopt(&self, id: OperationId, writer: &str) -> Adopted;
+}
+
+/// What becomes of an operation that a log service which is gone left open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Adopted {
+    /// Its owner is gone: it is closed.
+    Gone,
+    /// Its owner lives: it stays open.
+    Lives,
 }
 
 struct Inner {
@@ -141,6 +160,7 @@ impl Options {
             segment_bytes: SEGMENT_BYTES,
             bytes_max: None,
             budget: Some(Budget::HOME),
+            owners: None,
         }
     }
 }
@@ -185,6 +205,34 @@ impl Log {
     /// Where the log lies.
     pub fn path(&self) -> &Path {
         &self.inner.path
+    }
+
+    /// Appends a record that another process stated, charged as `charge` says.
+    ///
+    /// Cancellation: as [`AuditSink::append`].
+    pub fn append_stated(
+        &self,
+        fragment: Fragment,
+        charge: Charge,
+        durability: Durability,
+    ) -> BoxFuture<'_, Result<Receipt, AuditError>> {
+        let item = Item { fragment, charge };
+        let ticket = Ticket { item, durability, state: Mutex::default() };
+        Box::pin(Append { log: self, ticket: Arc::new(ticket), stage: Stage::New })
+    }
+
+    /// Returns the line of the record that opened `id`, if that is open here.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn opening(&self, id: OperationId) -> Result<Option<Vec<u8>>, AuditError> {
+        self.inner.chain()?.opening(id).map_err(|error| not_stored(error.into()))
+    }
+
+    /// Returns what commits to secrets in records of this log.
+    pub fn committing(&self) -> Arc<dyn Commit> {
+        self.inner.commit.clone()
     }
 
     /// Closes what the pipeline lost track of, and waits until everything is synced.

@@ -65,6 +65,13 @@ pub struct Tail {
     ready: VecDeque<Vec<u8>>,
 }
 
+/// Reads a log page by page, and remembers where the last page ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pager {
+    /// The number of the next record, and where it stands.
+    at: Option<(u64, After)>,
+}
+
 /// Calls `each` with every record that `filter` wants, in order, until it breaks.
 ///
 /// # Errors
@@ -113,6 +120,79 @@ pub fn last(dir: &Path, filter: &Filter, count: usize) -> Result<Vec<Record>, Fi
 pub fn show(dir: &Path, id_prefix: &str) -> Result<Vec<Record>, FileError> {
     let filter = Filter { id_prefix: Some(id_prefix.to_owned()), ..Filter::default() };
     last(dir, &filter, RECORDS_PER_OPERATION_MAX)
+}
+
+// === impl Pager ===
+
+impl Pager {
+    /// Returns the lines from record `from` on, each with its newline, at most `bytes_max` of them but
+    /// for the first, and the number of the record after them.
+    ///
+    /// # Errors
+    ///
+    /// When a segment cannot be read.
+    pub fn page(
+        &mut self,
+        dir: &Path,
+        from: u64,
+        bytes_max: usize,
+    ) -> Result<(Vec<u8>, u64), FileError> {
+        let dir = Directory::open_to_read(dir)?;
+        let known = self.at.filter(|(seq, _)| *seq <= from);
+        let (mut seq, (number, offset)) = match known {
+            Some(at) => at,
+            None => begins_before(&dir, from)?,
+        };
+        let mut lines = Lines::new(&dir, number, offset)?;
+        let mut page = Vec::new();
+        let mut after = (number, offset);
+        while let Some((end, line)) = lines.next_line()? {
+            if from <= seq {
+                if !page.is_empty() && bytes_max < page.len() + line.len() + 1 {
+                    break;
+                }
+                page.extend_from_slice(&line);
+                page.push(b'\n');
+            }
+            (seq, after) = (seq + 1, end);
+        }
+        self.at = Some((seq, after));
+        Ok((page, seq.max(from)))
+    }
+}
+
+/// Returns the number of the first record of the last segment that begins at `seq` or before, and
+/// where it stands.
+fn begins_before(dir: &Directory, seq: u64) -> Result<(u64, After), FileError> {
+    for number in segment::numbers(dir)?.into_iter().rev() {
+        let first = segment::line(dir, number, 0)?;
+        let first = first.and_then(|line| iddio_core::audit::verify::scan(&line).ok());
+        if let Some(first) = first.filter(|first| first.seq <= seq) {
+            return Ok((first.seq, (number, 0)));
+        }
+    }
+    Ok((0, (0, 0)))
+}
+
+/// Calls `each` with every line of the last segment, and of the one before if the last has less than
+/// `bytes_min`.
+///
+/// # Errors
+///
+/// When a segment cannot be read.
+pub fn newest(dir: &Path, bytes_min: u64, mut each: impl FnMut(Vec<u8>)) -> Result<(), FileError> {
+    let dir = Directory::open_to_read(dir)?;
+    let numbers = segment::numbers(&dir)?;
+    let Some(last) = numbers.last().copied() else { return Ok(()) };
+    let file = segment::open_to_read(&dir, last)?;
+    let size = segment::size(&file).map_err(|errno| io_error(&segment::name(last), errno))?;
+    let short = size < bytes_min && numbers.contains(&last.saturating_sub(1));
+    let begin = if short { last.saturating_sub(1) } else { last };
+    let mut lines = Lines::new(&dir, begin, 0)?;
+    while let Some((_, line)) = lines.next_line()? {
+        each(line);
+    }
+    Ok(())
 }
 
 // === impl Record ===

@@ -172,7 +172,7 @@ const VOUCHERS: [(&str, &[&str]); 3] = [
         &["crates/iddio-approve/src/ballot.rs", "crates/iddio-approve/src/queue/put.rs"],
     ),
     ("Identified::assertion", &["crates/iddio-runtime/src/identity.rs"]),
-    ("Receipt::assertion", &["crates/iddio-audit/src/chain.rs"]),
+    ("Receipt::assertion", &["crates/iddio-audit/src/chain.rs", "crates/iddio-audit/src/remote.rs"]),
 ];
 
 const FUNCTION_LINES_MAX: usize = 70;

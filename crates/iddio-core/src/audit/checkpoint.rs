@@ -116,7 +116,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 }
 
 /// Reads base64 in its one form.
-fn decode(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     for group in text.trim_end_matches('=').as_bytes().chunks(4) {
         let mut word = 0;

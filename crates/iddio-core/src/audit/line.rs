@@ -8,6 +8,8 @@
 //! is the SHA-256 of that line without the `hash` member. `docs/audit-format.md` says it byte by
 //! byte.
 
+pub mod stated;
+
 use std::{fmt, ops::Range};
 
 use sha2::{Digest as _, Sha256};
@@ -633,4 +635,5 @@ const ASSIGNED: [&str; 3] = ["hash", "prev_hash", "seq"];
 const ASSIGNED_BYTES_MAX: usize = 256;
 
 /// The members of an opening record that its closing record does not repeat.
-const REPLACED: [&str; 6] = ["event", "hash", "prev_hash", "seq", "timestamp", "writer"];
+const REPLACED: [&str; 8] =
+    ["event", "hash", "peer", "prev_hash", "request", "seq", "timestamp", "writer"];

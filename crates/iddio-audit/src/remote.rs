@@ -1,0 +1,378 @@
+//! The log service as a sink: what everybody but the service has instead of a log.
+//!
+//! Each append takes a connection, states its record, and waits for the receipt. It blocks its thread,
+//! as the log itself does; threads that append at once take a connection each.
+//!
+//! Where the answer is lost, the same append is asked again under the same number, and the service
+//! knows whether it stands in the log already. Where the service is away, the append is refused, and so
+//! is the operation: there is no second place to record (N4).
+//!
+//! INVARIANT: the socket leads to the service's own user or to root, who listens for it; anybody else
+//! there is a squatter, and is told nothing.
+
+use std::{
+    io::{self, Read, Write},
+    os::{fd::AsFd, unix::net::UnixStream},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use iddio_core::{
+    BoxFuture,
+    audit::{
+        AuditError, AuditSink, Durability, Entry, Receipt,
+        line::stated,
+        secret::{Commit, Commitment},
+    },
+    operation::OperationId,
+};
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::{
+    commitments::random,
+    wire::{self, Call, Code, No, Reply, Secret, Statement, WireError},
+};
+
+/// The log service, as a sink.
+#[derive(Debug)]
+pub struct Remote {
+    socket: PathBuf,
+    keeper: u32,
+    idle: Mutex<Vec<Connection>>,
+    orphans: Mutex<Vec<OperationId>>,
+    head: AtomicU64,
+}
+
+/// The log service cannot be asked, or will not.
+#[derive(Debug, Error)]
+pub enum RemoteError {
+    /// Nobody answers.
+    #[error("the log service at `{}` is away ({source}), so nothing can be recorded", socket.display())]
+    Away {
+        /// Where it should be.
+        socket: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The connection broke, and whether the record was stored is not known.
+    #[error("the log service went away ({0}); whether the record was stored is not known")]
+    Lost(io::Error),
+    /// It will not.
+    #[error("the log service refuses: {0}")]
+    No(String),
+    /// What answers is not the service.
+    #[error("`{}` belongs to uid {uid}, not to the log service", socket.display())]
+    Squatter {
+        /// Where.
+        socket: PathBuf,
+        /// Who is there.
+        uid: u32,
+    },
+    /// What it says is no message.
+    #[error("the log service does not speak as it should: {0}")]
+    Wire(#[from] WireError),
+}
+
+#[derive(Debug)]
+struct Connection {
+    stream: UnixStream,
+}
+
+/// Takes secrets out of a record, for the service to commit to.
+#[derive(Default)]
+struct Collecting(Mutex<Vec<Secret>>);
+
+// === impl Remote ===
+
+impl Remote {
+    /// Returns the sink at `socket`, where the service runs as the user `keeper`. Nothing is asked yet.
+    pub fn at(socket: &Path, keeper: u32) -> Self {
+        Self {
+            socket: socket.to_owned(),
+            keeper,
+            idle: Mutex::default(),
+            orphans: Mutex::default(),
+            head: AtomicU64::new(0),
+        }
+    }
+
+    /// Where the service is.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Asks whether the service is there, and returns how many records it has.
+    ///
+    /// # Errors
+    ///
+    /// When it is not, or is somebody else.
+    pub fn head(&self) -> Result<u64, RemoteError> {
+        let connection = self.connect()?;
+        self.put_back(connection);
+        Ok(self.head.load(Ordering::Relaxed))
+    }
+
+    /// Tells the service what the pipeline lost track of.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be told. It finds out when this process ends.
+    pub fn finish(&self) -> Result<(), RemoteError> {
+        loop {
+            let mut orphans = self.orphans();
+            let keep = orphans.len().saturating_sub(wire::ORPHANS_MAX);
+            let some = orphans.split_off(keep);
+            drop(orphans);
+            if some.is_empty() {
+                return Ok(());
+            }
+            let mut connection = self.take()?;
+            connection.say(&Call::Orphan(some).to_bytes()).map_err(RemoteError::Lost)?;
+            match connection.hear()? {
+                Reply::Noted => self.put_back(connection),
+                other => return Err(refused(other)),
+            }
+        }
+    }
+
+    /// Returns the last checkpoint, for those who may read.
+    ///
+    /// # Errors
+    ///
+    /// When the service is away or will not.
+    pub fn checkpoint(&self) -> Result<Option<String>, RemoteError> {
+        let mut connection = self.take()?;
+        connection.say(&Call::Checkpoint.to_bytes()).map_err(RemoteError::Lost)?;
+        match connection.hear()? {
+            Reply::Checkpoint(note) => {
+                self.put_back(connection);
+                Ok(note)
+            }
+            other => Err(refused(other)),
+        }
+    }
+
+    /// Returns lines from record `from` on, for those who may read, and the number of the record after
+    /// them. None where there are none yet.
+    ///
+    /// # Errors
+    ///
+    /// When the service is away or will not.
+    pub fn read(&self, from: u64) -> Result<(Vec<u8>, u64), RemoteError> {
+        let mut connection = self.take()?;
+        connection.say(&Call::Read(from).to_bytes()).map_err(RemoteError::Lost)?;
+        match connection.hear()? {
+            Reply::Records { next } if next == from => {
+                self.put_back(connection);
+                Ok((Vec::new(), next))
+            }
+            Reply::Records { next } => {
+                let lines = connection.hear_bytes()?;
+                self.put_back(connection);
+                Ok((lines, next))
+            }
+            other => Err(refused(other)),
+        }
+    }
+
+    fn append_now(&self, entry: &Entry, durability: Durability) -> Result<Receipt, RemoteError> {
+        let collecting = Collecting::default();
+        let record = stated::state(entry, &collecting);
+        let secrets = collecting.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let request = u128::from_le_bytes(random());
+        let mut statement = Statement { request, durability, after: None, record, secrets };
+        let began = Instant::now();
+        loop {
+            let asked = statement.after.is_some();
+            let taken = if asked { self.connect() } else { self.take() };
+            let lost = match taken {
+                Ok(mut connection) => {
+                    // Before it is asked: what is stored for this comes after.
+                    let head = self.head.load(Ordering::Relaxed);
+                    let frame = Call::Append(statement).to_bytes();
+                    let said = self.ask(&mut connection, &frame);
+                    match said {
+                        Ok(receipt) => {
+                            self.put_back(connection);
+                            return Ok(receipt);
+                        }
+                        Err(RemoteError::Lost(error)) => {
+                            let Ok(Call::Append(again)) = Call::read(&frame) else {
+                                return Err(RemoteError::Wire(WireError::Shape));
+                            };
+                            statement = again;
+                            // The head of the first time: it only grows.
+                            statement.after = statement.after.or(Some(head));
+                            error
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                // It was asked, and the service is coming back.
+                Err(RemoteError::Away { source, .. } | RemoteError::Lost(source)) if asked => {
+                    source
+                }
+                Err(error) => return Err(error),
+            };
+            if AGAIN_FOR <= began.elapsed() {
+                return Err(RemoteError::Lost(lost));
+            }
+            self.idle().clear();
+            thread::sleep(AGAIN_NAP);
+        }
+    }
+
+    fn ask(&self, connection: &mut Connection, frame: &[u8]) -> Result<Receipt, RemoteError> {
+        connection.say(frame).map_err(RemoteError::Lost)?;
+        match connection.hear()? {
+            Reply::Receipt { id, seq, hash } => {
+                self.head.fetch_max(seq + 1, Ordering::Relaxed);
+                Ok(Receipt::assertion(id, seq, hash))
+            }
+            other => Err(refused(other)),
+        }
+    }
+
+    /// Takes an idle connection, or makes one.
+    fn take(&self) -> Result<Connection, RemoteError> {
+        let idle = self.idle().pop();
+        match idle {
+            Some(connection) => Ok(connection),
+            None => self.connect(),
+        }
+    }
+
+    fn put_back(&self, connection: Connection) {
+        let mut idle = self.idle();
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+    }
+
+    fn connect(&self) -> Result<Connection, RemoteError> {
+        let socket = || self.socket.clone();
+        let away = |source| RemoteError::Away { socket: socket(), source };
+        let stream = UnixStream::connect(&self.socket).map_err(away)?;
+        let peer = rustix::net::sockopt::socket_peercred(stream.as_fd());
+        let uid = peer.map_err(|errno| away(errno.into()))?.uid.as_raw();
+        if uid != self.keeper && uid != 0 {
+            return Err(RemoteError::Squatter { socket: socket(), uid });
+        }
+        stream.set_read_timeout(Some(ANSWER_WAIT)).map_err(away)?;
+        stream.set_write_timeout(Some(ANSWER_WAIT)).map_err(away)?;
+        let mut connection = Connection { stream };
+        connection.say(&Call::Hello(wire::VERSION).to_bytes()).map_err(away)?;
+        match connection.hear() {
+            Ok(Reply::Hello { version: wire::VERSION, head }) => {
+                self.head.fetch_max(head, Ordering::Relaxed);
+                Ok(connection)
+            }
+            Ok(other) => Err(refused(other)),
+            // It went away before it was asked anything.
+            Err(RemoteError::Lost(source)) => Err(away(source)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn orphans(&self) -> MutexGuard<'_, Vec<OperationId>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AuditSink for Remote {
+    fn append<'a>(
+        &'a self,
+        entry: &'a Entry,
+        durability: Durability,
+    ) -> BoxFuture<'a, Result<Receipt, AuditError>> {
+        Box::pin(async move {
+            let stored = self.append_now(entry, durability);
+            stored.map_err(|error| AuditError::not_stored(error.to_string()))
+        })
+    }
+
+    fn orphan(&self, id: OperationId) {
+        self.orphans().push(id);
+    }
+}
+
+impl Drop for Remote {
+    fn drop(&mut self) {
+        // The service closes them when this process is gone, too.
+        let _ = self.finish();
+    }
+}
+
+fn refused(reply: Reply) -> RemoteError {
+    match reply {
+        Reply::No(No { code: Code::Unknown, reason }) => {
+            RemoteError::Lost(io::Error::other(reason))
+        }
+        Reply::No(No { reason, .. }) => RemoteError::No(reason),
+        Reply::Checkpoint(_)
+        | Reply::Hello { .. }
+        | Reply::Noted
+        | Reply::Receipt { .. }
+        | Reply::Records { .. } => RemoteError::Wire(WireError::Shape),
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    fn say(&mut self, body: &[u8]) -> io::Result<()> {
+        let mut frame = Zeroizing::new(Vec::with_capacity(body.len() + wire::HEADER_BYTES));
+        wire::put(&mut frame, body).map_err(io::Error::other)?;
+        self.stream.write_all(&frame)
+    }
+
+    fn hear(&mut self) -> Result<Reply, RemoteError> {
+        let body = self.hear_bytes()?;
+        Ok(Reply::read(&body)?)
+    }
+
+    fn hear_bytes(&mut self) -> Result<Vec<u8>, RemoteError> {
+        let mut header = [0; wire::HEADER_BYTES];
+        self.stream.read_exact(&mut header).map_err(RemoteError::Lost)?;
+        let length = u32::from_be_bytes(header) as usize;
+        if wire::FRAME_BYTES_MAX < length {
+            return Err(WireError::Length(length as u64).into());
+        }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).map_err(RemoteError::Lost)?;
+        Ok(body)
+    }
+}
+
+// === impl Collecting ===
+
+impl Commit for Collecting {
+    fn commit(&self, _: &str, bytes: &[u8]) -> Commitment {
+        let secret = Secret(Zeroizing::new(bytes.to_vec()));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(secret);
+        Commitment { key: String::new(), mac: [0; 32] }
+    }
+}
+
+/// How long an answer is waited for: longer than the service waits for its disk.
+const ANSWER_WAIT: Duration = Duration::from_secs(15);
+
+/// How long an append whose answer was lost is asked again: what a service takes to be started anew,
+/// several times over.
+const AGAIN_FOR: Duration = Duration::from_secs(10);
+
+/// How long to wait before it is asked again.
+const AGAIN_NAP: Duration = Duration::from_millis(20);
+
+/// How many connections are kept for the next append.
+const IDLE_MAX: usize = 16;

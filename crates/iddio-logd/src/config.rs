@@ -1,0 +1,102 @@
+//! The service's configuration: one TOML file that root owns.
+//!
+//! INVARIANT: it is read only if nobody but root, or the service's own user, could have written it. An
+//! unknown key is an error.
+
+use std::{
+    collections::HashMap,
+    io::Read,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+/// What the file says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The user the service runs as. Clients speak to nobody else.
+    pub(crate) user: String,
+    /// Where the log lies.
+    #[serde(default = "directory")]
+    pub(crate) directory: PathBuf,
+    /// Where clients find the socket. For them; the service takes the one it is given.
+    #[serde(default = "socket")]
+    pub(crate) socket: PathBuf,
+    /// The private key that signs checkpoints. Made if it is not there.
+    #[serde(default = "checkpoint_key")]
+    pub(crate) checkpoint_key: PathBuf,
+    /// A file, best on another disk or made append-only, that gets every checkpoint.
+    pub(crate) checkpoint_file: Option<PathBuf>,
+    /// Another log, best on another disk, that gets every checkpoint as a record.
+    pub(crate) second_log: Option<PathBuf>,
+    /// How often a checkpoint is made if there are new records.
+    #[serde(default = "checkpoint_secs")]
+    pub(crate) checkpoint_secs: u64,
+    /// How large the log may become.
+    pub(crate) bytes_max: Option<u64>,
+    /// The users who are gateways: they speak for any principal.
+    #[serde(default)]
+    pub(crate) gateways: Vec<String>,
+    /// Whom else a user speaks for, besides itself.
+    #[serde(default)]
+    pub(crate) speaks: HashMap<String, Vec<String>>,
+    /// The users who may read the log.
+    #[serde(default)]
+    pub(crate) readers: Vec<String>,
+    /// The group whose members may read the log.
+    #[serde(default = "reader_group")]
+    pub(crate) reader_group: String,
+}
+
+/// Reads the configuration.
+pub(crate) fn read(path: &Path) -> Result<Config> {
+    let name = path.display();
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    let mut file = options.open(path).with_context(|| format!("`{name}`"))?;
+    let metadata = file.metadata().with_context(|| format!("`{name}`"))?;
+    let own = rustix::process::geteuid().as_raw();
+    if !metadata.is_file() || (metadata.uid() != 0 && metadata.uid() != own) {
+        bail!("`{name}` is not a file of root's");
+    }
+    if metadata.mode() & 0o022 != 0 {
+        bail!("`{name}` may be written by others");
+    }
+    let mut text = String::new();
+    let limit = file.by_ref().take(BYTES_MAX).read_to_string(&mut text);
+    limit.with_context(|| format!("`{name}`"))?;
+    let config: Config = toml::from_str(&text).with_context(|| format!("`{name}`"))?;
+    if config.checkpoint_secs == 0 {
+        bail!("`{name}`: checkpoint_secs must be at least 1");
+    }
+    Ok(config)
+}
+
+fn directory() -> PathBuf {
+    PathBuf::from("/var/lib/iddio/log")
+}
+
+fn socket() -> PathBuf {
+    PathBuf::from("/run/iddio/log.sock")
+}
+
+fn checkpoint_key() -> PathBuf {
+    PathBuf::from("/var/lib/iddio/checkpoint.key")
+}
+
+fn checkpoint_secs() -> u64 {
+    60
+}
+
+fn reader_group() -> String {
+    "iddio-audit".to_owned()
+}
+
+/// Where it lies.
+pub(crate) const PATH: &str = "/etc/iddio/log.toml";
+
+/// The most bytes of it that are read: a line for each of a thousand users.
+const BYTES_MAX: u64 = 64 << 10;
