@@ -22,9 +22,9 @@ pub(crate) struct Config {
     /// Where the log lies.
     #[serde(default = "directory")]
     pub(crate) directory: PathBuf,
-    /// Where clients find the socket. For them; the service takes the one it is given.
-    #[serde(default = "socket")]
-    pub(crate) socket: PathBuf,
+    /// Where clients find the socket. For them: the service serves the one it is given.
+    #[expect(dead_code, reason = "clients read it in the same file, so it is a known key")]
+    socket: Option<PathBuf>,
     /// The private key that signs checkpoints. Made if it is not there.
     #[serde(default = "checkpoint_key")]
     pub(crate) checkpoint_key: PathBuf,
@@ -79,10 +79,6 @@ fn directory() -> PathBuf {
     PathBuf::from("/var/lib/iddio/log")
 }
 
-fn socket() -> PathBuf {
-    PathBuf::from("/run/iddio/log.sock")
-}
-
 fn checkpoint_key() -> PathBuf {
     PathBuf::from("/var/lib/iddio/checkpoint.key")
 }
@@ -100,3 +96,26 @@ pub(crate) const PATH: &str = "/etc/iddio/log.toml";
 
 /// The most bytes of it that are read: a line for each of a thousand users.
 const BYTES_MAX: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../packaging/log.toml");
+    const DOCUMENT: &str = include_str!("../../../docs/log-service.md");
+
+    #[test]
+    fn the_example_that_is_shipped_is_a_configuration_and_stands_in_the_document() {
+        let config: Config = toml::from_str(EXAMPLE).unwrap();
+        assert_eq!(config.gateways, ["iddio-kube", "iddio-exec"]);
+        assert_eq!(config.directory, directory());
+        assert!(DOCUMENT.contains(&format!("```toml\n{EXAMPLE}```")));
+    }
+
+    #[test]
+    fn an_unknown_key_or_no_user_is_an_error() {
+        for text in ["gateways = []", "user = \"a\"\ngateway = []"] {
+            assert!(toml::from_str::<Config>(text).is_err(), "{text}");
+        }
+    }
+}

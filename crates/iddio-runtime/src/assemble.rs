@@ -5,10 +5,10 @@ use std::{path::PathBuf, sync::Arc};
 use iddio_approve::{Form, Queue, QueueApprover, QueueError, Setting};
 // What a gateway needs of asking, so that it knows no approver.
 pub use iddio_approve::{Cancel, Notice, Prompt};
-use iddio_audit::{Log, OpenError, Options, checkpoint::CheckpointError};
+use iddio_audit::{OpenError, Options, checkpoint::CheckpointError};
 use iddio_core::{
     audit::{
-        AdminEvent, AuditError, AuditSink, Body, Durability, Entry, Field, Receipt,
+        AdminEvent, AuditError, Body, Durability, Entry, Field, Receipt,
         checkpoint::CheckpointSigner,
     },
     digest::Digest,
@@ -24,6 +24,7 @@ use crate::{
     freezes::Freezes,
     home::Home,
     policy::{HomePolicy, InForce},
+    recorder::{Recorder, ServiceError},
     store::{self, StoreError},
     tools::{By, Tools},
 };
@@ -32,7 +33,7 @@ use crate::{
 pub struct Runtime {
     home: Home,
     clock: Arc<SystemClock>,
-    log: Arc<Log>,
+    recorder: Recorder,
     policy: Arc<HomePolicy>,
 }
 
@@ -48,6 +49,9 @@ pub enum AssembleError {
     /// A record could not be stored.
     #[error(transparent)]
     Record(#[from] AuditError),
+    /// The host's log service is configured in a way that cannot be used.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
     /// A small file of the home could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -63,11 +67,12 @@ impl Runtime {
     /// When the log cannot be opened or written.
     pub fn open(home: Home) -> Result<Self, AssembleError> {
         let clock = Arc::new(SystemClock::new());
-        let public = public_key(&home)?;
-        let options = Options::of_home(clock.clone(), host(), public);
-        let log = Arc::new(Log::open(&home.log(), options)?);
+        let options = || -> Result<Options, AssembleError> {
+            Ok(Options::of_home(clock.clone(), host(), public_key(&home)?))
+        };
+        let recorder = Recorder::open(&home.log(), options)?;
         let policy = Arc::new(HomePolicy::open(home.policy()));
-        let runtime = Self { home, clock, log, policy };
+        let runtime = Self { home, clock, recorder, policy };
         runtime.record_policy()?;
         Ok(runtime)
     }
@@ -110,7 +115,7 @@ impl Runtime {
             freezer: Arc::new(Freezes::of(&self.home)),
             policy: self.policy.clone(),
             approver: Arc::new(approver),
-            sink: self.log.clone(),
+            sink: self.recorder.sink(),
             clock,
         }
     }
@@ -123,16 +128,16 @@ impl Runtime {
     pub fn record(&self, event: AdminEvent) -> Result<Receipt, AuditError> {
         let id = draw_id().map_err(|error| AuditError::not_stored(error.to_string()))?;
         let entry = Entry { id, at: self.clock.now().wall, body: Body::Admin(event) };
-        block_on(self.log.append(&entry, Durability::Sync))
+        block_on(self.recorder.sink().append(&entry, Durability::Sync))
     }
 
-    /// Signs the head of the log.
+    /// Signs the head of the home's log; where the host has a log service, returns what that signed last.
     ///
     /// # Errors
     ///
     /// When the log is not what was signed before, or cannot be read.
     pub fn checkpoint(&self, key: &CheckpointKey) -> Result<String, CheckpointError> {
-        self.log.checkpoint(&Lent(key))
+        self.recorder.checkpoint(&Lent(key))
     }
 
     /// Makes everything written so far durable, before the process ends.
@@ -141,7 +146,7 @@ impl Runtime {
     ///
     /// When it cannot be synced.
     pub fn finish(&self) -> Result<(), AuditError> {
-        self.log.finish()
+        self.recorder.finish()
     }
 
     /// Records which policy is in force, if it is not the one last recorded.

@@ -12,5 +12,6 @@ pub mod freezes;
 pub mod home;
 pub mod identity;
 pub mod policy;
+pub mod recorder;
 pub mod store;
 pub mod tools;

@@ -4,7 +4,7 @@
 use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 
 use iddio_approve::{Filter, Registry};
-use iddio_audit::{Health, Status, verify::verify};
+use iddio_audit::{Health, Status, remote::Remote, verify::verify};
 use iddio_core::freeze::Freeze;
 use iddio_runtime::{
     assemble,
@@ -12,6 +12,7 @@ use iddio_runtime::{
     freezes::{self, Freezes, missing},
     home::Home,
     policy::{HomePolicy, InForce},
+    recorder,
     tools::Tools,
 };
 use iddio_spawn::{Exposure, Program, ToolPath};
@@ -101,6 +102,14 @@ fn policy(home: &Home, findings: &mut Vec<Finding>) {
 }
 
 fn log(home: &Home, findings: &mut Vec<Finding>) {
+    match recorder::service() {
+        Err(error) => {
+            let what = format!("nothing can be recorded: {error}");
+            return findings.push(wrong(what, "root mends it; docs/log-service.md says how"));
+        }
+        Ok(Some(remote)) => return service(&remote, findings),
+        Ok(None) => {}
+    }
     match verify(&home.log(), 1) {
         Err(error) => findings.push(wrong(
             format!("the log cannot be read: {error}"),
@@ -132,6 +141,21 @@ fn log(home: &Home, findings: &mut Vec<Finding>) {
                 "free some space",
             ));
         }
+    }
+}
+
+/// Asks the host's log service whether it is there.
+fn service(remote: &Remote, findings: &mut Vec<Finding>) {
+    let socket = remote.socket().display();
+    match remote.head() {
+        Ok(records) => findings.push(note(
+            format!("the host's log service at {socket} keeps the log: {records} records"),
+            "nothing to do",
+        )),
+        Err(error) => findings.push(wrong(
+            format!("everything is refused: {error}"),
+            "systemctl status iddio-log.socket iddio-log.service",
+        )),
     }
 }
 
