@@ -132,7 +132,7 @@ impl Service {
         let log = Arc::new(log);
         // Durable before anything else: it mends the end, and syncs what the service before this one
         // may have written and not synced.
-        let head = begin(&log, &*clock)?.seq() + 1;
+        let head = begin(&log, &clock)?.seq() + 1;
         let mut recent = Recent::default();
         newest(&config.directory, RECENT_BYTES_MIN, |line| recent.read(&line))?;
         let readers = Readers::start(config.directory.clone()).context("reading thread")?;

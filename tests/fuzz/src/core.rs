@@ -1,7 +1,16 @@
 //! The core's own readers: records, names, and what is shown and taken out.
 
+use iddio_audit::wire::{Call, Reply, frame};
 use iddio_core::{
-    audit::{checkpoint::Note, line::Fragment, verify::Verifier},
+    audit::{
+        chain::Head,
+        checkpoint::Note,
+        line::{
+            Fragment,
+            stated::{Stamp, Stated},
+        },
+        verify::Verifier,
+    },
     digest::Digest,
     json::Value,
     operation::OperationId,
@@ -32,6 +41,36 @@ pub(crate) fn audit_log(bytes: &[u8]) {
     }
     assert_eq!(verifier.head().seq(), believed, "counted something it did not believe");
     assert_eq!(verifier.finish().records, believed, "told of something it did not believe");
+}
+
+/// A call to the log service is read as what it is written as, and a statement in it becomes a record
+/// that says who wrote it, or none.
+pub(crate) fn log_call(bytes: &[u8]) {
+    if let Ok(Some((body, used))) = frame(bytes) {
+        assert!(body.len() < used && used <= bytes.len(), "a frame that is not there");
+    }
+    let Ok(call) = Call::read(bytes) else { return };
+    assert_eq!(&**call.to_bytes(), bytes, "a call has two texts");
+    let Call::Append(statement) = call else { return };
+    let Ok(stated) = Stated::of(statement.record) else { return };
+    let stamp = Stamp { at: Timestamp(0), uid: 7, writer: "fuzz", request: 1 };
+    let Ok(fragment) = stated.fragment(None, &stamp) else { return };
+    let mut line = Vec::new();
+    let hash = fragment.seal(&Head::GENESIS, &mut line);
+    line.pop();
+    let mut verifier = Verifier::new();
+    assert!(verifier.feed(&line).is_ok(), "a record that does not verify");
+    let record = Value::read(&line).ok();
+    let text = |name| record.as_ref().and_then(|record| record.member(name)?.as_text());
+    assert_eq!(text("writer"), Some("fuzz"), "a writer of the client's own");
+    assert_eq!(text("hash"), Some(&*hash.to_hex()), "a hash of the client's own");
+}
+
+/// An answer of the log service is read as what it is written as.
+pub(crate) fn log_reply(bytes: &[u8]) {
+    if let Ok(reply) = Reply::read(bytes) {
+        assert_eq!(reply.to_bytes(), bytes, "an answer has two texts");
+    }
 }
 
 /// A checkpoint note is read or not.

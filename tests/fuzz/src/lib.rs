@@ -40,6 +40,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("kube_body", classify::kube_body),
     ("kube_manifest", classify::kube_manifest),
     ("kube_request", classify::kube_request),
+    ("log_call", core::log_call),
+    ("log_reply", core::log_reply),
     ("names", core::names),
     ("policy_toml", policy::toml),
     ("policy_yaml", policy::yaml),

@@ -66,7 +66,8 @@ fn purity(file: &File, source: &Source) -> Vec<Finding> {
 fn fences(file: &File, source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for fence in FENCES {
-        if !file.path.starts_with(&format!("crates/{}/", fence.owner)) {
+        let inside = file.path.starts_with(&format!("crates/{}/", fence.owner));
+        if !inside && !fence.except.contains(&file.path.as_str()) {
             findings.extend(named(file, source, fence.paths, |path| {
                 format!("only {} {}; this names `{path}`", fence.owner, fence.authority)
             }));
@@ -117,6 +118,8 @@ struct Fence {
     owner: &'static str,
     authority: &'static str,
     paths: &'static [&'static str],
+    /// Files that have a small part of it, for a reason.
+    except: &'static [&'static str],
 }
 
 const FENCES: [Fence; 3] = [
@@ -124,6 +127,7 @@ const FENCES: [Fence; 3] = [
         owner: "iddio-spawn",
         authority: "starts processes",
         paths: &["std::process::Command", "process::Command", "Command::new", "nix::unistd::fork"],
+        except: &[],
     },
     Fence {
         owner: "iddio-net",
@@ -137,11 +141,18 @@ const FENCES: [Fence; 3] = [
             "rustix::net::connect",
             "rustix::net::socket",
         ],
+        // The log service and its client speak over a socket of this host, and reach no further.
+        except: &[
+            "crates/iddio-audit/src/remote.rs",
+            "crates/iddio-logd/src/listen.rs",
+            "crates/iddio-logd/src/serve.rs",
+        ],
     },
     Fence {
         owner: "iddio-mint",
         authority: "holds private keys",
         paths: &["SigningKey", "ssh_key::PrivateKey", "ssh_key::private"],
+        except: &[],
     },
 ];
 
@@ -172,7 +183,10 @@ const VOUCHERS: [(&str, &[&str]); 3] = [
         &["crates/iddio-approve/src/ballot.rs", "crates/iddio-approve/src/queue/put.rs"],
     ),
     ("Identified::assertion", &["crates/iddio-runtime/src/identity.rs"]),
-    ("Receipt::assertion", &["crates/iddio-audit/src/chain.rs", "crates/iddio-audit/src/remote.rs"]),
+    (
+        "Receipt::assertion",
+        &["crates/iddio-audit/src/chain.rs", "crates/iddio-audit/src/remote.rs"],
+    ),
 ];
 
 const FUNCTION_LINES_MAX: usize = 70;
