@@ -28,6 +28,10 @@ pub(crate) fn assignment(name: &str, value: Option<&str>, shown: &str) -> Settin
         let text = "a variable that steers iddio itself";
         return shapes(Tier::BreakGlass, Class::Evasion, name, text);
     }
+    if name.starts_with("BASH_FUNC_") {
+        let text = "a function that every shell below finds";
+        return shapes(Tier::BreakGlass, Class::Evasion, name, text);
+    }
     if value.is_some_and(|value| is_tame(name, value)) {
         return Setting::Harmless;
     }

@@ -159,6 +159,7 @@ impl Walker<'_> {
                 let why = "it sets a variable that nobody knows";
                 let rule = "shell:variable";
                 self.raise(Tier::Sensitive, Class::Unknown, rule, why, around.at);
+                self.forget();
             }
         }
     }
@@ -294,7 +295,10 @@ impl Walker<'_> {
         for term in line.iter().skip(1).filter(|term| !is_option(term)) {
             let text = text_of(term);
             self.subscripts(&text, around.at);
-            let Some(name) = text.as_bytes() else { continue };
+            let Some(name) = text.as_bytes() else {
+                self.forget();
+                continue;
+            };
             let shown = String::from_utf8_lossy(name).into_owned();
             let leaves = shown.to_ascii_uppercase().ends_with("_PROXY");
             match assignment(&shown, None, "") {
@@ -311,11 +315,27 @@ impl Walker<'_> {
                 self.state.set(key, Slot::Function(Vec::new(), Sure::Maybe));
             }
             if !functions {
-                let key = Key::Variable(name.to_vec());
-                self.state.set(key, Slot::Variable(Value::Scalar(Vec::new())));
+                self.unset_variable(name);
             }
         }
         self.own(line, around, found);
+    }
+
+    fn unset_variable(&mut self, name: &[u8]) {
+        let base: Vec<u8> = name.iter().take_while(|byte| **byte != b'[').copied().collect();
+        let unset = match base.len() == name.len() {
+            true => Vec::new(),
+            false => vec![Text::unknown(Origin::Made)],
+        };
+        let texts = match self.loose.get(&base) {
+            Some(others) => others.clone(),
+            // What a function has of its own is gone, and the one beneath is seen.
+            None if self.hides(&base) => vec![Text::unknown(Origin::Made)],
+            None => unset,
+        };
+        let value = Value::Scalar(texts);
+        self.beneath(&base, &Value::unknown(Origin::Made));
+        self.state.set(Key::Variable(base), Slot::Variable(value));
     }
 
     fn eval(&mut self, line: &[Term], around: &Around) {
@@ -443,6 +463,9 @@ impl Walker<'_> {
             found.push(Found::new(Tier::Sensitive, Class::Evasion, rule, why));
             if let Some(path) = line.get(place + 1) {
                 for name in line.iter().skip(place + 2).filter(|term| !is_option(term)) {
+                    if name.known != Known::Whole {
+                        found.push(evaluates("a program's name that nobody knows gets a file"));
+                    }
                     let key = Key::Hash(name.text.as_bytes().to_vec());
                     self.state.set(key, Slot::Hash(vec![path.clone()]));
                 }
@@ -494,7 +517,7 @@ impl Walker<'_> {
                 (Known::Whole, _) => {
                     let text = first.text.as_bytes().to_vec();
                     let at = first.span.or(around.at);
-                    self.nested_apart(&text, at);
+                    self.interrupted(&text, at);
                     if self.traps.len() < TRAPS_MAX {
                         self.traps.push((text, at));
                     }
@@ -509,6 +532,14 @@ impl Walker<'_> {
     fn set(&mut self, name: &[u8], line: &[Term], around: &Around) {
         let mut found = Vec::new();
         let words: Vec<Option<&str>> = line.iter().map(Term::as_str).collect();
+        let keyword = words
+            .iter()
+            .flatten()
+            .any(|word| word.starts_with('-') && !word.starts_with("--") && word.contains('k'));
+        if name == b"set" && (keyword || words.contains(&Some("keyword"))) {
+            let why = "words of commands are assignments from here on";
+            found.push(Found::new(Tier::BreakGlass, Class::Evasion, "shell:keyword", why));
+        }
         if words.contains(&Some("history")) {
             let why = "it changes what the shell remembers of its commands";
             let rule = "shell:history";

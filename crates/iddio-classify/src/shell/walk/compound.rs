@@ -29,8 +29,13 @@ impl Walker<'_> {
             match list.ends {
                 Ends::Waited => self.and_or(list),
                 Ends::Background => {
-                    let written = self.apart(|walker| walker.and_or(list));
-                    self.emit_maybe(&written);
+                    let multiplies = self.reaches_itself(|walker| {
+                        let written = walker.apart(|walker| walker.and_or(list));
+                        walker.emit_maybe(&written);
+                    });
+                    if multiplies {
+                        self.bomb();
+                    }
                 }
             }
         }
@@ -80,19 +85,26 @@ impl Walker<'_> {
         };
         let outer = self.feed.clone();
         let start = self.operations.len();
+        let mut selves = 0;
         for command in std::iter::once(first).chain(middle) {
-            let written = self.apart(|walker| walker.command(command));
+            let mut written = Text::default();
+            selves += usize::from(self.reaches_itself(|walker| {
+                written = walker.apart(|walker| walker.command(command));
+            }));
             self.feed = match written.as_bytes() {
                 Some(bytes) => Feed::Text(RawText::new(bytes)),
                 None => Feed::Unknown,
             };
         }
-        match self.last_pipe {
-            Isolation::Here => self.command(last),
+        selves += usize::from(self.reaches_itself(|walker| match walker.last_pipe {
+            Isolation::Here => walker.command(last),
             Isolation::Apart => {
-                let written = self.apart(|walker| walker.command(last));
-                self.emit(written);
+                let written = walker.apart(|walker| walker.command(last));
+                walker.emit(written);
             }
+        }));
+        if 1 < selves {
+            self.bomb();
         }
         self.feed = outer;
         let stages = self.operations.get(start..).unwrap_or_default();
@@ -101,6 +113,21 @@ impl Walker<'_> {
             let at = self.place(first.span);
             self.raise(Tier::BreakGlass, Class::Identity, "shell:exfiltration", why, at);
         }
+    }
+
+    /// Whether something calls a function that it is a part of.
+    fn reaches_itself(&mut self, action: impl FnOnce(&mut Self)) -> bool {
+        let running = self.calls.len();
+        let outer = std::mem::replace(&mut self.reached, usize::MAX);
+        action(self);
+        let itself = self.reached < running;
+        self.reached = self.reached.min(outer);
+        itself
+    }
+
+    fn bomb(&mut self) {
+        let why = "a function starts itself beside itself, until the machine has no room";
+        self.raise(Tier::BreakGlass, Class::Destroy, "shell:bomb", why, self.at);
     }
 
     pub(super) fn command(&mut self, command: &Command) {
@@ -211,18 +238,16 @@ impl Walker<'_> {
 
     fn case(&mut self, word: &Word, arms: &[(Vec<Word>, Script)]) {
         self.single(word);
-        let mut ways = Vec::new();
         self.out.push(Text::default());
         for (patterns, body) in arms {
             for pattern in patterns {
                 self.single(pattern);
             }
-            // `;&` falls through: an arm may follow any before it.
+            // `;&` falls through, and `;;&` looks on: an arm may follow any before it.
             self.state.enter();
             self.script(body);
-            ways.push(self.state.leave());
+            self.maybe_left();
         }
-        self.state.join(&ways, Sure::Maybe);
         let written = self.out.pop().unwrap_or_default();
         self.emit_maybe(&written);
     }
@@ -246,6 +271,10 @@ impl Walker<'_> {
         }
         values.dedup();
         let at = self.at;
+        // `select` is this too, and puts there what is typed.
+        if self.state.slot(&Key::Variable(b"REPLY".to_vec())).is_some() {
+            self.assign(b"REPLY", Value::unknown(Origin::Made), at);
+        }
         let one_by_one = !values.is_empty()
             && values.len() <= RUNS_MAX
             && values.iter().all(|value| value.as_bytes().is_some());
@@ -344,10 +373,40 @@ impl Walker<'_> {
 
     /// Runs a function.
     pub(super) fn call(&mut self, body: &Body, arguments: Parameters) {
+        if let Some(place) = self.calls.iter().position(|running| running == body) {
+            self.reached = self.reached.min(place);
+        }
         if self.calls.iter().filter(|running| *running == body).count() >= RECURSIONS_MAX {
             self.emit(Text::unknown(Origin::Made));
+            self.recursed = true;
             return;
         }
+        if self.calls.contains(body) {
+            return self.called(body, arguments);
+        }
+        let outer = std::mem::replace(&mut self.recursed, false);
+        self.state.enter();
+        self.called(body, arguments);
+        let way = self.state.leave();
+        let deeper = std::mem::replace(&mut self.recursed, outer);
+        if !deeper {
+            self.state.join(&[way], Sure::Surely);
+            return;
+        }
+        // Deeper down it may find anything in what it changes, and in its words.
+        self.state.enter();
+        for key in self.state.join(&[way], Sure::Maybe) {
+            self.state.widen(key);
+        }
+        self.called(body, Parameters::Unknown(Origin::Made));
+        let way = self.state.leave();
+        self.recursed = outer;
+        for key in self.state.join(&[way], Sure::Maybe) {
+            self.state.widen(key);
+        }
+    }
+
+    fn called(&mut self, body: &Body, arguments: Parameters) {
         if let Some(defined) = self.functions.get_mut(body.number)
             && defined.body == *body
             && defined.called == Called::No

@@ -93,13 +93,18 @@ impl Walker<'_> {
             match named(&text) {
                 Some((name, value, appends)) => {
                     self.declare(&name, Some((value, appends)), &letters, local, around);
+                    self.declared_beyond(program, &name, &letters);
                 }
                 None => match text.as_bytes() {
-                    Some(name) => self.declare(name, None, &letters, local, around),
+                    Some(name) => {
+                        self.declare(name, None, &letters, local, around);
+                        self.declared_beyond(program, name, &letters);
+                    }
                     None => {
                         let why = "it sets variables that nobody knows";
                         let rule = "shell:variable";
                         found.push(Found::new(Tier::Sensitive, Class::Unknown, rule, why));
+                        self.forget();
                     }
                 },
             }
@@ -108,6 +113,17 @@ impl Walker<'_> {
         let prints = line.len() < 2 || letters.contains(&b'p');
         if prints {
             self.emit_through(Text::unknown(Origin::Outside), &around.plumbing);
+        }
+    }
+
+    /// What a declaration means for later assignments, and for functions that are running.
+    fn declared_beyond(&mut self, program: &[u8], name: &[u8], letters: &BTreeSet<u8>) {
+        if program == b"readonly" || letters.contains(&b'r') {
+            self.loosen(name);
+        }
+        if letters.contains(&b'g') && self.hides(name) {
+            let value = self.value(name);
+            self.beneath(name, &value);
         }
     }
 
@@ -131,6 +147,9 @@ impl Walker<'_> {
         self.subscripts(&Text::known(name), at);
         if letters.contains(&b'i') {
             self.integers.insert(base.clone());
+        }
+        if letters.iter().any(|letter| b"luc".contains(letter)) {
+            self.cased.insert(base.clone());
         }
         let key = Key::Variable(base.clone());
         if local && !letters.contains(&b'g') {

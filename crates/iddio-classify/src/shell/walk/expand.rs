@@ -279,18 +279,28 @@ impl Fields {
 
     /// Takes text apart where separators stand.
     fn split(&mut self, bytes: &[u8], separators: &[u8]) {
-        let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n');
-        for (place, run) in bytes.split(|byte| separators.contains(byte)).enumerate() {
-            if place > 0 {
-                let at = run.as_ptr().addr().wrapping_sub(bytes.as_ptr().addr()).wrapping_sub(1);
-                let hard = bytes.get(at).is_some_and(|byte| !blank(byte));
-                if hard {
-                    self.open();
-                }
-                self.finish();
-            }
+        let part = |byte: &u8| separators.contains(byte);
+        let blank = |byte: &u8| part(byte) && matches!(byte, b' ' | b'\t' | b'\n');
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let word = rest.iter().take_while(|byte| !part(byte)).count();
+            let (run, tail) = rest.split_at(word);
             if !run.is_empty() {
                 self.literal(run);
+            }
+            // One that is no blank, with the blanks around it, parts two words.
+            let skipped = |rest: &[u8]| rest.iter().take_while(|byte| blank(byte)).count();
+            let tail_after = tail.get(skipped(tail)..).unwrap_or_default();
+            let hard = tail_after.first().is_some_and(part);
+            rest = match tail_after.split_first() {
+                Some((_, after)) if hard => after.get(skipped(after)..).unwrap_or_default(),
+                _ => tail_after,
+            };
+            if hard {
+                self.open();
+            }
+            if !tail.is_empty() {
+                self.finish();
             }
         }
     }

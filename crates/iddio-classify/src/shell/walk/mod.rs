@@ -22,6 +22,7 @@ mod redirect;
 mod simple;
 mod state;
 mod text;
+mod variables;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -134,6 +135,14 @@ struct Walker<'a> {
     traps: Vec<(Vec<u8>, Option<Span>)>,
     /// Variables whose values are evaluated when assigned.
     integers: BTreeSet<Vec<u8>>,
+    /// Variables whose letters are changed when assigned.
+    cased: BTreeSet<Vec<u8>>,
+    /// What variables may hold whatever is assigned to them.
+    loose: BTreeMap<Vec<u8>, Vec<Text>>,
+    /// Whether a function went deeper into itself than it is followed.
+    recursed: bool,
+    /// The outermost of the functions that run and were called from within since this was reset.
+    reached: usize,
     /// Variables that stand for others.
     references: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// How many process substitutions there were.
@@ -231,6 +240,10 @@ impl<'a> Walker<'a> {
             locals: Vec::new(),
             traps: Vec::new(),
             integers: BTreeSet::new(),
+            cased: BTreeSet::new(),
+            loose: BTreeMap::new(),
+            recursed: false,
+            reached: usize::MAX,
             references: BTreeMap::new(),
             processes: 0,
             last_pipe: Isolation::Apart,

@@ -13,7 +13,9 @@ use super::{
 };
 use crate::shell::{
     Span,
-    ast::{Arithmetic, DefaultKind, Indirect, Parameter, ParameterOperation, Part, Word},
+    ast::{
+        Arithmetic, DefaultKind, EmptyCounts, Indirect, Parameter, ParameterOperation, Part, Word,
+    },
 };
 
 /// Elements of a list, each one of several texts; `None` if not even their number is known.
@@ -76,8 +78,8 @@ impl Walker<'_> {
         quoting: Quoting,
     ) -> Vec<Pieces> {
         let at = self.place(parameter.span);
-        if let ParameterOperation::Default { kind, word, .. } = &parameter.operation {
-            return self.default(parameter, *kind, word, values, quoting);
+        if let ParameterOperation::Default { kind, empty, word } = &parameter.operation {
+            return self.default(parameter, (*kind, *empty), word, values, quoting);
         }
         let values = if values.is_empty() { vec![Text::default()] } else { values };
         let texts: Vec<Text> =
@@ -261,7 +263,7 @@ impl Walker<'_> {
     fn default(
         &mut self,
         parameter: &Parameter,
-        kind: DefaultKind,
+        (kind, empty): (DefaultKind, EmptyCounts),
         word: &Word,
         values: Vec<Text>,
         quoting: Quoting,
@@ -270,7 +272,7 @@ impl Walker<'_> {
         let may_lack = values.is_empty() || values.iter().any(open);
         let present: Vec<Pieces> = values
             .iter()
-            .filter(|text| !text.0.is_empty())
+            .filter(|text| empty == EmptyCounts::AsValue || !text.0.is_empty())
             .map(|text| pieces(text, quoting))
             .collect();
         let nothing = || vec![vec![]];
@@ -292,7 +294,7 @@ impl Walker<'_> {
                     let words = self.parts(&word.parts, quoting);
                     if kind == DefaultKind::Assign {
                         let mut texts = values;
-                        texts.retain(|text| !text.0.is_empty());
+                        texts.retain(|text| empty == EmptyCounts::AsValue || !text.0.is_empty());
                         texts.extend(words.iter().cloned().map(joined));
                         let value = Value::Scalar(settled(texts));
                         self.assign(&parameter.name, value, self.place(parameter.span));

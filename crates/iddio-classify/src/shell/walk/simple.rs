@@ -23,7 +23,7 @@ use crate::{
     },
     shell::{
         Span,
-        ast::{Appends, AssignedValue, Assignment, Redirect, Simple},
+        ast::{Appends, AssignedValue, Assignment, Part, Redirect, Simple},
     },
 };
 
@@ -111,8 +111,20 @@ impl Walker<'_> {
                 }
             }
         }
+        // Behind some commands of the shell itself, what is set for one stays.
+        let stays = simple.words.first().is_some_and(|word| match word.parts.as_slice() {
+            [Part::Text(name)] => SPECIAL.contains(&name.as_slice()),
+            _ => true,
+        });
         for (key, slot) in before {
-            self.state.set(key, slot);
+            if stays {
+                self.state.enter();
+                self.state.set(key, slot);
+                let way = self.state.leave();
+                self.state.join(&[way], Sure::Maybe);
+            } else {
+                self.state.set(key, slot);
+            }
         }
     }
 
@@ -207,13 +219,7 @@ impl Walker<'_> {
 
     /// Sets a variable, with everything that follows from its name.
     pub(super) fn assign(&mut self, name: &[u8], value: Value, at: Option<Span>) {
-        if let Value::Scalar(texts) = &value
-            && self.integers.contains(name)
-        {
-            for text in texts.clone() {
-                self.evaluated(&text, at);
-            }
-        }
+        let value = self.kept(name, value, at);
         if EVALUATED.contains(&name) {
             for text in value.texts() {
                 match text.as_bytes() {
@@ -239,8 +245,10 @@ impl Walker<'_> {
             }
         }
         if let Some(target) = self.references.get(name).cloned() {
-            let target = target.unwrap_or_default();
-            self.store(&target, Value::unknown(Origin::Made));
+            match target {
+                Some(target) => self.store(&target, Value::unknown(Origin::Made)),
+                None => self.forget(),
+            }
         }
         self.store(name, value);
     }
@@ -266,7 +274,14 @@ impl Walker<'_> {
         for text in value.texts() {
             let known = text.as_bytes().map(|bytes| std::str::from_utf8(bytes).unwrap_or("?"));
             let shown = String::from_utf8_lossy(&text.shown()).into_owned();
-            let setting = assignment(name, known, &shown);
+            let mut setting = assignment(name, known, &shown);
+            if matches!(name, "BASH_ENV" | "ENV")
+                && known.is_some_and(|path| self.judging.wrote(&RawText::from(path)))
+            {
+                let why = "every shell below runs what the text itself has written";
+                let rule = "shell:evaluated";
+                setting = Setting::Shapes(Found::new(Tier::UNKNOWN, Class::Unknown, rule, why));
+            }
             if setting != Setting::Harmless && !settings.contains(&setting) {
                 settings.push(setting);
             }
@@ -368,8 +383,16 @@ impl Walker<'_> {
             };
             let mut text = known.to_vec();
             for term in line.iter().skip(1) {
+                // Behind a blank, the next word may be an alias too.
+                let key = Key::Alias(term.text.as_bytes().to_vec());
+                let next = match self.state.slot(&key) {
+                    Some(Slot::Alias(texts)) if text.ends_with(b" ") || text.ends_with(b"\t") => {
+                        texts.first().and_then(|(text, _)| text.as_bytes()).map(<[u8]>::to_vec)
+                    }
+                    _ => None,
+                };
                 text.push(b' ');
-                text.extend(written_out(term));
+                text.extend(next.unwrap_or_else(|| written_out(term)));
             }
             // An alias is not followed into itself.
             let alias = Key::Alias(name.to_vec());
@@ -640,6 +663,23 @@ const EVALUATED: [&[u8]; 7] =
 
 /// How the names start that `mktemp` makes of its own.
 const TEMPORARY: &str = "/tmp/tmp.";
+
+/// Commands that may keep what is set for them: a plain `sh` says so, and `export x`.
+const SPECIAL: [&[u8]; 13] = [
+    b".",
+    b":",
+    b"declare",
+    b"eval",
+    b"exec",
+    b"export",
+    b"local",
+    b"readonly",
+    b"set",
+    b"source",
+    b"trap",
+    b"typeset",
+    b"unset",
+];
 
 /// The most bytes a variable keeps.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
