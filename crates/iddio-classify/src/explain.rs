@@ -2,7 +2,7 @@
 //!
 //! Every reason points into what was judged: the line that is shown, and where in it the words stand
 //! that caused the tier. Operations come worst first, and exactly one reason is the deciding one.
-//! What [`explanation`] returns holds foreign text as it is; what [`text`] returns is fit for a
+//! What [`explanation`] returns holds foreign text as it is; what [`text()`] returns is fit for a
 //! terminal. Nothing is decided here.
 
 mod place;

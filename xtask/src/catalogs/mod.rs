@@ -1,6 +1,6 @@
 //! Generated catalogs: what every command of the AWS CLI does.
 //!
-//! `facts.py` says what the CLI can do and what AWS publishes about it; [`derive`] joins that with
+//! `facts.py` says what the CLI can do and what AWS publishes about it; [`mod@derive`] joins that with
 //! `policies/catalog/aws-reviewed.toml`; [`table`] writes the result. Nothing that AWS publishes is
 //! committed but the tiers that follow from it. `docs/catalog-aws.md` explains the whole.
 

@@ -2,7 +2,7 @@
 //!
 //! The rules are tried in the contract's order, 10, 1, 2, 3, 4, 5, 8, 6, 7, 9, and the first hit
 //! wins. A request line alone is judged here, without allocating; a body may raise what it gives
-//! ([`body`], [`manifest`]), never lower it, but for the one case the contract names (a node made
+//! ([`body`], [`manifest()`]), never lower it, but for the one case the contract names (a node made
 //! unschedulable), which its caller asks for by [`node_unschedulable`].
 
 pub mod body;

@@ -3,7 +3,7 @@
 //! A catalog says in which language a value is ([`Language`]); [`judge`] answers what it does:
 //! what was found in it, and the operations of programs that it runs in turn. What is not known
 //! whole, or not understood, is break-glass. Readers know nothing of catalogs: files they name go
-//! through [`crate::paths::judge`], commands through [`crate::command::line`], text for a shell
+//! through [`crate::paths::judge`], commands through [`crate::command::line()`], text for a shell
 //! through [`crate::shell::judge_text`].
 
 mod awk;

@@ -2,7 +2,7 @@
 //!
 //! An abstract interpretation. Every branch is taken, every loop is repeated until nothing new is
 //! learnt, every function runs; variables hold several values, or one that nobody knows. Each simple
-//! command goes to the judge of command lines as it stands then ([`crate::command::line`]).
+//! command goes to the judge of command lines as it stands then ([`crate::command::line()`]).
 //!
 //! INVARIANT: nothing a run may execute is left out; where the walk loses sight, the whole is
 //! break-glass. It steps a bounded number of times and nests a bounded number of levels, over all
