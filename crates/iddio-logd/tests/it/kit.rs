@@ -94,7 +94,8 @@ impl Host {
     pub(crate) fn start_with(&mut self, fault: &str) {
         let mut command = Command::new("strace");
         let calls = fault.split(':').next().unwrap();
-        command.args(["-f", "-qq", "-u", "daemon", "-o", "/dev/null"]);
+        // `-D`: the service is our child and strace its grandchild, so that ending the child ends both.
+        command.args(["-D", "-f", "-qq", "-u", "daemon", "-o", "/dev/null"]);
         command.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={fault}")]);
         command.arg(env!("CARGO_BIN_EXE_iddio-logd"));
         self.run(command);
