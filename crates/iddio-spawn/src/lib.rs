@@ -17,8 +17,8 @@
 //! child included. See [`Supervisor`] for what is forwarded and why a group of its own is the worse choice.
 //!
 //! # What it does not do
-//! It decides nothing, digests nothing and knows no tool. It is no sandbox: a child of the same Unix user can
-//! end or stop this process. It runs one child at a time.
+//! It decides nothing, digests nothing and knows no tool. A supervised child is not confined: one of the same Unix
+//! user can end or stop this process. A supervisor runs one child at a time; the [`sandbox`] confines any number.
 
 mod clock;
 mod directory;
@@ -27,6 +27,7 @@ mod input;
 mod program;
 mod request;
 mod running;
+pub mod sandbox;
 mod signals;
 mod supervisor;
 mod tool_path;
