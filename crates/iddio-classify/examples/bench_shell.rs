@@ -1,5 +1,5 @@
-//! Reads and judges shell texts as often as told: `bench_shell TIMES`; with `-` instead, shows the
-//! tree of what stands on standard input.
+//! Reads and judges shell texts as often as told: `bench_shell TIMES [NAME…]`; with `-` instead,
+//! shows the tree of what stands on standard input. Names choose among the texts.
 //!
 //! Under callgrind, two runs that differ only in their times tell the instructions of one reading.
 
@@ -22,8 +22,10 @@ fn main() {
         println!("{:#?}", read(&text));
         return;
     }
+    let named: Vec<String> = std::env::args().skip(2).collect();
     let times = first.and_then(|times| times.parse().ok()).unwrap_or(1u32);
-    for (name, text) in texts() {
+    let chosen = |name: &str| named.is_empty() || named.iter().any(|chosen| chosen == name);
+    for (name, text) in texts().into_iter().filter(|(name, _)| chosen(name)) {
         let mut lists = 0;
         let reading = nanos(times, || {
             lists += read(black_box(&text)).map_or(0, |script| script.lists.len());

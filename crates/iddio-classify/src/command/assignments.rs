@@ -23,8 +23,7 @@ pub(crate) enum Setting {
 
 /// Judges `NAME=value`; `None` for a value that is not known whole. `shown` stands for the value.
 pub(crate) fn assignment(name: &str, value: Option<&str>, shown: &str) -> Setting {
-    let upper = name.to_ascii_uppercase();
-    if upper.starts_with("IDDIO_") {
+    if starts(name, "IDDIO_") {
         let text = "a variable that steers iddio itself";
         return shapes(Tier::BreakGlass, Class::Evasion, name, text);
     }
@@ -35,7 +34,7 @@ pub(crate) fn assignment(name: &str, value: Option<&str>, shown: &str) -> Settin
     if value.is_some_and(|value| is_tame(name, value)) {
         return Setting::Harmless;
     }
-    if covers(&ROUTES, name) || upper.ends_with("_PROXY") {
+    if covers(&ROUTES, name) || ends(name, "_PROXY") {
         let value = format!("{name}={shown}");
         return Setting::Overrides(Override { kind: OverrideKind::Env, value });
     }
@@ -48,8 +47,8 @@ pub(crate) fn assignment(name: &str, value: Option<&str>, shown: &str) -> Settin
         return shapes(Tier::Sensitive, Class::Evasion, name, text);
     }
     // What npm looks for in any case.
-    let npm = upper.starts_with("NPM_CONFIG_");
-    if npm || covers(&SHAPES, name) || upper.ends_with("PAGER") || upper.ends_with("EDITOR") {
+    let npm = starts(name, "NPM_CONFIG_");
+    if npm || covers(&SHAPES, name) || ends(name, "PAGER") || ends(name, "EDITOR") {
         let text = "a variable that shapes what programs run";
         return shapes(Tier::Sensitive, Class::Evasion, name, text);
     }
@@ -65,11 +64,10 @@ fn is_tame(name: &str, value: &str) -> bool {
     if covers(&LABELS, name) {
         return true;
     }
-    let upper = name.to_ascii_uppercase();
-    if upper.ends_with("PAGER") {
+    if ends(name, "PAGER") {
         return PAGERS.contains(&value);
     }
-    if upper.ends_with("EDITOR") {
+    if ends(name, "EDITOR") {
         return EDITORS.contains(&value);
     }
     match name {
@@ -79,11 +77,30 @@ fn is_tame(name: &str, value: &str) -> bool {
     }
 }
 
+/// Whether a sorted table holds a name, or the start of one. Only those with its first letter are
+/// looked at.
 fn covers(names: &[&str], name: &str) -> bool {
-    names.iter().any(|known| match known.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
-        None => *known == name,
+    let first = name.as_bytes().first();
+    let letter = |known: &&str| known.as_bytes().first().cmp(&first);
+    let from = names.partition_point(|known| letter(known).is_lt());
+    let names = names.get(from..).unwrap_or_default();
+    names.iter().take_while(|known| letter(known).is_eq()).any(|known| {
+        match known.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => *known == name,
+        }
     })
+}
+
+/// Whether a name starts so, in any case of letters.
+fn starts(name: &str, start: &str) -> bool {
+    name.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
+}
+
+/// Whether a name ends so, in any case of letters.
+fn ends(name: &str, end: &str) -> bool {
+    let place = name.len().checked_sub(end.len());
+    place.and_then(|place| name.get(place..)).is_some_and(|tail| tail.eq_ignore_ascii_case(end))
 }
 
 /// Who a program acts as, and where to.
@@ -399,3 +416,23 @@ const PAGERS: [&str; 5] = ["", "cat", "less", "less -R", "more"];
 
 /// Editors that change nothing.
 const EDITORS: [&str; 4] = ["", ":", "cat", "true"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_is_sorted_by_first_letters_and_every_entry_is_found() {
+        let tables = [ROUTES.as_slice(), &SHAPES, &HISTORY, &LABELS];
+        for table in tables {
+            assert!(table.is_sorted_by_key(|name| name.as_bytes().first()), "{table:?}");
+            for name in table {
+                assert!(covers(table, &name.replace('*', "X")), "{name}");
+                assert!(!name.starts_with('*'), "{name}");
+            }
+            assert!(!covers(table, "") && !covers(table, "0") && !covers(table, "zzz"));
+        }
+        assert!(starts("Npm_Config_x", "NPM_CONFIG_") && !starts("NPM", "NPM_CONFIG_"));
+        assert!(ends("my_Pager", "PAGER") && !ends("AGER", "PAGER") && !ends("éAGER", "PAGER"));
+    }
+}

@@ -33,6 +33,15 @@ pub(super) fn unreadable(argv: &[Term]) -> Option<Found> {
     zero.map(|word| unknown("argv:nul", "a word holds a zero byte", word))
 }
 
+/// Returns why a command cannot be judged that the steps that are left do not suffice for.
+pub(super) fn unaffordable(afforded: Option<()>) -> Option<Found> {
+    let text = "following the text takes more steps than the limit";
+    match afforded {
+        Some(()) => None,
+        None => Some(Found { word: None, ..unknown("shell:limit", text, 0) }),
+    }
+}
+
 /// Returns why the program's name is unfit, if it is.
 pub(super) fn program(name: &RawText) -> Option<Found> {
     let fail = |rule, text| Some(unknown(rule, text, 0));

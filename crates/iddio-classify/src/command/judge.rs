@@ -49,7 +49,8 @@ pub fn judge(argv: &[RawText], ambient: &Ambient) -> Judged {
 /// Judges a simple command within text for a shell, or behind a program that runs it. Its words
 /// may be known in part.
 pub(crate) fn line(line: &Line, judging: &Judging<'_>) -> Judged {
-    match hostile::unreadable(&line.words) {
+    let affordable = judging.afford(STEPS_PER_COMMAND + line.words.len());
+    match hostile::unreadable(&line.words).or_else(|| hostile::unaffordable(affordable)) {
         Some(fault) => unfit(&fault, &line.words),
         None => judge_in(line, judging, Place::Within),
     }
@@ -862,6 +863,10 @@ fn one_name(scopes: &Scopes, key: ScopeKey) -> Option<String> {
 
 /// What Go reads as true.
 const TRUTHS: [&str; 6] = ["1", "t", "T", "true", "True", "TRUE"];
+
+/// What it takes to judge a command by its catalog, in steps of the walk over a text, besides one
+/// for every word.
+const STEPS_PER_COMMAND: usize = 24;
 
 /// The most reasons an operation keeps: a record must stay readable, and one decides.
 const REASONS_MAX: usize = 256;

@@ -117,6 +117,14 @@ impl<'a> Judging<'a> {
         }
     }
 
+    /// Takes steps off what may still be taken; `None` if there are not so many. Then none is left.
+    pub(crate) fn afford(&self, steps: usize) -> Option<()> {
+        // INVARIANT: the last step is never taken without a reason that says so.
+        let left = self.steps.get().checked_sub(steps).filter(|left| 0 < *left);
+        self.steps.set(left.unwrap_or(0));
+        left.map(|_| ())
+    }
+
     /// Takes one command off what may still be judged; `None` if nothing is left.
     pub(crate) fn spend(&self) -> Option<()> {
         self.commands.set(self.commands.get().checked_sub(1)?);
@@ -131,12 +139,14 @@ impl<'a> Judging<'a> {
         }
         let path = RawText::new(path);
         let mut written = self.written.borrow_mut();
-        if written.len() < WRITTEN_MAX && !written.contains(&path) {
+        if written.contains(&path) {
+            return;
+        }
+        if written.len() < WRITTEN_MAX {
             written.push(path);
-        } else if WRITTEN_MAX <= written.len() {
+        } else if written.len() == WRITTEN_MAX {
             // Too many to tell apart: everything.
             written.extend([RawText::from("/"), RawText::from("./")]);
-            written.dedup();
         }
     }
 

@@ -50,6 +50,10 @@ pub(crate) struct Findings {
 /// [`Language::Argv`], [`Language::Shell`] and [`Language::Split`] never come here: the judge of
 /// command lines follows them itself.
 pub(crate) fn judge(language: Language, words: &[Term], judging: &Judging<'_>) -> Findings {
+    let bytes: usize = words.iter().map(|word| word.text.as_bytes().len()).sum();
+    if judging.afford(bytes / BYTES_PER_STEP).is_none() {
+        return Findings::unread("a program longer than what may be read in all");
+    }
     match language {
         Language::Awk => effect::judge(words, judging, awk::read),
         Language::Ed => effect::judge(words, judging, ed::read),
@@ -64,6 +68,9 @@ pub(crate) fn judge(language: Language, words: &[Term], judging: &Judging<'_>) -
         }
     }
 }
+
+/// How many bytes of a program are read for one step of the walk over a text.
+const BYTES_PER_STEP: usize = 4;
 
 // === impl Findings ===
 

@@ -29,8 +29,9 @@ fn read(
 ) -> Findings {
     client::each(words, |text, findings| {
         let Some(pieces) = pieces(text, dialect) else {
-            return findings
-                .join(Findings::unread("SQL with a quote or comment that does not end"));
+            return findings.join(Findings::unread(
+                "SQL with a quote or comment that does not end, or more than anyone reads",
+            ));
         };
         for piece in pieces {
             match piece {

@@ -15,8 +15,9 @@ use crate::{
 pub(super) fn judge(words: &[Term], judging: &Judging<'_>) -> Findings {
     client::each(words, |text, findings| {
         let Some(pieces) = pieces(text, Dialect::Postgres) else {
-            return findings
-                .join(Findings::unread("SQL with a quote or comment that does not end"));
+            return findings.join(Findings::unread(
+                "SQL with a quote or comment that does not end, or more than anyone reads",
+            ));
         };
         for piece in pieces {
             match piece {

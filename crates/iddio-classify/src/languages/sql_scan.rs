@@ -23,11 +23,15 @@ pub(super) enum Piece {
     Variable,
 }
 
-/// Takes text apart, or returns `None` if a quote or comment does not end.
+/// Takes text apart, or returns `None` if a quote or comment does not end, or if nobody reads so
+/// many statements.
 pub(super) fn pieces(text: &str, dialect: Dialect) -> Option<Vec<Piece>> {
     let mut scan = Scan { text, at: 0, dialect, statement: String::new(), pieces: Vec::new() };
     while scan.at < text.len() {
         scan.step()?;
+        if PIECES_MAX < scan.pieces.len() {
+            return None;
+        }
     }
     scan.end();
     Some(scan.pieces)
@@ -285,6 +289,9 @@ fn unquoted_backslash(text: &str) -> usize {
 fn is_name(letter: char) -> bool {
     letter.is_ascii_alphanumeric() || letter == '_' || !letter.is_ascii()
 }
+
+/// The most statements and commands of one program: nobody reads more, and each is parsed.
+const PIECES_MAX: usize = 1024;
 
 /// Commands of MySQL's client that are words at the start of a line, but for those that are
 /// statements too.

@@ -4,6 +4,8 @@
 //! [`super::SyntaxError`], never a guess. Every node knows where it stands. Text is bytes: a shell
 //! knows no encoding. Nothing is expanded here.
 
+use std::sync::Arc;
+
 use super::Span;
 
 /// A program: commands in order.
@@ -111,8 +113,8 @@ pub enum CommandKind {
     Function {
         /// Its name.
         name: Vec<u8>,
-        /// Its body.
-        body: Box<Command>,
+        /// Its body, which whoever calls it shares.
+        body: Arc<Command>,
     },
     /// `[[ … ]]`.
     Test(Vec<TestPart>),
@@ -123,7 +125,7 @@ pub enum CommandKind {
         /// Its name, if it has one.
         name: Option<Vec<u8>>,
         /// What runs beside.
-        body: Box<Command>,
+        body: Arc<Command>,
     },
 }
 

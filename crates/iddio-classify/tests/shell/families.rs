@@ -13,6 +13,17 @@ pub(crate) fn families(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
         let text = [open.repeat(*levels), middle.repeat(times), close.repeat(*levels)].concat();
         (*name, text.into_bytes())
     }));
+    texts.extend(NUMBERED.iter().map(|(name, piece)| {
+        let pieces = (0..bytes).map(|number| piece.replace('#', &number.to_string()));
+        let mut text = String::new();
+        for piece in pieces {
+            if bytes < text.len() + piece.len() {
+                break;
+            }
+            text.push_str(&piece);
+        }
+        (*name, text.into_bytes())
+    }));
     texts
 }
 
@@ -123,9 +134,46 @@ const NESTED: &[(&str, &str, usize, &str, &str)] = &[
     ("a remote program", "ssh h '", 1, "a;", "'"),
     ("a program of awk", "awk '", 1, "{a}", "'"),
     ("a query", "psql -c '", 1, "a;", "'"),
+    ("a long query", "psql -c 'select a", 1, ",a", "'"),
+    ("a big input", "cat <<E | while read a; do b; done\n", 1, "aaaaaaa\n", "\nE\n"),
+    ("an input for many", "{ ", 1, "a;", "} <<E\nb\nE\n"),
     ("a subscript", "a[", 1, "b+", "]=c"),
     ("an array", "a=(", 1, "b ", ")"),
     ("a loop's words", "for a in ", 1, "b ", "; do rm $a; done"),
     ("a function called often", "f() { rm a; };", 1, "f;", ""),
     ("a long function called twice", "f() { ", 1, "rm a;", "}; f; f"),
+];
+
+/// The same with a number in place of `#`: nothing in it stands twice.
+#[rustfmt::skip]
+const NUMBERED: &[(&str, &str)] = &[
+    ("different commands", "a#;"),
+    ("different removals", "rm -rf a#;"),
+    ("different files", "./a#;"),
+    ("different system files", "cat /etc/a#;"),
+    ("different variables", "a#=b;"),
+    ("different values", "a=#;"),
+    ("different routes", "AWS_A#=b;"),
+    ("different exports", "export A#=b;"),
+    ("different settings", "PATH=# a;"),
+    ("different functions", "f#(){ a#;};f#;"),
+    ("different aliases", "alias a#=b;a#;"),
+    ("different outputs", "a>b#;"),
+    ("different inputs", "a<b#;"),
+    ("different directories", "cd a#;b;"),
+    ("different shells", "sh -c 'a#;b#';"),
+    ("different queries", "psql -c 'select #';"),
+    ("different programs of awk", "awk '{print $#}';"),
+    ("different pods", "kubectl get pod a#;"),
+    ("different commits", "git commit -m #;"),
+    ("different instances", "aws ec2 describe-instances --instance-ids #;"),
+    ("different wrappers", "sudo env a#;"),
+    ("different tests", "[ a# -eq # ];"),
+    ("different subscripts", "a[#]=#;"),
+    ("different appendices", "a+=#;"),
+    ("different loops", "for a in #;do $a;done;"),
+    ("different substitutions", "a$(b#);"),
+    ("different evaluations", "eval a#;"),
+    ("different traps", "trap a# EXIT;"),
+    ("different documents", "a<<E#\nb\nE#\n"),
 ];

@@ -1,5 +1,7 @@
 //! A tree written down in any way reads back as that tree.
 
+use std::sync::Arc;
+
 use iddio_classify::shell::{Span, ast::*, read};
 use proptest::prelude::*;
 
@@ -200,14 +202,14 @@ impl Writer {
                 &format!("function {name} "),
                 &format!("{name} ( )\n"),
             ]);
-            let body = Box::new(self.compound(1));
+            let body = Arc::new(self.compound(1));
             return plain(CommandKind::Function { name: name.into(), body });
         }
         if at == 1 {
             self.put("coproc ");
             let name = (self.dice.below(2) == 0).then(|| b"job".to_vec());
             self.put(if name.is_some() { "job " } else { "" });
-            let body = Box::new(self.compound(2));
+            let body = Arc::new(self.compound(2));
             return plain(CommandKind::Coprocess { name, body });
         }
         self.compound(at)

@@ -1,5 +1,7 @@
 //! Commands that hold commands: groups, conditions, loops, functions.
 
+use std::sync::Arc;
+
 use super::{
     Reader, SyntaxError,
     arithmetic::Until,
@@ -259,7 +261,7 @@ impl Reader<'_, '_> {
         }
         self.enter()?;
         self.lines()?;
-        let body = Box::new(self.compound_command()?);
+        let body = Arc::new(self.compound_command()?);
         self.leave();
         let kind = CommandKind::Function { name, body };
         Ok(Command { kind, redirects: Vec::new(), span: self.span(start) })
@@ -310,7 +312,7 @@ impl Reader<'_, '_> {
         if named.is_none() && !self.compound_ahead() && self.reserved().is_some() {
             return Err(self.unexpected());
         }
-        let body = Box::new(self.command()?);
+        let body = Arc::new(self.command()?);
         if matches!(body.kind, CommandKind::Function { .. }) {
             return Err(self.error("a coprocess that is a function"));
         }

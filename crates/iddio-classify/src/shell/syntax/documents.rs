@@ -1,5 +1,7 @@
 //! Here-documents: announced by `<<`, found behind the line's end, attached at the very end.
 
+use std::sync::Arc;
+
 use super::{Quoting, Reader, Source, Span, SyntaxError, cursor::ends_word};
 use crate::shell::ast::{
     Arithmetic, AssignedValue, Command, CommandKind, Parameter, ParameterOperation, Part, Redirect,
@@ -228,7 +230,8 @@ fn in_command(command: &mut Command, bodies: &mut [Option<Word>]) {
             }
         }
         CommandKind::Function { name: _, body } | CommandKind::Coprocess { name: _, body } => {
-            in_command(body, bodies);
+            // Nobody shares it before it is walked.
+            in_command(Arc::make_mut(body), bodies);
         }
         CommandKind::Test(parts) => {
             for part in parts {

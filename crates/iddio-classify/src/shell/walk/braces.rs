@@ -1,14 +1,16 @@
 //! Brace expansion: `{a,b}` and `{1..9}`, before anything else is expanded.
 
+use std::borrow::Cow;
+
 use crate::shell::ast::Part;
 
 /// A letter run or a part that braces do not look into.
 #[derive(Clone, Debug)]
-pub(super) enum Token {
+pub(super) enum Token<'p> {
     /// Text.
-    Bytes(Vec<u8>),
+    Bytes(Cow<'p, [u8]>),
     /// Another part of the word.
-    Part(Part),
+    Part(&'p Part),
 }
 
 #[derive(Clone)]
@@ -20,9 +22,24 @@ enum Item {
 /// Braces make more words than anyone reads.
 pub(super) struct TooMany;
 
+// === impl Token ===
+
+impl<'p> Token<'p> {
+    fn of(part: &'p Part) -> Self {
+        match part {
+            Part::Text(bytes) => Self::Bytes(Cow::Borrowed(bytes)),
+            part => Self::Part(part),
+        }
+    }
+}
+
 /// Returns every word that braces make of one.
-pub(super) fn expanded(parts: &[Part]) -> Result<Vec<Vec<Token>>, TooMany> {
+pub(super) fn expanded(parts: &[Part]) -> Result<Vec<Vec<Token<'_>>>, TooMany> {
     let braces = |part: &Part| matches!(part, Part::Text(bytes) if bytes.contains(&b'{'));
+    let parted = |pair: &[Part]| !matches!(pair, [Part::Text(_), Part::Text(_)]);
+    if !parts.iter().any(braces) && parts.windows(2).all(parted) {
+        return Ok(vec![parts.iter().map(Token::of).collect()]);
+    }
     let mut items = Vec::new();
     for (place, part) in parts.iter().enumerate() {
         match part {
@@ -40,15 +57,15 @@ pub(super) fn expanded(parts: &[Part]) -> Result<Vec<Vec<Token>>, TooMany> {
     Ok(words.into_iter().map(|word| tokens(&word, parts)).collect())
 }
 
-fn tokens(items: &[Item], parts: &[Part]) -> Vec<Token> {
-    let mut tokens: Vec<Token> = Vec::new();
+fn tokens<'p>(items: &[Item], parts: &'p [Part]) -> Vec<Token<'p>> {
+    let mut tokens: Vec<Token<'p>> = Vec::new();
     for item in items {
         match item {
             Item::Byte(byte) => match tokens.last_mut() {
-                Some(Token::Bytes(bytes)) => bytes.push(*byte),
-                _ => tokens.push(Token::Bytes(vec![*byte])),
+                Some(Token::Bytes(bytes)) => bytes.to_mut().push(*byte),
+                _ => tokens.push(Token::Bytes(Cow::Owned(vec![*byte]))),
             },
-            Item::Part(place) => tokens.extend(parts.get(*place).cloned().map(Token::Part)),
+            Item::Part(place) => tokens.extend(parts.get(*place).map(Token::Part)),
         }
     }
     tokens

@@ -304,8 +304,8 @@ impl Walker<'_> {
             match assignment(&shown, None, "") {
                 Setting::Overrides(mut item) if leaves => {
                     item.value = format!("unset {shown}");
-                    self.environment.push((Setting::Overrides(item.clone()), around.at));
-                    self.shell.overrides.push(item);
+                    self.surround_later(Setting::Overrides(item.clone()), around.at);
+                    self.overrides(item);
                 }
                 Setting::Shapes(item) if shown.starts_with("HIST") => found.push(item),
                 _ => {}

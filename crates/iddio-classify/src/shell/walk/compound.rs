@@ -2,7 +2,7 @@
 //!
 //! No condition is believed: every way may be taken. `exit`, `return` and `break` end nothing.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use iddio_core::{
     text::RawText,
@@ -360,12 +360,15 @@ impl Walker<'_> {
         }
     }
 
-    fn define(&mut self, name: &[u8], body: &Command, redirects: &[Redirect]) {
-        let mut body = body.clone();
-        body.redirects.extend_from_slice(redirects);
-        let length = body.span.end.saturating_sub(body.span.start);
-        self.step(1 + usize::try_from(length).unwrap_or(0) / 16);
-        let body = Body { command: Rc::new(body), at: self.at, number: self.functions.len() };
+    fn define(&mut self, name: &[u8], body: &Arc<Command>, redirects: &[Redirect]) {
+        let mut command = Arc::clone(body);
+        if !redirects.is_empty() {
+            // The reader leaves them with the body itself.
+            let length = body.span.end.saturating_sub(body.span.start);
+            self.step(1 + usize::try_from(length).unwrap_or(0) / 16);
+            Arc::make_mut(&mut command).redirects.extend_from_slice(redirects);
+        }
+        let body = Body { command, at: self.at, number: self.functions.len() };
         let key = Key::Function(name.to_vec());
         self.state.set(key, Slot::Function(vec![body.clone()], Sure::Surely));
         self.functions.push(Defined { name: name.to_vec(), body, called: Called::No });
@@ -418,7 +421,7 @@ impl Walker<'_> {
         self.calls.push(body.clone());
         self.locals.push(std::collections::BTreeMap::new());
         let place = std::mem::replace(&mut self.at, body.at);
-        let command = Rc::clone(&body.command);
+        let command = Arc::clone(&body.command);
         self.command(&command);
         self.at = place;
         for (key, slot) in self.locals.pop().unwrap_or_default() {

@@ -78,7 +78,7 @@ impl Walker<'_> {
             let mut alternatives: Vec<Pieces> = vec![Vec::new()];
             for token in &tokens {
                 let next = match token {
-                    Token::Bytes(bytes) => vec![vec![Piece::Literal(bytes.clone())]],
+                    Token::Bytes(bytes) => vec![vec![Piece::Literal(bytes.to_vec())]],
                     Token::Part(part) => self.part(part, Quoting::Unquoted),
                 };
                 alternatives = concatenated(alternatives, next, || Piece::Many);

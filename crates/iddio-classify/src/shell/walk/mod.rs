@@ -43,7 +43,7 @@ use self::{
 };
 use super::ast::Script;
 use crate::command::{
-    Ambient, Found, Judged, NAMED_MAX, RunPlan, Setting,
+    Ambient, Found, Judged, RunPlan, Setting,
     line::{Feed, Judging, Known, Term},
     misleads, worse_class,
 };
@@ -92,15 +92,32 @@ pub(crate) fn judge_program(
     own.then_some(operation).into_iter().chain(within).collect()
 }
 
-/// Returns how many steps and how many judged commands a text takes: for tests of cost.
+/// What following a text takes: for tests of cost.
 #[doc(hidden)]
-pub fn cost(text: &[u8]) -> (usize, usize) {
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Cost {
+    /// How many steps, if they sufficed.
+    pub steps: Option<usize>,
+    /// How many operations it comes to.
+    pub operations: usize,
+    /// The tier of the whole.
+    pub tier: Tier,
+}
+
+/// Returns what following a text takes.
+#[doc(hidden)]
+pub fn cost(text: &[u8]) -> Cost {
     let ambient = Ambient::default();
     let judging = Judging::new(&ambient);
     let steps = Rc::clone(&judging.steps);
     let before = steps.get();
-    let (_, within) = Walker::new(judging, &Feed::Inherited, None).judged(text);
-    (before - steps.get(), within.len())
+    let (shell, within) = Walker::new(judging, &Feed::Inherited, None).judged(text);
+    let tiers = within.iter().map(Operation::native_tier);
+    Cost {
+        steps: Some(before - steps.get()).filter(|_| 0 < steps.get()),
+        operations: within.len(),
+        tier: tiers.fold(shell.native_tier(), Tier::join),
+    }
 }
 
 /// What is found about the shell itself.
@@ -125,8 +142,12 @@ struct Walker<'a> {
     operations: Vec<Operation>,
     /// Operations that were there already.
     seen: BTreeSet<Vec<u8>>,
+    /// Commands that were judged already, each with all that its judgement hangs on.
+    judged: BTreeSet<Vec<u8>>,
     /// Variables that every later program has in its environment.
-    environment: Vec<(Setting, Option<Span>)>,
+    environment: Vec<Surrounding>,
+    /// How many of them there ever were.
+    surroundings: usize,
     functions: Vec<Defined>,
     /// Bodies that are being run.
     calls: Vec<Body>,
@@ -149,6 +170,14 @@ struct Walker<'a> {
     processes: usize,
     /// Whether the last command of a pipeline runs in the shell itself.
     last_pipe: Isolation,
+}
+
+/// A variable that programs find in their environment.
+struct Surrounding {
+    setting: Setting,
+    at: Option<Span>,
+    /// Its place among all there ever were: what is below the last one is known by its number.
+    number: usize,
 }
 
 /// A function.
@@ -234,7 +263,9 @@ impl<'a> Walker<'a> {
             shell: Shell::default(),
             operations: Vec::new(),
             seen: BTreeSet::new(),
+            judged: BTreeSet::new(),
             environment: Vec::new(),
+            surroundings: 0,
             functions: Vec::new(),
             calls: Vec::new(),
             locals: Vec::new(),
@@ -345,6 +376,8 @@ impl<'a> Walker<'a> {
         for operation in &dropped {
             self.seen.remove(&likeness(operation));
         }
+        // They count when bash runs them.
+        self.judged.clear();
         self.operations.extend(kept);
         let mut place = 0;
         self.shell.reasons.retain(|reason| {
@@ -487,12 +520,41 @@ impl<'a> Walker<'a> {
         if !self.seen.insert(likeness(&operation)) {
             return;
         }
-        if NAMED_MAX <= self.operations.len() {
+        if OPERATIONS_MAX <= self.operations.len() {
             let why = "more commands than anyone reads";
             self.raise(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, self.at);
+            // Nothing that is found from here on changes the answer.
+            self.judging.steps.set(0);
             return;
         }
         self.operations.push(operation);
+    }
+
+    /// Notes a variable that every later program finds in its environment.
+    fn surround_later(&mut self, setting: Setting, at: Option<Span>) {
+        if self.environment.iter().any(|known| known.setting == setting) {
+            return;
+        }
+        if self.environment.len() < SETTINGS_MAX {
+            self.surroundings += 1;
+            self.environment.push(Surrounding { setting, at, number: self.surroundings });
+        } else {
+            let why = "more settings than anyone reads";
+            self.raise(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, at);
+        }
+    }
+
+    /// Notes an override of the shell itself.
+    fn overrides(&mut self, item: Override) {
+        if self.shell.overrides.contains(&item) {
+            return;
+        }
+        if self.shell.overrides.len() < OVERRIDES_MAX {
+            self.shell.overrides.push(item);
+        } else {
+            let why = "more overrides than anyone reads";
+            self.raise(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, self.at);
+        }
     }
 }
 
@@ -530,6 +592,16 @@ const SEPARATORS: &[u8] = b" \t\n";
 
 /// The most reasons about the shell itself.
 const REASONS_MAX: usize = 64;
+
+/// The most different commands of one text. Somebody has to be able to read them all; a script of a
+/// thousand lines has a few hundred.
+const OPERATIONS_MAX: usize = 2048;
+
+/// The most settings that later programs are held against.
+const SETTINGS_MAX: usize = 64;
+
+/// The most overrides of one text.
+const OVERRIDES_MAX: usize = 256;
 
 /// The most bytes of output that are kept to be read by another command.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024;

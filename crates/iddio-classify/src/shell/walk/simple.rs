@@ -46,6 +46,15 @@ enum Adorned {
     Yes,
 }
 
+/// Who judges a command.
+#[derive(Clone, Copy)]
+enum Judge {
+    /// The judge of command lines.
+    Command,
+    /// The shell, whose own command it is.
+    Shell,
+}
+
 /// Where a program's name is looked up.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Lookup {
@@ -234,15 +243,13 @@ impl Walker<'_> {
         }
         for setting in self.settings(name, &value) {
             match &setting {
-                Setting::Overrides(item) => self.shell.overrides.push(item.clone()),
+                Setting::Overrides(item) => self.overrides(item.clone()),
                 Setting::Shapes(found) => {
                     self.raise_found(&Found { at: found.at.or(at), ..found.clone() });
                 }
                 Setting::Harmless => continue,
             }
-            if self.environment.len() < SETTINGS_MAX {
-                self.environment.push((setting, at));
-            }
+            self.surround_later(setting, at);
         }
         if let Some(target) = self.references.get(name).cloned() {
             match target {
@@ -348,7 +355,7 @@ impl Walker<'_> {
             self.raise_found(found);
         }
         for (setting, at) in around.settings.clone() {
-            self.environment.push((setting, at));
+            self.surround_later(setting, at);
         }
         let outer = std::mem::replace(&mut self.feed, around.feed.clone());
         let before = self.open(&around.plumbing);
@@ -436,10 +443,24 @@ impl Walker<'_> {
 
     /// Hands a line to the judge of command lines.
     pub(super) fn external(&mut self, line: Vec<Term>, around: &Around, more: &[Found]) {
-        self.step(STEPS_PER_JUDGEMENT);
         self.judging.directory = self.directory();
         let line = Line { words: line, feed: around.feed.clone() };
-        let judged = crate::command::line(&line, &self.judging);
+        if !more.is_empty() || self.is_new(Judge::Command, &line.words, around) {
+            self.judged_externally(&line, around, more);
+        }
+        let written = match programs::makes_temporary(&line) && self.keeps_temporary() {
+            true => {
+                let mut text = Text::known(TEMPORARY);
+                text.push(Chunk::Plain);
+                text
+            }
+            false => programs::output(&line),
+        };
+        self.emit_through(written, &around.plumbing);
+    }
+
+    fn judged_externally(&mut self, line: &Line, around: &Around, more: &[Found]) {
+        let judged = crate::command::line(line, &self.judging);
         let mut operation = judged.operation;
         let within = judged.within;
         for found in more {
@@ -454,15 +475,50 @@ impl Walker<'_> {
             }
             self.keep(operation);
         }
-        let written = match programs::makes_temporary(&line) && self.keeps_temporary() {
-            true => {
-                let mut text = Text::known(TEMPORARY);
-                text.push(Chunk::Plain);
-                text
+    }
+
+    /// Whether a command was not judged before just as it stands now. One that was need not be
+    /// judged again: its operations are there.
+    fn is_new(&mut self, judge: Judge, line: &[Term], around: &Around) -> bool {
+        let told_apart = around.settings.is_empty() && around.plumbing.found.is_empty();
+        let mut key = vec![judge as u8, around.adorned as u8];
+        let number = |key: &mut Vec<u8>, number: usize| key.extend(number.to_le_bytes());
+        match &around.feed {
+            Feed::Inherited => key.push(0),
+            Feed::Nothing => key.push(1),
+            Feed::Unknown => key.push(2),
+            Feed::Text(text) if text.as_bytes().len() < FEED_BYTES_MAX => {
+                key.push(3);
+                number(&mut key, text.as_bytes().len());
+                key.extend_from_slice(text.as_bytes());
             }
-            false => programs::output(&line),
-        };
-        self.emit_through(written, &around.plumbing);
+            Feed::Text(_) | Feed::File(_) => return true,
+        }
+        if !told_apart {
+            return true;
+        }
+        number(&mut key, self.judging.depth);
+        number(&mut key, self.judging.written.borrow().len());
+        number(&mut key, self.environment.last().map_or(0, |last| last.number));
+        match &self.judging.directory {
+            Some(directory) => {
+                number(&mut key, directory.as_bytes().len());
+                key.extend_from_slice(directory.as_bytes());
+            }
+            None => number(&mut key, usize::MAX),
+        }
+        for term in line {
+            let known = match term.known {
+                Known::Whole => usize::MAX,
+                Known::Any => usize::MAX - 1,
+                Known::Pattern => usize::MAX - 2,
+                Known::Prefix(length) => length,
+            };
+            number(&mut key, known);
+            number(&mut key, term.text.as_bytes().len());
+            key.extend_from_slice(term.text.as_bytes());
+        }
+        self.judged.insert(key)
     }
 
     /// Whether temporary files lie where they do by default, for all that the text says.
@@ -473,6 +529,9 @@ impl Walker<'_> {
 
     /// Keeps an operation of the shell itself: a builtin, or a program nobody knows.
     pub(super) fn own(&mut self, line: &[Term], around: &Around, found: Vec<Found>) {
+        if found.is_empty() && !self.is_new(Judge::Shell, line, around) {
+            return;
+        }
         let name = match line.first() {
             Some(Term { known: Known::Whole, text, .. }) => {
                 String::from_utf8_lossy(text.as_bytes()).into_owned()
@@ -534,7 +593,9 @@ impl Walker<'_> {
 
     /// Adds the variables that a program finds in its environment.
     fn surround(&self, operation: &mut Operation, around: &Around) {
-        for (setting, at) in self.environment.iter().chain(&around.settings) {
+        let lasting = self.environment.iter().map(|known| (&known.setting, &known.at));
+        let own = around.settings.iter().map(|(setting, at)| (setting, at));
+        for (setting, at) in lasting.chain(own) {
             match setting {
                 Setting::Harmless => continue,
                 Setting::Overrides(item) => {
@@ -648,9 +709,6 @@ pub(super) fn named(text: &Text) -> Option<(Vec<u8>, Text, Appends)> {
     Some((name.to_vec(), text, appends))
 }
 
-/// What it takes to judge a command by its table, in steps.
-const STEPS_PER_JUDGEMENT: usize = 4;
-
 /// The rule about programs that nobody knows before they run.
 pub(super) const PROGRAM_UNKNOWN: &str = "shell:program";
 
@@ -684,5 +742,5 @@ const SPECIAL: [&[u8]; 13] = [
 /// The most bytes a variable keeps.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 
-/// The most settings that later programs are held against; the shell itself keeps them all.
-const SETTINGS_MAX: usize = 64;
+/// The most bytes of standard input that a command is told apart by.
+const FEED_BYTES_MAX: usize = 256;

@@ -3,7 +3,7 @@
 //! It is kept in layers: what may or may not happen works in a layer of its own, which is then
 //! joined with what was there. A value that only one way gives is one of several.
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use iddio_core::text::RawText;
 
@@ -56,7 +56,7 @@ pub(super) enum Slot {
 #[derive(Clone, Debug)]
 pub(super) struct Body {
     /// What it runs.
-    pub(super) command: Rc<Command>,
+    pub(super) command: Arc<Command>,
     /// Where its text stands in the outermost one, if it is not that.
     pub(super) at: Option<Span>,
     /// Its place among the functions that were defined.
@@ -126,7 +126,7 @@ pub(super) type Layer = BTreeMap<Key, Slot>;
 
 impl PartialEq for Body {
     fn eq(&self, other: &Self) -> bool {
-        Rc::ptr_eq(&self.command, &other.command)
+        Arc::ptr_eq(&self.command, &other.command)
     }
 }
 
