@@ -144,6 +144,10 @@ const FENCES: [Fence; 3] = [
         // The log service and its client speak over a socket of this host, and reach no further.
         except: &[
             "crates/iddio-audit/src/remote.rs",
+            // So do the broker and its client.
+            "crates/iddio-execd/src/client.rs",
+            "crates/iddio-execd/src/main.rs",
+            "crates/iddio-execd/src/server.rs",
             "crates/iddio-logd/src/listen.rs",
             "crates/iddio-logd/src/serve.rs",
         ],

@@ -134,7 +134,7 @@ fn text(value: &Value, pointer: &str) -> String {
 const ANY: &str = "*";
 
 /// Who may know whom. A new arrow is an event: a commit and a line in a decision record.
-const INSIDE: [(&str, &[&str]); 15] = [
+const INSIDE: [(&str, &[&str]); 16] = [
     (
         "iddio",
         &[
@@ -143,6 +143,7 @@ const INSIDE: [(&str, &[&str]); 15] = [
             "iddio-classify",
             "iddio-core",
             "iddio-exec",
+            "iddio-execd",
             "iddio-mint",
             "iddio-policy",
             "iddio-runtime",
@@ -155,6 +156,8 @@ const INSIDE: [(&str, &[&str]); 15] = [
     ("iddio-core", &[]),
     // A gateway knows no sink, no approver and no other gateway.
     ("iddio-exec", &["iddio-classify", "iddio-core", "iddio-runtime", "iddio-spawn"]),
+    // The broker is the gateway of exec for callers elsewhere.
+    ("iddio-execd", &["iddio-core", "iddio-exec", "iddio-runtime", "iddio-spawn"]),
     ("iddio-fuzz", &[ANY]),
     // The service keeps a log and is lent a signer; it judges nothing and starts nothing.
     ("iddio-logd", &["iddio-audit", "iddio-core", "iddio-mint"]),

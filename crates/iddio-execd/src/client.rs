@@ -1,0 +1,102 @@
+//! What `iddio exec` is where a broker is: words, streams and a working tree go out, an exit code comes
+//! back. It decides nothing.
+//!
+//! Which broker that is, the host says, or else, inside `iddio run`, the variable it set there. INVARIANT:
+//! where `/etc/iddio` exists no variable is read (E06).
+
+use std::{
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{Uid, User};
+use rustix::net::sockopt::socket_peercred;
+
+use crate::config::{self, Config, ConfigError};
+
+/// A broker that the host, or `iddio run`, names.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Broker {
+    socket: PathBuf,
+    /// Who may listen there.
+    keepers: Vec<u32>,
+}
+
+/// Why a broker that is named cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FindError {
+    /// It does not answer.
+    #[error("the exec broker at `{}` is away: {source}", socket.display())]
+    Away {
+        /// Where it should be.
+        socket: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// What the host says cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Somebody else listens there.
+    #[error("`{}` is served by uid {uid}, who is not the exec broker", socket.display())]
+    Foreign {
+        /// Where.
+        socket: PathBuf,
+        /// Who.
+        uid: u32,
+    },
+    /// The user it runs as does not exist.
+    #[error("there is no user `{0}`, whom the exec broker should run as")]
+    NoUser(String),
+}
+
+// === impl Broker ===
+
+impl Broker {
+    /// Returns the broker there is, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the host names one that cannot be used.
+    pub fn find() -> Result<Option<Self>, FindError> {
+        if let Some(config) = Config::of_host()? {
+            let user = User::from_name(&config.user).ok().flatten();
+            let user = user.ok_or_else(|| FindError::NoUser(config.user.clone()))?;
+            return Ok(Some(Self { socket: config.socket, keepers: vec![user.uid.as_raw(), 0] }));
+        }
+        if std::fs::symlink_metadata(HOST).is_ok() {
+            return Ok(None);
+        }
+        let named = std::env::var_os(RUN_SOCKET_VARIABLE).filter(|path| !path.is_empty());
+        Ok(named.map(|path| Self::at(Path::new(&path), Uid::effective().as_raw())))
+    }
+
+    /// Names the broker that `keeper` serves at `socket`.
+    pub fn at(socket: &Path, keeper: u32) -> Self {
+        Self { socket: socket.to_owned(), keepers: vec![keeper] }
+    }
+
+    /// Connects, and makes sure of who listens.
+    ///
+    /// # Errors
+    ///
+    /// When nobody does, or somebody else.
+    pub fn connect(&self) -> Result<UnixStream, FindError> {
+        let away = |source| FindError::Away { socket: self.socket.clone(), source };
+        let stream = UnixStream::connect(&self.socket).map_err(away)?;
+        let uid = socket_peercred(&stream).map_err(|errno| away(errno.into()))?.uid.as_raw();
+        match self.keepers.contains(&uid) {
+            true => Ok(stream),
+            false => Err(FindError::Foreign { socket: self.socket.clone(), uid }),
+        }
+    }
+}
+
+/// Names the socket of the broker to what runs under `iddio run`. Whoever changes it speaks to somebody
+/// else, who has nothing of iddio's to give.
+pub const RUN_SOCKET_VARIABLE: &str = "IDDIO_RUN_SOCKET";
+
+/// Where services are configured.
+const HOST: &str = match config::PATH.split_at_checked(10) {
+    Some((host, _)) => host,
+    None => config::PATH,
+};

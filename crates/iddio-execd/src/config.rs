@@ -1,0 +1,139 @@
+//! What the host says about its broker: one TOML file that root owns.
+//!
+//! The host decides, not the caller: where root wrote the file, `iddio exec` hands every command to the
+//! broker it names, and if that is away nothing runs. No variable, flag or file of a caller's has a say
+//! (E06). INVARIANT: the file is read only if nobody but root could have written it.
+
+use std::{
+    io::Read,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::OFlags;
+use serde::Deserialize;
+
+/// What the file says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The user the broker runs as. Clients speak to this user or root, and to nobody else.
+    pub user: String,
+    /// Where clients find it.
+    #[serde(default = "socket")]
+    pub socket: PathBuf,
+    /// The broker's home: its approvals, agents, pins.
+    #[serde(default = "home")]
+    pub home: PathBuf,
+    /// Where runs have their private directories.
+    #[serde(default = "runs")]
+    pub runs: PathBuf,
+    /// The users that runs are started as, one at a time each.
+    #[serde(default)]
+    pub uids: Uids,
+}
+
+/// A range of users that nobody else is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Uids {
+    /// The first of them.
+    pub first: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It is not root's alone to write.
+    #[error("`{}` is not a file that only root may write", .0.display())]
+    Foreign(PathBuf),
+    /// It could not be read.
+    #[error("`{}`: {source}", path.display())]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It does not say what it should.
+    #[error("`{}`: {reason}", path.display())]
+    Text {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+// === impl Config ===
+
+impl Config {
+    /// Reads what the host says, if it says anything.
+    ///
+    /// # Errors
+    ///
+    /// When there is a file and it cannot be used: then nothing runs.
+    pub fn of_host() -> Result<Option<Self>, ConfigError> {
+        Self::read(Path::new(PATH), ROOT)
+    }
+
+    /// Reads the file at `path`, which must be `owner`'s.
+    ///
+    /// # Errors
+    ///
+    /// When there is a file and it cannot be used.
+    pub fn read(path: &Path, owner: u32) -> Result<Option<Self>, ConfigError> {
+        let io = |source| ConfigError::Io { path: path.to_owned(), source };
+        let mut options = std::fs::OpenOptions::new();
+        options.read(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
+        let file = match options.open(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(io)?,
+        };
+        let metadata = file.metadata().map_err(io)?;
+        if !metadata.is_file() || metadata.uid() != owner || metadata.mode() & 0o022 != 0 {
+            return Err(ConfigError::Foreign(path.to_owned()));
+        }
+        let mut text = String::new();
+        file.take(BYTES_MAX).read_to_string(&mut text).map_err(io)?;
+        let wrong = |reason: String| ConfigError::Text { path: path.to_owned(), reason };
+        let config: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let Uids { first, count } = config.uids;
+        if first < UID_MIN || count == 0 || first.checked_add(count).is_none() {
+            return Err(wrong(format!("`uids` must begin at {UID_MIN} or above and not be empty")));
+        }
+        Ok(Some(config))
+    }
+}
+
+impl Default for Uids {
+    fn default() -> Self {
+        Self { first: 1_879_048_192, count: 4096 }
+    }
+}
+
+fn socket() -> PathBuf {
+    PathBuf::from("/run/iddio/exec.sock")
+}
+
+fn home() -> PathBuf {
+    PathBuf::from("/var/lib/iddio/exec")
+}
+
+fn runs() -> PathBuf {
+    PathBuf::from("/var/lib/iddio/runs")
+}
+
+/// Where it lies.
+pub const PATH: &str = "/etc/iddio/exec.toml";
+
+/// Whose configuration counts.
+const ROOT: u32 = 0;
+
+/// Below are users of the system and people.
+const UID_MIN: u32 = 65_536;
+
+/// The most bytes of it that are read.
+const BYTES_MAX: u64 = 64 << 10;
