@@ -214,12 +214,27 @@ impl Tree {
         record_hash: Digest,
     ) -> Result<InclusionProof, CheckpointError> {
         let size = self.size;
-        let own = if seq < size { Some(self.subtree(0, seq)?) } else { None };
+        let path = self.path(seq, size, record_hash)?;
+        Ok(InclusionProof { seq, record_hash, size, root: self.root()?, path })
+    }
+
+    /// Returns the siblings that prove that record `seq` is among the first `size`, nearest first.
+    ///
+    /// # Errors
+    ///
+    /// When it is not, or the tree does not cover them.
+    pub fn path(
+        &mut self,
+        seq: u64,
+        size: u64,
+        record_hash: Digest,
+    ) -> Result<Vec<Digest>, CheckpointError> {
+        let covered = seq < size && size <= self.size;
+        let own = if covered { Some(self.subtree(0, seq)?) } else { None };
         if own.ok_or(CheckpointError::NoRecord(seq))? != tree::leaf(&record_hash) {
             return Err(CheckpointError::Damaged(seq));
         }
-        let path = tree::inclusion(self, seq, size)?;
-        Ok(InclusionProof { seq, record_hash, size, root: self.root()?, path })
+        Ok(tree::inclusion(self, seq, size)?)
     }
 
     /// Proves that the log as it was at `old` records is the beginning of what it is at `new`.

@@ -29,6 +29,7 @@ use iddio_core::{
         line::stated,
         secret::{Commit, Commitment},
     },
+    digest::Digest,
     operation::OperationId,
 };
 use thiserror::Error;
@@ -36,7 +37,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     commitments::random,
-    wire::{self, Call, Code, No, Reply, Secret, Statement, WireError},
+    wire::{self, Call, Code, No, Reply, Secret, Standing, Statement, WireError},
 };
 
 /// The log service, as a sink.
@@ -147,15 +148,10 @@ impl Remote {
     ///
     /// When the service is away or will not.
     pub fn checkpoint(&self) -> Result<Option<String>, RemoteError> {
-        let mut connection = self.take()?;
-        connection.say(&Call::Checkpoint.to_bytes()).map_err(RemoteError::Lost)?;
-        match connection.hear()? {
-            Reply::Checkpoint(note) => {
-                self.put_back(connection);
-                Ok(note)
-            }
+        self.reading(&Call::Checkpoint, |_, reply| match reply {
+            Reply::Checkpoint(note) => Ok(note),
             other => Err(refused(other)),
-        }
+        })
     }
 
     /// Returns lines from record `from` on, for those who may read, and the number of the record after
@@ -165,19 +161,63 @@ impl Remote {
     ///
     /// When the service is away or will not.
     pub fn read(&self, from: u64) -> Result<(Vec<u8>, u64), RemoteError> {
-        let mut connection = self.take()?;
-        connection.say(&Call::Read(from).to_bytes()).map_err(RemoteError::Lost)?;
-        match connection.hear()? {
-            Reply::Records { next } if next == from => {
-                self.put_back(connection);
-                Ok((Vec::new(), next))
-            }
-            Reply::Records { next } => {
-                let lines = connection.hear_bytes()?;
-                self.put_back(connection);
-                Ok((lines, next))
-            }
+        self.reading(&Call::Read(from), |connection, reply| match reply {
+            Reply::Records { next } if next == from => Ok((Vec::new(), next)),
+            Reply::Records { next } => Ok((connection.hear_bytes()?, next)),
             other => Err(refused(other)),
+        })
+    }
+
+    /// Returns the line of record `seq`, without its newline, and whether what it decided is still
+    /// open, for those who may read.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such record, or the service is away or will not.
+    pub fn warrant(&self, seq: u64) -> Result<(Vec<u8>, Standing), RemoteError> {
+        self.reading(&Call::Warrant(seq), |connection, reply| match reply {
+            Reply::Warrant(standing) => Ok((connection.hear_bytes()?, standing)),
+            other => Err(refused(other)),
+        })
+    }
+
+    /// Proves that record `seq` is in the log that was signed for last, for those who may read:
+    /// the signed checkpoint, and the siblings.
+    ///
+    /// # Errors
+    ///
+    /// When it is not, or the service is away or will not.
+    pub fn prove(&self, seq: u64) -> Result<(String, Vec<Digest>), RemoteError> {
+        self.reading(&Call::Prove(seq), proof)
+    }
+
+    /// Proves that the log as it was with `old` records is the beginning of the one that was signed
+    /// for last, for those who may read: the signed checkpoint, and the hashes.
+    ///
+    /// # Errors
+    ///
+    /// When it is not, or the service is away or will not.
+    pub fn consistency(&self, old: u64) -> Result<(String, Vec<Digest>), RemoteError> {
+        self.reading(&Call::Consistency(old), proof)
+    }
+
+    /// Asks to see something. A connection that was idle may have been cut meanwhile; looking twice
+    /// harms nobody.
+    fn reading<T>(
+        &self,
+        call: &Call,
+        take: impl Fn(&mut Connection, Reply) -> Result<T, RemoteError>,
+    ) -> Result<T, RemoteError> {
+        let asked = |mut connection: Connection| {
+            connection.say(&call.to_bytes()).map_err(RemoteError::Lost)?;
+            let reply = connection.hear()?;
+            let taken = take(&mut connection, reply)?;
+            self.put_back(connection);
+            Ok(taken)
+        };
+        match asked(self.take()?) {
+            Err(RemoteError::Lost(_)) => asked(self.connect()?),
+            done => done,
         }
     }
 
@@ -313,6 +353,13 @@ impl Drop for Remote {
     }
 }
 
+fn proof(_: &mut Connection, reply: Reply) -> Result<(String, Vec<Digest>), RemoteError> {
+    match reply {
+        Reply::Proof { note, path } => Ok((note, path)),
+        other => Err(refused(other)),
+    }
+}
+
 fn refused(reply: Reply) -> RemoteError {
     match reply {
         Reply::No(No { code: Code::Unknown, reason }) => {
@@ -322,8 +369,10 @@ fn refused(reply: Reply) -> RemoteError {
         Reply::Checkpoint(_)
         | Reply::Hello { .. }
         | Reply::Noted
+        | Reply::Proof { .. }
         | Reply::Receipt { .. }
-        | Reply::Records { .. } => RemoteError::Wire(WireError::Shape),
+        | Reply::Records { .. }
+        | Reply::Warrant(_) => RemoteError::Wire(WireError::Shape),
     }
 }
 

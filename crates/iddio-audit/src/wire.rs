@@ -26,12 +26,19 @@ pub enum Call {
     Append(Statement),
     /// The last checkpoint is wanted.
     Checkpoint,
+    /// A proof is wanted that the log as it was with so many records is the beginning of the one that
+    /// was signed for last.
+    Consistency(u64),
     /// The first words, with the version the client speaks.
     Hello(u64),
     /// The client lost track of these operations.
     Orphan(Vec<OperationId>),
+    /// A proof is wanted that the record with this number is in the log that was signed for last.
+    Prove(u64),
     /// Records from this one on are wanted.
     Read(u64),
+    /// The record with this number is wanted, and whether what it decided is still open.
+    Warrant(u64),
 }
 
 /// A record to be stored.
@@ -68,6 +75,13 @@ pub enum Reply {
     No(No),
     /// What was lost track of is noted.
     Noted,
+    /// A proof, and what it leads to.
+    Proof {
+        /// The checkpoint, signed.
+        note: String,
+        /// The siblings, nearest first.
+        path: Vec<Digest>,
+    },
     /// It is stored, as durable as was asked.
     Receipt {
         /// Which operation.
@@ -82,6 +96,17 @@ pub enum Reply {
         /// The number of the record after them.
         next: u64,
     },
+    /// The line of a record follows, in a frame of its own.
+    Warrant(Standing),
+}
+
+/// Whether what a record decided is still open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Standing {
+    /// It has ended, or was never open.
+    Ended,
+    /// It is allowed and has not ended, and whoever owns it lives.
+    Open,
 }
 
 /// Why the service will not.
@@ -179,6 +204,7 @@ impl Call {
                 secrets: fields.secrets()?,
             }),
             "checkpoint" => Self::Checkpoint,
+            "consistency" => Self::Consistency(fields.int("old")?),
             "hello" => Self::Hello(fields.int("version")?),
             "orphan" => match fields.take("ids") {
                 Some(Value::Array(ids)) if ids.len() <= ORPHANS_MAX => {
@@ -188,7 +214,9 @@ impl Call {
                 }
                 _ => return Err(WireError::Shape),
             },
+            "prove" => Self::Prove(fields.int("seq")?),
             "read" => Self::Read(fields.int("from")?),
+            "warrant" => Self::Warrant(fields.int("seq")?),
             _ => return Err(WireError::Shape),
         };
         fields.end()?;
@@ -218,6 +246,9 @@ impl Call {
                 object(members)
             }
             Self::Checkpoint => object(vec![("do", Value::text("checkpoint"))]),
+            Self::Consistency(old) => {
+                object(vec![("do", Value::text("consistency")), ("old", Value::Int(*old))])
+            }
             Self::Hello(version) => {
                 object(vec![("do", Value::text("hello")), ("version", Value::Int(*version))])
             }
@@ -225,8 +256,14 @@ impl Call {
                 let ids = ids.iter().map(|id| Value::Text(id.to_string())).collect();
                 object(vec![("do", Value::text("orphan")), ("ids", Value::Array(ids))])
             }
+            Self::Prove(seq) => {
+                object(vec![("do", Value::text("prove")), ("seq", Value::Int(*seq))])
+            }
             Self::Read(from) => {
                 object(vec![("do", Value::text("read")), ("from", Value::Int(*from))])
+            }
+            Self::Warrant(seq) => {
+                object(vec![("do", Value::text("warrant")), ("seq", Value::Int(*seq))])
             }
         };
         Zeroizing::new(object.to_canonical())
@@ -257,12 +294,18 @@ impl Reply {
                 Self::No(No { code, reason: fields.text("reason")? })
             }
             "noted" => Self::Noted,
+            "proof" => Self::Proof { note: fields.text("note")?, path: fields.digests("path")? },
             "receipt" => Self::Receipt {
                 hash: Digest::from_hex(&fields.text("hash")?).ok_or(WireError::Shape)?,
                 id: fields.id("id")?,
                 seq: fields.int("seq")?,
             },
             "records" => Self::Records { next: fields.int("next")? },
+            "warrant" => Self::Warrant(match fields.text("standing")?.as_str() {
+                "ended" => Standing::Ended,
+                "open" => Standing::Open,
+                _ => return Err(WireError::Shape),
+            }),
             _ => return Err(WireError::Shape),
         };
         fields.end()?;
@@ -285,6 +328,9 @@ impl Reply {
                 vec![is("no"), ("code", Value::text(code.name())), ("reason", reason)]
             }
             Self::Noted => vec![is("noted")],
+            Self::Proof { note, path } => {
+                vec![is("proof"), ("note", Value::text(note.as_str())), ("path", digests(path))]
+            }
             Self::Receipt { id, seq, hash } => vec![
                 is("receipt"),
                 ("hash", Value::Text(hash.to_hex())),
@@ -292,6 +338,13 @@ impl Reply {
                 ("seq", Value::Int(*seq)),
             ],
             Self::Records { next } => vec![is("records"), ("next", Value::Int(*next))],
+            Self::Warrant(standing) => {
+                let word = match standing {
+                    Standing::Ended => "ended",
+                    Standing::Open => "open",
+                };
+                vec![is("warrant"), ("standing", Value::text(word))]
+            }
         };
         object(members).to_canonical()
     }
@@ -327,17 +380,30 @@ impl fmt::Debug for Secret {
     }
 }
 
-fn object(members: Vec<(&str, Value)>) -> Value {
+/// Returns digests as they stand in a message.
+pub fn digests(path: &[Digest]) -> Value {
+    Value::Array(path.iter().map(|digest| Value::Text(digest.to_hex())).collect())
+}
+
+/// Returns an object with these members.
+pub fn object(members: Vec<(&str, Value)>) -> Value {
     Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
-/// The members of a message, taken out one by one.
-struct Fields(Vec<(String, Value)>);
+/// The members of a message, taken out one by one: what is missing, of another kind, or left over is
+/// no message.
+#[derive(Debug)]
+pub struct Fields(Vec<(String, Value)>);
 
 // === impl Fields ===
 
 impl Fields {
-    fn read(body: &[u8]) -> Result<Self, WireError> {
+    /// Reads an object in canonical JSON.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub fn read(body: &[u8]) -> Result<Self, WireError> {
         match Value::read(body) {
             Ok(Value::Object(members)) => Ok(Self(members)),
             Ok(_) => Err(WireError::Shape),
@@ -345,19 +411,43 @@ impl Fields {
         }
     }
 
-    fn take(&mut self, name: &str) -> Option<Value> {
+    /// Takes a member out, if it is there.
+    pub fn take(&mut self, name: &str) -> Option<Value> {
         let place = self.0.iter().position(|(own, _)| own == name)?;
         Some(self.0.swap_remove(place).1)
     }
 
-    fn text(&mut self, name: &str) -> Result<String, WireError> {
+    /// Takes text out.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn text(&mut self, name: &str) -> Result<String, WireError> {
         match self.take(name) {
             Some(Value::Text(text)) => Ok(text),
             _ => Err(WireError::Shape),
         }
     }
 
-    fn int(&mut self, name: &str) -> Result<u64, WireError> {
+    /// Takes text out, if the member is there.
+    ///
+    /// # Errors
+    ///
+    /// When it is something else.
+    pub fn optional_text(&mut self, name: &str) -> Result<Option<String>, WireError> {
+        match self.take(name) {
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(WireError::Shape),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes an integer out.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn int(&mut self, name: &str) -> Result<u64, WireError> {
         self.optional_int(name)?.ok_or(WireError::Shape)
     }
 
@@ -367,6 +457,27 @@ impl Fields {
             Some(_) => Err(WireError::Shape),
             None => Ok(None),
         }
+    }
+
+    /// Takes a digest out.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub fn digest(&mut self, name: &str) -> Result<Digest, WireError> {
+        Digest::from_hex(&self.text(name)?).ok_or(WireError::Shape)
+    }
+
+    /// Takes digests out: the path of a proof.
+    ///
+    /// # Errors
+    ///
+    /// When there are none, or more than a proof has.
+    pub fn digests(&mut self, name: &str) -> Result<Vec<Digest>, WireError> {
+        let Some(Value::Array(items)) = self.take(name) else { return Err(WireError::Shape) };
+        let digest = |item: &Value| item.as_text().and_then(Digest::from_hex);
+        let digests: Option<Vec<Digest>> = items.iter().map(digest).collect();
+        digests.filter(|digests| digests.len() <= PATH_MAX).ok_or(WireError::Shape)
     }
 
     fn id(&mut self, name: &str) -> Result<OperationId, WireError> {
@@ -390,8 +501,12 @@ impl Fields {
         secrets.ok_or(WireError::Shape)
     }
 
-    /// Nothing may be left.
-    fn end(self) -> Result<(), WireError> {
+    /// Ends the reading: nothing may be left.
+    ///
+    /// # Errors
+    ///
+    /// When something is.
+    pub fn end(self) -> Result<(), WireError> {
         if self.0.is_empty() { Ok(()) } else { Err(WireError::Shape) }
     }
 }
@@ -407,6 +522,9 @@ pub const HEADER_BYTES: usize = 4;
 
 /// How many operations one message gives up. More take several.
 pub const ORPHANS_MAX: usize = 1_024;
+
+/// The longest path of a proof: a sibling for each bit of a number, and one more.
+const PATH_MAX: usize = 65;
 
 const CODES: [Code; 7] = [
     Code::Busy,

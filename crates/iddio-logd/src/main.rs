@@ -8,7 +8,6 @@
 mod checkpoints;
 mod client;
 mod config;
-mod listen;
 mod open;
 mod readers;
 mod recent;
@@ -40,7 +39,7 @@ fn run() -> Result<()> {
     let config = config::read(&config)?;
     // Files of the log are its owner's alone, whatever the caller's mask was.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-    let listener = listen::listener(socket.as_deref())?;
+    let listener = iddio_service::listen::listener(socket.as_deref())?;
     serve::Service::open(config)?.serve(&listener)
 }
 

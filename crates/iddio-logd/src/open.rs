@@ -5,12 +5,12 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use iddio_audit::{Adopted, Owners};
 use iddio_core::operation::OperationId;
+use iddio_service::peer::started;
 
 /// What is open, and whose.
 #[derive(Debug)]
@@ -43,6 +43,11 @@ impl Open {
     /// Returns who owns `id`, if it is open.
     pub(crate) fn owner(&self, id: OperationId) -> Option<Arc<str>> {
         self.book().owners.get(&id).cloned()
+    }
+
+    /// Whether `id` is open and its owner lives.
+    pub(crate) fn is_live(&self, id: OperationId) -> bool {
+        self.owner(id).is_some_and(|owner| self.life(&owner) == Life::Lives)
     }
 
     /// Returns how many operations `writer` has open.
@@ -121,19 +126,3 @@ impl Owners for Open {
         }
     }
 }
-
-/// Returns when the process `pid` started, in ticks since the boot, if it lives. One that has ended and
-/// was not waited for does not.
-pub(crate) fn started(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The program's name may hold spaces and parentheses; what follows the last one does not.
-    let mut fields = stat.rsplit(')').next()?.split_whitespace();
-    let state = fields.next()?;
-    if state == "Z" || state == "X" {
-        return None;
-    }
-    fields.nth(START_TIME_FIELD)?.parse().ok()
-}
-
-/// The start time among the fields of `/proc/PID/stat` that follow the state.
-const START_TIME_FIELD: usize = 18;

@@ -1,4 +1,4 @@
-//! Those who read: pages of the log and checkpoints, made on a thread of their own.
+//! Those who read: pages of the log, checkpoints and proofs, made on a thread of their own.
 //!
 //! A page may take a look through a whole segment, which must not make those wait who append.
 
@@ -15,11 +15,20 @@ use std::{
 };
 
 use iddio_audit::{
-    checkpoint::last_checkpoint,
+    checkpoint::{Tree, last_checkpoint},
     query::Pager,
-    wire::{Code, No, Reply},
+    wire::{Code, No, Reply, Standing},
+};
+use iddio_core::{
+    audit::{
+        checkpoint::{Checkpoint, Note},
+        verify::{Event, scan},
+    },
+    digest::Digest,
 };
 use rustix::event::{EventfdFlags, eventfd};
+
+use crate::open::Open;
 
 /// The thread that reads.
 pub(crate) struct Readers {
@@ -28,16 +37,23 @@ pub(crate) struct Readers {
     bell: Arc<OwnedFd>,
 }
 
-/// What a client wants to see.
+/// What the thread is told.
 #[derive(Debug)]
 pub(crate) enum Wanted {
-    Checkpoint(u64),
     /// The client is gone.
     Gone(u64),
-    Records {
-        client: u64,
-        from: u64,
-    },
+    /// A client wants to see something.
+    Look { client: u64, look: Look },
+}
+
+/// What a client wants to see.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Look {
+    Checkpoint,
+    Consistency { old: u64 },
+    Proof { seq: u64 },
+    Records { from: u64 },
+    Warrant { seq: u64 },
 }
 
 /// What a client sees.
@@ -52,7 +68,7 @@ pub(crate) struct Page {
 
 impl Readers {
     /// Starts the thread.
-    pub(crate) fn start(log: PathBuf) -> io::Result<Self> {
+    pub(crate) fn start(log: PathBuf, open: Arc<Open>) -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let bell = Arc::new(bell);
         // A client has one question at a time, so neither queue is longer than there are clients.
@@ -61,10 +77,19 @@ impl Readers {
         let own = bell.clone();
         let thread = thread::Builder::new().name("iddio-log-read".to_owned());
         thread.spawn(move || {
-            let mut pagers = HashMap::new();
+            let mut reading = Reading { log, open, pagers: HashMap::new() };
             for wanted in questions {
-                let Some(page) = look(&log, &mut pagers, wanted) else { continue };
-                if answers.send(page).is_err() {
+                let (client, look) = match wanted {
+                    Wanted::Gone(client) => {
+                        reading.pagers.remove(&client);
+                        continue;
+                    }
+                    Wanted::Look { client, look } => (client, look),
+                };
+                let (reply, lines) = reading.look(client, look).unwrap_or_else(|reason| {
+                    (Reply::No(No { code: Code::NotStored, reason }), Vec::new())
+                });
+                if answers.send(Page { client, reply, lines }).is_err() {
                     return;
                 }
                 // The bell rings already if it cannot be rung.
@@ -93,25 +118,78 @@ impl Readers {
     }
 }
 
-fn look(log: &std::path::Path, pagers: &mut HashMap<u64, Pager>, wanted: Wanted) -> Option<Page> {
-    let sorry = |error: String| Reply::No(No { code: Code::NotStored, reason: error });
-    Some(match wanted {
-        Wanted::Gone(client) => {
-            pagers.remove(&client);
-            return None;
-        }
-        Wanted::Checkpoint(client) => {
-            let note = last_checkpoint(log);
-            let reply = note.map_or_else(|error| sorry(error.to_string()), Reply::Checkpoint);
-            Page { client, reply, lines: Vec::new() }
-        }
-        Wanted::Records { client, from } => {
-            match pagers.entry(client).or_default().page(log, from, PAGE_BYTES) {
-                Ok((lines, next)) => Page { client, reply: Reply::Records { next }, lines },
-                Err(error) => Page { client, reply: sorry(error.to_string()), lines: Vec::new() },
+/// What the thread works with.
+struct Reading {
+    log: PathBuf,
+    open: Arc<Open>,
+    pagers: HashMap<u64, Pager>,
+}
+
+// === impl Reading ===
+
+impl Reading {
+    /// Returns what is answered, and the bytes that follow it.
+    fn look(&mut self, client: u64, look: Look) -> Result<(Reply, Vec<u8>), String> {
+        let (log, open) = (&self.log, &self.open);
+        match look {
+            Look::Checkpoint => Ok((Reply::Checkpoint(self.note()?), Vec::new())),
+            Look::Consistency { old } => self.prove(|tree, Checkpoint { size, .. }| {
+                tree.consistency(old, *size).map_err(|error| error.to_string())
+            }),
+            Look::Proof { seq } => {
+                let line = self.line(client, seq)?;
+                let scanned = scan(&line).map_err(|error| error.to_string())?;
+                self.prove(|tree, Checkpoint { size, .. }| {
+                    let path = tree.path(seq, *size, scanned.hash);
+                    path.map_err(|error| error.to_string())
+                })
+            }
+            Look::Records { from } => {
+                let pager = self.pagers.entry(client).or_default();
+                let page = pager.page(log, from, PAGE_BYTES).map_err(|error| error.to_string());
+                let (lines, next) = page?;
+                Ok((Reply::Records { next }, lines))
+            }
+            Look::Warrant { seq } => {
+                // Before the line is read: what is open now was stored before.
+                let open = open.clone();
+                let line = self.line(client, seq)?;
+                let scanned = scan(&line).map_err(|error| error.to_string())?;
+                let standing = match (scanned.event, open.is_live(scanned.id)) {
+                    (Event::Allowed, true) => Standing::Open,
+                    _ => Standing::Ended,
+                };
+                Ok((Reply::Warrant(standing), line))
             }
         }
-    })
+    }
+
+    fn note(&self) -> Result<Option<String>, String> {
+        last_checkpoint(&self.log).map_err(|error| error.to_string())
+    }
+
+    /// Returns the line of record `seq`, without its newline.
+    fn line(&mut self, client: u64, seq: u64) -> Result<Vec<u8>, String> {
+        let pager = self.pagers.entry(client).or_default();
+        let page = pager.page(&self.log, seq, 0).map_err(|error| error.to_string());
+        let (mut line, _) = page?;
+        match line.pop() {
+            Some(b'\n') => Ok(line),
+            Some(_) | None => Err(format!("the log has no record {seq}")),
+        }
+    }
+
+    /// Makes a proof that leads to what was signed for last.
+    fn prove(
+        &self,
+        path: impl FnOnce(&mut Tree, &Checkpoint) -> Result<Vec<Digest>, String>,
+    ) -> Result<(Reply, Vec<u8>), String> {
+        let note = self.note()?.ok_or("there is no checkpoint yet")?;
+        let read = Note::read(&note).ok_or("the last checkpoint is damaged")?;
+        let mut tree = Tree::open(&self.log).map_err(|error| error.to_string())?;
+        let path = path(&mut tree, &read.checkpoint)?;
+        Ok((Reply::Proof { note, path }, Vec::new()))
+    }
 }
 
 /// How many bytes of lines a page has: what a slow reader may hold in memory here.

@@ -43,17 +43,15 @@ use iddio_core::{
     time::Clock,
 };
 use iddio_mint::CheckpointKey;
-use rustix::{
-    event::{Timespec, epoll},
-    net::sockopt::socket_peercred,
-};
+use iddio_service::peer::Peer as Connected;
+use rustix::event::{Timespec, epoll};
 
 use crate::{
     checkpoints::{Keeper, Lent, draw, second_log, settle},
     client::{Client, Going, Peer, Stage},
     config::Config,
-    open::{self, Open},
-    readers::{Readers, Wanted},
+    open::Open,
+    readers::{Look, Readers, Wanted},
     recent::{Known, Recent},
     rights::{Rights, Sight},
 };
@@ -135,7 +133,8 @@ impl Service {
         let head = begin(&log, &clock)?.seq() + 1;
         let mut recent = Recent::default();
         newest(&config.directory, RECENT_BYTES_MIN, |line| recent.read(&line))?;
-        let readers = Readers::start(config.directory.clone()).context("reading thread")?;
+        let readers =
+            Readers::start(config.directory.clone(), open.clone()).context("reading thread")?;
         let (stop, stopped) = channel();
         let rights = Rights::of(&config);
         let key = Lent(key);
@@ -234,19 +233,12 @@ impl Service {
 
     /// Asks the kernel who is at the other end.
     fn peer(&mut self, stream: &UnixStream) -> Result<Peer, String> {
-        let who = socket_peercred(stream).map_err(|errno| errno.to_string())?;
-        let (uid, pid) = (who.uid.as_raw(), who.pid.as_raw_nonzero().get());
-        let person = self.rights.person(uid, who.gid.as_raw());
+        let Connected { uid, gid, pid, started } =
+            Connected::of(stream).map_err(|error| error.to_string())?;
+        let person = self.rights.person(uid, gid);
         let person = person.ok_or_else(|| format!("the user database does not know uid {uid}"))?;
-        let start = open::started(pid).ok_or_else(|| format!("process {pid} is gone"))?;
-        // A process that took the number of one that ended belongs to somebody, perhaps somebody else.
-        let owner = std::fs::metadata(format!("/proc/{pid}"));
-        let owner = owner.map(|process| std::os::unix::fs::MetadataExt::uid(&process));
-        if !owner.is_ok_and(|owner| owner == uid || owner == 0) {
-            return Err(format!("process {pid} is not of uid {uid}"));
-        }
         let boot = self.clock.now().boot.boot_id;
-        let writer = format!("{boot:032x}-{pid}-{start}").into();
+        let writer = format!("{boot:032x}-{pid}-{started}").into();
         Ok(Peer { uid, writer, person })
     }
 
@@ -358,17 +350,23 @@ impl Service {
                 }
                 going
             }
-            (Stage::Ready, Call::Checkpoint) => self.want(token, used, Wanted::Checkpoint(token)),
-            (Stage::Ready, Call::Read(from)) => {
-                self.want(token, used, Wanted::Records { client: token, from })
+            (Stage::Ready, Call::Checkpoint) => self.want(token, used, Look::Checkpoint),
+            (Stage::Ready, Call::Consistency(old)) => {
+                self.want(token, used, Look::Consistency { old })
             }
+            (Stage::Ready, Call::Prove(seq)) => self.want(token, used, Look::Proof { seq }),
+            (Stage::Ready, Call::Read(from)) => self.want(token, used, Look::Records { from }),
+            (Stage::Ready, Call::Warrant(seq)) => self.want(token, used, Look::Warrant { seq }),
             (
                 _,
                 Call::Append(_)
                 | Call::Checkpoint
+                | Call::Consistency(_)
                 | Call::Hello(_)
                 | Call::Orphan(_)
-                | Call::Read(_),
+                | Call::Prove(_)
+                | Call::Read(_)
+                | Call::Warrant(_),
             ) => {
                 client.stage = Stage::Ending;
                 client.refuse(Code::Malformed, "out of turn")
@@ -376,7 +374,7 @@ impl Service {
         }
     }
 
-    fn want(&mut self, token: u64, used: usize, wanted: Wanted) -> Going {
+    fn want(&mut self, token: u64, used: usize, look: Look) -> Going {
         let Some(client) = self.clients.get_mut(&token) else { return Going::On };
         client.taken(used);
         if client.peer.person.sight == Sight::Blind {
@@ -385,7 +383,7 @@ impl Service {
             return client.refuse(Code::Forbidden, reason);
         }
         client.stage = Stage::Reading;
-        self.readers.want(wanted);
+        self.readers.want(Wanted::Look { client: token, look });
         Going::On
     }
 

@@ -2,16 +2,18 @@
 //!
 //! Three kinds live here: the key that signs checkpoints of the audit log ([`checkpoint`]), the
 //! keys that sign an approver's answer ([`approver`]), and the bearer tokens of agents ([`token`]).
-//! A private key never leaves this crate: callers hand in bytes and get a signature.
+//! A private key never leaves this crate: callers hand in bytes and get a signature. Where a host has
+//! a signer, [`signer`] asks it, and the keys are in no process that asks.
 //!
 //! INVARIANT: nothing here prints, compares in variable time, or keeps a copy of a secret. Every
 //! secret type shows `***`, is zeroed when dropped, and appears in no error.
 //!
-//! This crate opens no socket, starts no process and knows no async runtime.
+//! This crate starts no process and knows no async runtime; the one socket it opens is the signer's.
 
 pub mod approver;
 pub mod checkpoint;
 mod file;
+pub mod signer;
 pub mod token;
 
 pub use approver::{ApproverKey, ApproverPublic, Passphrase};

@@ -141,22 +141,27 @@ const FENCES: [Fence; 3] = [
             "rustix::net::connect",
             "rustix::net::socket",
         ],
-        // The log service and its client speak over a socket of this host, and reach no further.
+        // Services and their clients speak over sockets of this host, and reach no further; and one
+        // that gave up the network tries whether it did.
         except: &[
             "crates/iddio-audit/src/remote.rs",
             // So do the broker and its client.
             "crates/iddio-execd/src/client.rs",
             "crates/iddio-execd/src/main.rs",
             "crates/iddio-execd/src/server.rs",
-            "crates/iddio-logd/src/listen.rs",
             "crates/iddio-logd/src/serve.rs",
+            "crates/iddio-mint/src/signer/mod.rs",
+            "crates/iddio-service/src/confine.rs",
+            "crates/iddio-service/src/listen.rs",
+            "crates/iddio-signer/src/service.rs",
         ],
     },
     Fence {
         owner: "iddio-mint",
         authority: "holds private keys",
         paths: &["SigningKey", "ssh_key::PrivateKey", "ssh_key::private"],
-        except: &[],
+        // The signer's keys, which are in no other program.
+        except: &["crates/iddio-signer/src/keys.rs"],
     },
 ];
 

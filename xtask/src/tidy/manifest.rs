@@ -134,7 +134,7 @@ fn text(value: &Value, pointer: &str) -> String {
 const ANY: &str = "*";
 
 /// Who may know whom. A new arrow is an event: a commit and a line in a decision record.
-const INSIDE: [(&str, &[&str]); 16] = [
+const INSIDE: &[(&str, &[&str])] = &[
     (
         "iddio",
         &[
@@ -160,13 +160,17 @@ const INSIDE: [(&str, &[&str]); 16] = [
     ("iddio-execd", &["iddio-core", "iddio-exec", "iddio-runtime", "iddio-spawn"]),
     ("iddio-fuzz", &[ANY]),
     // The service keeps a log and is lent a signer; it judges nothing and starts nothing.
-    ("iddio-logd", &["iddio-audit", "iddio-core", "iddio-mint"]),
-    ("iddio-mint", &[]),
+    ("iddio-logd", &["iddio-audit", "iddio-core", "iddio-mint", "iddio-service"]),
+    // It asks the signer in the frames that the log service speaks.
+    ("iddio-mint", &["iddio-audit", "iddio-core"]),
     ("iddio-policy", &["iddio-core"]),
     (
         "iddio-runtime",
         &["iddio-approve", "iddio-audit", "iddio-core", "iddio-mint", "iddio-policy"],
     ),
+    ("iddio-service", &[]),
+    // It reads the log, and judges nothing that is not in a record.
+    ("iddio-signer", &["iddio-audit", "iddio-core", "iddio-mint", "iddio-service"]),
     ("iddio-spawn", &[]),
     ("iddio-testkit", &["iddio-core"]),
     ("iddio-tests", &[ANY]),

@@ -1,0 +1,8 @@
+//! What every service of ours does as it starts: takes its socket, learns who is at the other end, and
+//! gives up what it does not need.
+//!
+//! This crate keeps no record and no key, and judges nothing.
+
+pub mod confine;
+pub mod listen;
+pub mod peer;
