@@ -22,12 +22,22 @@
 //! It decides nothing. It does not limit what the kernel itself gets wrong: a hole in the kernel is a hole in it.
 
 mod description;
+mod failed;
+mod fence;
+mod filter;
+mod group;
+mod loopback;
+mod privileges;
+mod stage;
 mod start;
+mod tree;
+mod wire;
 
 pub use description::{
     Content, Ids, Network, Place, Presence, Resources, SYSTEM_DIRECTORIES, Sandbox, Source,
     system_places,
 };
+pub use stage::stage;
 pub use start::{
-    Applied, Confined, Job, Killer, Launch, Limit, Stage, StartError, Streams, WaitError, stage,
+    Applied, Confined, Job, Killer, Launch, Limit, Stage, StartError, Streams, WaitError,
 };
