@@ -23,8 +23,8 @@ use iddio_spawn::{SPOOL_BYTES_MAX, SealedInput, SpoolError};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::{
-    facts,
     operation::BoundInput,
+    reach::Reach,
     run_dir::RunDir,
     snapshot::{Apart, Snapshot, SnapshotError},
 };
@@ -46,6 +46,19 @@ pub struct Bound {
     pub stdin: Option<SealedInput>,
 }
 
+/// Where inputs are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// What paths are relative to.
+    pub directory: &'a Path,
+    /// What may be looked at.
+    pub reach: &'a Reach,
+    /// The caller's standard input.
+    pub stdin: BorrowedFd<'a>,
+    /// Readable once the caller wants something else: a wait for standard input ends then.
+    pub signals: Option<BorrowedFd<'a>>,
+}
+
 /// Why an input could not be looked at at all.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -65,8 +78,8 @@ pub enum BindError {
     },
 }
 
-/// Binds every input of a command line. Paths are relative to `directory`. Standard input is waited
-/// for until it ends or `signals` can be read.
+/// Binds every input of a command line. Standard input is waited for until it ends, or the caller wants
+/// something else.
 ///
 /// # Errors
 ///
@@ -75,14 +88,13 @@ pub enum BindError {
 pub fn bind(
     words: Vec<OsString>,
     wanted: &[InputFile],
-    directory: &Path,
+    around: &Around<'_>,
     run: &RunDir,
-    signals: Option<BorrowedFd<'_>>,
 ) -> Result<Bound, BindError> {
     let mut bound = Bound::of(words);
     // From the last to the first, so that offsets in a word that names several stay true.
     for (place, input) in wanted.iter().enumerate().rev() {
-        bound.one(place, input, directory, run, signals)?;
+        bound.one(place, input, around, run)?;
     }
     bound.inputs.reverse();
     bound.unbound.reverse();
@@ -94,8 +106,11 @@ pub fn bind(
 /// # Errors
 ///
 /// When it is too long, cannot be read, or a signal arrives.
-pub fn standard_input(signals: Option<BorrowedFd<'_>>) -> Result<SealedInput, BindError> {
-    spool("standard input", &mut StandardInput { signals })
+pub fn standard_input(
+    stdin: BorrowedFd<'_>,
+    signals: Option<BorrowedFd<'_>>,
+) -> Result<SealedInput, BindError> {
+    spool("standard input", &mut StandardInput { stdin, signals })
 }
 
 // === impl Bound ===
@@ -132,17 +147,20 @@ impl Bound {
         &mut self,
         place: usize,
         input: &InputFile,
-        directory: &Path,
+        around: &Around<'_>,
         run: &RunDir,
-        signals: Option<BorrowedFd<'_>>,
     ) -> Result<(), BindError> {
-        let path = directory.join(OsString::from_vec(input.path.as_bytes().to_vec()));
+        let path = around.directory.join(OsString::from_vec(input.path.as_bytes().to_vec()));
         match input.binding {
             Binding::Unbound => self.unbound.push(input.path.clone()),
-            Binding::Stdin => self.stdin = Some(standard_input(signals)?),
-            Binding::Directory => self.tree(place, input, &path, run)?,
-            Binding::FileOrDirectory if path.is_dir() => self.tree(place, input, &path, run)?,
-            Binding::File | Binding::FileOrDirectory => self.file(place, input, &path, run)?,
+            Binding::Stdin => self.stdin = Some(standard_input(around.stdin, around.signals)?),
+            Binding::Directory => self.tree(place, input, &path, around.reach, run)?,
+            Binding::FileOrDirectory if around.reach.is_directory(&path) => {
+                self.tree(place, input, &path, around.reach, run)?;
+            }
+            Binding::File | Binding::FileOrDirectory => {
+                self.file(place, input, &path, around.reach, run)?;
+            }
         }
         Ok(())
     }
@@ -152,9 +170,10 @@ impl Bound {
         place: usize,
         input: &InputFile,
         path: &Path,
+        reach: &Reach,
         run: &RunDir,
     ) -> Result<(), BindError> {
-        let Ok(mut file) = facts::open(path) else {
+        let Ok(mut file) = reach.open(path) else {
             self.unbound.push(input.path.clone());
             return Ok(());
         };
@@ -174,16 +193,17 @@ impl Bound {
         place: usize,
         input: &InputFile,
         path: &Path,
+        reach: &Reach,
         run: &RunDir,
     ) -> Result<(), BindError> {
-        if !path.is_dir() {
+        if !reach.is_directory(path) {
             self.unbound.push(input.path.clone());
             return Ok(());
         }
         let parent = run.directory(&format!("input-{place}"))?;
         let name = path.file_name().unwrap_or("tree".as_ref());
         let apart = Apart { linked: Vec::new(), omitted: vec![".git".into()] };
-        let tree = Snapshot::take(path, &parent.join(name), &apart)?;
+        let tree = Snapshot::take(&reach.real(path)?, &parent.join(name), &apart)?;
         // What a link leads out of the copy may change before it is read: it is not bound.
         let root = tree.root().canonicalize()?;
         let leads_out = |link: &Path| {
@@ -212,15 +232,15 @@ impl Bound {
 /// The caller's standard input, read until its end or until a signal arrives that this process
 /// must see to: whoever types must be able to leave.
 struct StandardInput<'a> {
+    stdin: BorrowedFd<'a>,
     /// Readable once a signal has arrived.
     signals: Option<BorrowedFd<'a>>,
 }
 
 impl io::Read for StandardInput<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let stdin = io::stdin();
         loop {
-            let mut waiting = vec![PollFd::new(&stdin, PollFlags::IN)];
+            let mut waiting = vec![PollFd::from_borrowed_fd(self.stdin, PollFlags::IN)];
             waiting.extend(self.signals.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
             match poll(&mut waiting, None) {
                 Err(rustix::io::Errno::INTR) => continue,
@@ -231,7 +251,7 @@ impl io::Read for StandardInput<'_> {
                 [_, signals] if !signals.revents().is_empty() => {
                     return Err(io::Error::other("a signal arrived before its end"));
                 }
-                _ => return Ok(rustix::io::read(&stdin, buffer)?),
+                _ => return Ok(rustix::io::read(self.stdin, buffer)?),
             }
         }
     }

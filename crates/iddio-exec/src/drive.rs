@@ -1,11 +1,11 @@
-//! Waits for a future on this thread, and hears signals meanwhile.
+//! Waits for a future on this thread, and hears the caller meanwhile.
 //!
 //! A wake-up that comes while the future is being polled costs no system call; only a sleeping
 //! thread is rung. Sleep is bounded, so that a lost ring delays and never hangs.
 
 use std::{
     io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     pin::pin,
     sync::{
         Arc,
@@ -15,20 +15,17 @@ use std::{
 };
 
 use iddio_runtime::assemble::Cancel;
-use iddio_spawn::Supervisor;
-use rustix::{
-    event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll},
-    process::{Signal, getpid, kill_process},
-};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-/// Polls `future` to its end, and withdraws what waits when this process is asked to end, or when
-/// the caller is `held`.
+use crate::hand::{Hand, Wish};
+
+/// Polls `future` to its end, and withdraws what waits when the caller takes it back, or is `held`.
 ///
 /// # Errors
 ///
 /// When the system cannot wait.
 pub fn drive<T>(
-    supervisor: &mut Supervisor,
+    hand: &mut dyn Hand,
     cancel: &Cancel,
     held: impl Fn() -> bool,
     future: impl Future<Output = T>,
@@ -50,8 +47,8 @@ pub fn drive<T>(
         if asleep.is_err() {
             continue;
         }
-        if sleep(&bell, supervisor)? == Heard::Signal {
-            heed(supervisor, cancel);
+        if sleep(&bell, hand)? == Heard::Caller && hand.heed().contains(&Wish::Leave) {
+            cancel.cancel();
         }
         if held() {
             cancel.cancel();
@@ -63,37 +60,24 @@ pub fn drive<T>(
 #[derive(Eq, PartialEq)]
 enum Heard {
     Ring,
-    Signal,
+    Caller,
 }
 
-fn sleep(bell: &Bell, supervisor: &Supervisor) -> io::Result<Heard> {
+fn sleep(bell: &Bell, hand: &dyn Hand) -> io::Result<Heard> {
     let mut waiting = [
         PollFd::new(&bell.ring, PollFlags::IN),
-        PollFd::from_borrowed_fd(supervisor.as_fd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(hand.calls(), PollFlags::IN),
     ];
     match poll(&mut waiting, Some(&SLEEP_MAX)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(error) => return Err(error.into()),
     }
     let [_, signals] = &waiting;
-    let heard = if signals.revents().is_empty() { Heard::Ring } else { Heard::Signal };
+    let heard = if signals.revents().is_empty() { Heard::Ring } else { Heard::Caller };
     let mut number = [0; 8];
     // Empty or not, the future is polled again.
     let _ = rustix::io::read(&bell.ring, &mut number);
     Ok(heard)
-}
-
-/// Withdraws on a signal that asks to end; stops on one that asks to stop.
-fn heed(supervisor: &mut Supervisor, cancel: &Cancel) {
-    for arrived in supervisor.arrived() {
-        let is = |signal: Signal| arrived.signal == signal.as_raw();
-        if [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM].into_iter().any(is) {
-            cancel.cancel();
-        } else if is(Signal::TSTP) {
-            // It cannot fail for oneself.
-            let _ = kill_process(getpid(), Signal::STOP);
-        }
-    }
 }
 
 /// Wakes the loop of [`drive`].

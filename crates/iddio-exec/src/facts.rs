@@ -6,15 +6,14 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs::File,
-    io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
 use iddio_classify::command::{FactSource, FactWanted};
 use iddio_core::operation::{Names, Scopes};
 use serde_json::Value;
+
+use crate::reach::{Found, Reach};
 
 /// Where to look.
 #[derive(Debug)]
@@ -25,6 +24,8 @@ pub struct Surroundings<'a> {
     pub user_home: &'a Path,
     /// The caller's environment.
     pub environment: &'a BTreeMap<OsString, OsString>,
+    /// What of it may be looked at.
+    pub reach: &'a Reach,
 }
 
 /// Looks up every name the catalog wants.
@@ -49,13 +50,13 @@ impl Surroundings<'_> {
                 let value = self.variable(name)?;
                 Some(value.into_string().map_or(Names::Unknown, |value| known(&value)))
             }
-            FactSource::File(path) => match read(&self.directory.join(path)) {
+            FactSource::File(path) => match self.reach.read(&self.directory.join(path)) {
                 Found::Missing => None,
                 Found::Text(text) if text.trim().is_empty() => None,
                 Found::Text(text) => Some(known(text.trim())),
                 Found::Unreadable => Some(Names::Unknown),
             },
-            FactSource::Ini { path, key } => match read(&self.path(path)) {
+            FactSource::Ini { path, key } => match self.reach.read(&self.path(path)) {
                 Found::Missing => None,
                 Found::Text(text) => ini(&text, &self.profile(), key).map(|name| known(&name)),
                 Found::Unreadable => Some(Names::Unknown),
@@ -89,7 +90,7 @@ impl Surroundings<'_> {
             Some(paths) => PathBuf::from(paths),
             None => self.user_home.join(".kube/config"),
         };
-        let text = match read(&path) {
+        let text = match self.reach.read(&path) {
             Found::Missing => return None,
             Found::Text(text) => text,
             Found::Unreadable => return Some(Names::Unknown),
@@ -103,46 +104,6 @@ impl Surroundings<'_> {
         let named = |context: &&Value| context.get("name").and_then(Value::as_str) == Some(current);
         let context = contexts.iter().find(named)?.get("context")?;
         context.get(field).and_then(Value::as_str).filter(|name| !name.is_empty()).map(known)
-    }
-}
-
-/// What a file has to say.
-pub(crate) enum Found {
-    /// It is not there.
-    Missing,
-    /// This.
-    Text(String),
-    /// Nothing that could be relied on.
-    Unreadable,
-}
-
-/// Opens a regular file, links followed, and never waits for whoever holds the other end of a pipe.
-///
-/// # Errors
-///
-/// When it is none, or cannot be opened.
-pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("not a regular file")),
-    }
-}
-
-/// Reads a small text file.
-pub(crate) fn read(path: &Path) -> Found {
-    let file = match open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Missing,
-        Err(_) => return Found::Unreadable,
-    };
-    let mut text = String::new();
-    match file.take(TEXT_BYTES_MAX + 1).read_to_string(&mut text) {
-        Ok(count) if u64::try_from(count).is_ok_and(|count| count <= TEXT_BYTES_MAX) => {
-            Found::Text(text)
-        }
-        Ok(_) | Err(_) => Found::Unreadable,
     }
 }
 
@@ -171,9 +132,6 @@ fn ini(text: &str, profile: &str, key: &str) -> Option<String> {
 fn known(name: &str) -> Names {
     Names::Known(vec![name.to_owned()])
 }
-
-/// The most bytes a configuration file may have to be looked into: far above any written by hand.
-const TEXT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

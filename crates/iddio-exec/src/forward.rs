@@ -7,11 +7,12 @@ use iddio_core::{
     freeze::Hold,
 };
 use iddio_runtime::freezes::Watch;
-use iddio_spawn::{
-    Ended, Limits, Output, RunTime, Spawn, SpawnError, Status, Stdin, Supervisor, WaitError,
-};
+use iddio_spawn::{Ended, Limits, Output, RunTime, SpawnError, Status, WaitError};
 
-use crate::operation::{CommandAction, Material, StdinMaterial};
+use crate::{
+    hand::{Hand, Run},
+    operation::CommandAction,
+};
 
 /// Why there is no end to report.
 #[derive(Debug, thiserror::Error)]
@@ -22,48 +23,38 @@ pub enum ForwardError {
     /// Nothing was started.
     #[error(transparent)]
     NotStarted(#[from] SpawnError),
+    /// It could not be confined, and nothing was started.
+    #[error("the command could not be confined: {0}")]
+    NotConfined(String),
+    /// No credential could be made for it, and nothing was started.
+    #[error("no credential could be made for the command: {0}")]
+    NoCredential(String),
+    /// Its caller went away while it ran, and took it along.
+    #[error("its caller went away, and all of it was ended")]
+    Left,
     /// The child was started and then lost sight of.
     #[error("the command was started and could not be waited for: {0}")]
     Lost(#[from] WaitError),
 }
 
-/// Runs the action with its standard output going to `stdout`, for no longer than the action's own
-/// limit and `millis_max`, and ends it once `watch` says that its caller is frozen.
+/// Runs the action in `hand` with its standard output going to `stdout`, for no longer than the action's
+/// own limit and `millis_max`, and ends it once `watch` says that its caller is frozen.
 ///
 /// # Errors
 ///
-/// When nothing could be started, or the system lost the child.
+/// When nothing could be started, the caller went away, or the system lost the child.
 pub fn run(
-    supervisor: &mut Supervisor,
+    hand: &mut dyn Hand,
     action: &CommandAction,
     stdout: Output,
     millis_max: Option<u64>,
     watch: &Watch,
 ) -> Result<Ended, ForwardError> {
-    let Material { program, arguments, environment, directory, inputs, stdin, limits, .. } =
-        &action.material;
-    let inputs: Vec<_> = inputs.iter().map(|input| &input.sealed).collect();
-    let stdin = match stdin {
-        StdinMaterial::Inherit => Stdin::Inherit,
-        StdinMaterial::Nothing => Stdin::Null,
-        StdinMaterial::Sealed(sealed) => Stdin::Sealed(sealed),
-    };
     if let Some(hold) = watch.hold() {
         return Err(ForwardError::Frozen(hold));
     }
-    let mut running = supervisor.start(Spawn {
-        program,
-        arguments,
-        environment,
-        directory,
-        inputs: &inputs,
-        stdin,
-        stdout,
-        stderr: Output::Inherit,
-        limits: shortened(*limits, millis_max),
-    })?;
-    running.cancel_on(watch.held(), FREEZE_GRACE);
-    Ok(running.wait()?)
+    let limits = shortened(action.material.limits, millis_max);
+    hand.run(Run { action, stdout, limits, watch })
 }
 
 /// Returns the shorter of the tool's own limit and what policy lets it have.
@@ -107,7 +98,7 @@ pub fn end(ended: &Ended) -> End {
 
 /// How long a run has between being asked to end and being killed once its caller is frozen. Shorter
 /// than when time runs out: whoever freezes wants it over, and what is not over by then has not heard.
-const FREEZE_GRACE: Duration = Duration::from_secs(3);
+pub const FREEZE_GRACE: Duration = Duration::from_secs(3);
 
 /// `EX_NOPERM`, as for a refusal.
 const REFUSED: u8 = 77;

@@ -15,6 +15,8 @@ use std::{
 use iddio_classify::terraform::judge::{Trust, TrustedProvider};
 use iddio_core::digest::Digest;
 
+use crate::reach::Reach;
+
 /// What lies below some directories.
 #[derive(Debug, Default)]
 pub struct Installed {
@@ -25,7 +27,7 @@ pub struct Installed {
 }
 
 /// Looks at every file below `paths`, which are relative to `directory`.
-pub fn look(directory: &Path, paths: &[String], trusted: &[Digest]) -> Installed {
+pub fn look(directory: &Path, paths: &[String], trusted: &[Digest], reach: &Reach) -> Installed {
     let mut installed = Installed::default();
     let mut waiting: Vec<PathBuf> = paths.iter().map(|path| directory.join(path)).collect();
     let mut seen = 0;
@@ -35,15 +37,15 @@ pub fn look(directory: &Path, paths: &[String], trusted: &[Digest]) -> Installed
             installed.untrusted.get_or_insert(path);
             return installed;
         }
-        match fs::metadata(&path) {
+        match reach.real(&path).and_then(fs::metadata) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {}
-            Ok(metadata) if metadata.is_dir() => match children(&path) {
+            Ok(metadata) if metadata.is_dir() => match children(&path, reach) {
                 Some(children) => waiting.extend(children),
                 None => drop(installed.untrusted.get_or_insert(path)),
             },
             // What cannot be executed is no program: licences, readmes.
             Ok(metadata) if metadata.is_file() && metadata.mode() & 0o111 == 0 => {}
-            Ok(metadata) if metadata.is_file() && is_trusted(&path, trusted) => {
+            Ok(metadata) if metadata.is_file() && is_trusted(&path, trusted, reach) => {
                 installed.trusted.push(path);
             }
             Ok(_) | Err(_) => drop(installed.untrusted.get_or_insert(path)),
@@ -55,9 +57,9 @@ pub fn look(directory: &Path, paths: &[String], trusted: &[Digest]) -> Installed
 /// Returns the providers whose installed program is trusted, so that the judge of plans and
 /// configurations knows them. The source of a provider is where it lies:
 /// `.terraform/providers/HOST/NAMESPACE/TYPE/VERSION/PLATFORM/`.
-pub fn providers(directory: &Path, trusted: &[Digest]) -> Trust {
+pub fn providers(directory: &Path, trusted: &[Digest], reach: &Reach) -> Trust {
     let root = directory.join(PROVIDERS);
-    let installed = look(directory, &[PROVIDERS.to_owned()], trusted);
+    let installed = look(directory, &[PROVIDERS.to_owned()], trusted, reach);
     // One that is not trusted spoils them all: the lock file decides which one runs.
     let trusted = if installed.untrusted.is_none() { installed.trusted } else { Vec::new() };
     let source = |path: &PathBuf| {
@@ -70,15 +72,19 @@ pub fn providers(directory: &Path, trusted: &[Digest]) -> Trust {
     Trust { providers: providers.map(provider).collect() }
 }
 
-fn children(path: &Path) -> Option<Vec<PathBuf>> {
-    fs::read_dir(path).ok()?.map(|entry| entry.ok().map(|entry| entry.path())).collect()
+fn children(path: &Path, reach: &Reach) -> Option<Vec<PathBuf>> {
+    fs::read_dir(reach.real(path).ok()?)
+        .ok()?
+        .map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect()
 }
 
-fn is_trusted(path: &Path, trusted: &[Digest]) -> bool {
-    !trusted.is_empty() && hash(path).is_ok_and(|digest| trusted.contains(&digest))
+fn is_trusted(path: &Path, trusted: &[Digest], reach: &Reach) -> bool {
+    !trusted.is_empty()
+        && reach.real(path).and_then(hash).is_ok_and(|digest| trusted.contains(&digest))
 }
 
-fn hash(path: &Path) -> io::Result<Digest> {
+fn hash(path: PathBuf) -> io::Result<Digest> {
     let mut bytes = Vec::new();
     File::open(path)?.take(PROGRAM_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(Digest::of_bytes(&bytes))
@@ -112,16 +118,19 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let trusted = [Digest::of_bytes(b"good")];
         let paths = [PROVIDERS.to_owned()];
-        assert!(look(directory.path(), &paths, &trusted).untrusted.is_none());
+        assert!(look(directory.path(), &paths, &trusted, &Reach::Everywhere).untrusted.is_none());
         provider(directory.path(), "registry.terraform.io/hashicorp/good", "good");
         let sources =
             |trust: Trust| trust.providers.into_iter().map(|p| p.source).collect::<Vec<_>>();
         assert_eq!(
-            sources(providers(directory.path(), &trusted)),
+            sources(providers(directory.path(), &trusted, &Reach::Everywhere)),
             ["registry.terraform.io/hashicorp/good"]
         );
         let evil = provider(directory.path(), "registry.terraform.io/evil/evil", "evil");
-        assert_eq!(look(directory.path(), &paths, &trusted).untrusted, Some(evil));
-        assert!(sources(providers(directory.path(), &trusted)).is_empty());
+        assert_eq!(
+            look(directory.path(), &paths, &trusted, &Reach::Everywhere).untrusted,
+            Some(evil)
+        );
+        assert!(sources(providers(directory.path(), &trusted, &Reach::Everywhere)).is_empty());
     }
 }

@@ -13,7 +13,10 @@ use iddio_classify::command::{InspectFormat, InspectedFile, Neutralisation};
 use iddio_core::{digest::Digest, operation::Reason, sanitise, tier::Tier};
 use serde_json::Value;
 
-use crate::facts::{Found, Surroundings, read, yaml};
+use crate::{
+    facts::{Surroundings, yaml},
+    reach::{Found, Reach},
+};
 
 /// Returns a reason for every neutralisation that does not hold.
 pub fn objections(wanted: &[Neutralisation], around: &Surroundings<'_>) -> Vec<Reason> {
@@ -37,8 +40,8 @@ pub(crate) fn amazon() -> Neutralisation {
 }
 
 /// Whether `init` remembers a backend on Amazon in this directory.
-pub(crate) fn remembers_amazon(directory: &Path) -> bool {
-    match read(&directory.join(".terraform/terraform.tfstate")) {
+pub(crate) fn remembers_amazon(directory: &Path, reach: &Reach) -> bool {
+    match reach.read(&directory.join(".terraform/terraform.tfstate")) {
         Found::Missing => false,
         Found::Text(text) => text.contains("\"s3\""),
         Found::Unreadable => true,
@@ -49,11 +52,12 @@ pub(crate) fn remembers_amazon(directory: &Path) -> bool {
 pub(crate) fn state(wanted: &[Neutralisation], around: &Surroundings<'_>) -> Vec<Vec<u8>> {
     let mut state = Vec::new();
     for neutralisation in wanted {
-        let absent = neutralisation.absent.iter().map(|path| present(&around.path(path)));
+        let absent =
+            neutralisation.absent.iter().map(|path| present(&around.path(path), around.reach));
         state.extend(absent.map(|found| found.unwrap_or_default().into_bytes()));
         for path in neutralisation.inspect.iter().flat_map(|file| paths(&file.path, around)) {
             state.push(path.as_os_str().as_bytes().to_vec());
-            state.push(match read(&path) {
+            state.push(match around.reach.read(&path) {
                 Found::Missing => b"missing".to_vec(),
                 Found::Text(text) => Digest::of_bytes(text.as_bytes()).to_hex().into_bytes(),
                 Found::Unreadable => b"unreadable".to_vec(),
@@ -64,7 +68,7 @@ pub(crate) fn state(wanted: &[Neutralisation], around: &Surroundings<'_>) -> Vec
 }
 
 fn objection(wanted: &Neutralisation, around: &Surroundings<'_>) -> Option<Reason> {
-    let present = wanted.absent.iter().find_map(|path| present(&around.path(path)));
+    let present = wanted.absent.iter().find_map(|path| present(&around.path(path), around.reach));
     let held = || wanted.inspect.iter().find_map(|file| held(file, around));
     let found = present.or_else(held)?;
     let text = format!("{}: {}", wanted.what, sanitise::line(found.as_bytes()));
@@ -77,17 +81,17 @@ fn reason(tier: Tier, text: String) -> Reason {
 
 /// Returns what is there under a path that should not be; `*` at the end covers every name that
 /// starts so. A directory that cannot be read counts as holding it.
-fn present(path: &Path) -> Option<String> {
+fn present(path: &Path, reach: &Reach) -> Option<String> {
     let name = path.file_name().map(OsStrExt::as_bytes).unwrap_or_default();
     let Some(stem) = name.strip_suffix(b"*") else {
         let missing = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
-        return match fs::symlink_metadata(path) {
+        return match reach.look(path) {
             Err(error) if missing(&error) => None,
             Ok(_) | Err(_) => Some(path.display().to_string()),
         };
     };
     let parent = path.parent()?;
-    let entries = match fs::read_dir(parent) {
+    let entries = match reach.real(parent).and_then(fs::read_dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
         Err(_) => return Some(parent.display().to_string()),
@@ -104,7 +108,7 @@ fn present(path: &Path) -> Option<String> {
 /// Returns what a file holds that it must not. One that cannot be read counts as holding it.
 fn held(file: &InspectedFile, around: &Surroundings<'_>) -> Option<String> {
     paths(&file.path, around).into_iter().find_map(|path| {
-        let text = match read(&path) {
+        let text = match around.reach.read(&path) {
             Found::Missing => return None,
             Found::Text(text) => text,
             Found::Unreadable => return Some(format!("{} cannot be read", path.display())),

@@ -45,6 +45,8 @@ pub struct Material {
     pub environment: Environment,
     /// Where it starts.
     pub directory: WorkingDirectory,
+    /// What the caller calls that.
+    pub called: PathBuf,
     /// The files it was approved with.
     pub inputs: Vec<BoundInput>,
     /// What it reads that cannot be bound: URLs, charts.
@@ -100,7 +102,7 @@ impl Action for CommandAction {
     }
 
     fn context(&self) -> Context {
-        let Material { directory, inputs, unbound, stdin, .. } = &self.material;
+        let Material { called, inputs, unbound, stdin, .. } = &self.material;
         let bound = inputs.iter().map(|input| Input {
             name: input.name.clone(),
             digest: Some(Digest::from_bytes(input.sealed.sha256())),
@@ -114,7 +116,7 @@ impl Action for CommandAction {
         };
         let unbound = unbound.iter().map(|name| Input { name: name.clone(), digest: None });
         Context {
-            directory: Some(RawText::new(directory.path().as_os_str().as_bytes())),
+            directory: Some(RawText::new(called.as_os_str().as_bytes())),
             inputs: bound.chain(stdin).chain(unbound).collect(),
             explanation: self.explanation.clone(),
         }
@@ -141,6 +143,7 @@ impl Canonical for Material {
             arguments,
             environment,
             directory,
+            called,
             inputs,
             unbound,
             stdin,
@@ -163,6 +166,7 @@ impl Canonical for Material {
             text(encoder, value);
         }
         text(encoder, directory.path().as_os_str());
+        text(encoder, called.as_os_str());
         encoder.int(u128::from(directory.device()));
         encoder.int(u128::from(directory.inode()));
         encoder.list(inputs);

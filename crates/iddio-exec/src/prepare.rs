@@ -7,7 +7,6 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    io::{self, IsTerminal},
     os::{
         fd::{AsFd, OwnedFd},
         unix::ffi::{OsStrExt, OsStringExt},
@@ -45,8 +44,10 @@ use crate::{
     catalogs::Catalogs,
     environment::{self, Built, EnvironmentError},
     facts::{self, Surroundings},
+    hand::Input,
     installed, manifests, neutral,
     operation::{BoundInput, CommandAction, Material, StdinMaterial},
+    reach::Reach,
     request::{Resolved, Standing},
     run_dir::RunDir,
     tree::{self, Tree, TreeError},
@@ -70,6 +71,12 @@ pub struct Setting {
     pub trusted: Vec<(PathBuf, Digest)>,
     /// The catalogs of this installation.
     pub catalogs: Catalogs,
+    /// What of the caller's files may be looked at.
+    pub reach: Reach,
+    /// The caller's standard input.
+    pub stdin: Input,
+    /// Where runs have their private directories.
+    pub runs: PathBuf,
 }
 
 /// A command that was looked at and not yet bound.
@@ -159,11 +166,12 @@ impl Setting {
         let plan = &examined.judged.plan;
         let is_input = plan.inputs.iter().any(|input| input.binding == Binding::Stdin);
         let is_program = plan.stdin == StdinRole::Program && plan.catalog.is_some();
-        if !is_program || is_input || io::stdin().is_terminal() {
+        if !is_program || is_input || self.stdin.is_terminal() {
             return Ok(examined);
         }
         let Examined { judged, words, directory, signals, stdin: _ } = examined;
-        let sealed = bind::standard_input(signals.as_ref().map(AsFd::as_fd))?;
+        let signals_fd = signals.as_ref().map(AsFd::as_fd);
+        let sealed = bind::standard_input(self.stdin.as_fd(), signals_fd)?;
         let bytes = bind::content(&sealed)
             .map_err(|source| PrepareError::Io { what: "standard input", source })?;
         let mut again = match bytes.len() <= shell::TEXT_BYTES_MAX {
@@ -198,7 +206,9 @@ impl Setting {
         };
         let mut ambient = Ambient {
             own_paths: self.own_paths(),
-            working_directory: Some(RawText::new(self.directory.as_os_str().as_bytes())),
+            working_directory: Some(RawText::new(
+                self.reach.called(&self.directory).as_os_str().as_bytes(),
+            )),
             goes_by,
             vouched,
             manifests: content.manifests,
@@ -288,7 +298,9 @@ impl Setting {
         let Examined { mut judged, words, directory, signals, stdin } = examined;
         let signals = signals.as_ref().map(AsFd::as_fd);
         let original = words.clone();
-        let mut bound = bind::bind(words, &judged.plan.inputs, &directory, run, signals)?;
+        let (reach, stdin_fd) = (&self.reach, self.stdin.as_fd());
+        let around = bind::Around { directory: &directory, reach, stdin: stdin_fd, signals };
+        let mut bound = bind::bind(words, &judged.plan.inputs, &around, run)?;
         bound.stdin = bound.stdin.or(stdin);
         let mut effects = self.read_manifests(&mut judged, original, &bound, &resolved);
         effects.extend(self.needs(&mut judged, &bound.inputs, tree.as_ref(), &directory));
@@ -335,12 +347,12 @@ impl Setting {
     /// Returns where to look for what a tool would find by itself.
     pub fn around<'a>(&'a self, directory: &'a Path) -> Surroundings<'a> {
         let (user_home, environment) = (&self.user_home, &self.environment);
-        Surroundings { directory, user_home, environment }
+        Surroundings { directory, user_home, environment, reach: &self.reach }
     }
 
     /// Returns the providers below a tool's directory that are trusted by their content.
     pub fn trust(&self, directory: &Path) -> Trust {
-        installed::providers(directory, &self.contents())
+        installed::providers(directory, &self.contents(), &self.reach)
     }
 
     /// The trusted contents, wherever they lie.
@@ -371,7 +383,7 @@ impl Setting {
             judged.raise(reason(Tier::Sensitive, "exec:changed", text), Class::Unknown);
         }
         let terraform = judged.operation.protocol == Protocol::Terraform;
-        if terraform && neutral::remembers_amazon(directory) {
+        if terraform && neutral::remembers_amazon(directory, &self.reach) {
             judged.plan.neutralise.push(neutral::amazon());
         }
         for objection in neutral::objections(&judged.plan.neutralise, &self.around(directory)) {
@@ -432,11 +444,12 @@ impl Setting {
     /// Copies the tree, if the configuration in it matters. Where it cannot be copied the run
     /// happens in place, and the tier says so.
     pub fn tree(&self, judged: &mut Judged, directory: &Path, run: &RunDir) -> Option<Tree> {
-        if !judged.plan.needs.contains(&Need::Configuration) || !directory.is_dir() {
+        let there = self.reach.is_directory(directory);
+        if !judged.plan.needs.contains(&Need::Configuration) || !there {
             return None;
         }
         let copied = match run.path() {
-            Ok(path) => tree::copy(directory, &self.user_home, &path.join("tree")),
+            Ok(path) => tree::copy(directory, &self.user_home, &path.join("tree"), &self.reach),
             Err(source) => Err(TreeError::Place(source)),
         };
         match copied {
@@ -512,7 +525,8 @@ impl Setting {
                     judged.raise(reason(tier, "exec:fetch", text), Class::Unknown);
                 }
                 Need::Installed { paths, otherwise } => {
-                    let installed = installed::look(directory, &paths, &self.contents());
+                    let installed =
+                        installed::look(directory, &paths, &self.contents(), &self.reach);
                     if let Some(path) = installed.untrusted {
                         let text = format!("runs {}, which nobody trusted", path.display());
                         judged.raise(reason(otherwise, "exec:installed", text), Class::Unknown);
@@ -557,7 +571,9 @@ impl Setting {
         let directory = WorkingDirectory::open(&self.directory)
             .map_err(|source| PrepareError::Io { what: "the working directory", source })?;
         let trees = tree.map(|tree| tree.snapshot).into_iter().chain(trees).collect();
+        let called = self.reach.called(directory.path());
         Ok(Material {
+            called,
             arguments: Arguments::new(name, words)?,
             program,
             program_digest,
@@ -565,7 +581,7 @@ impl Setting {
             directory,
             inputs,
             unbound,
-            stdin: stdin.map_or_else(|| stdin_of(judged), StdinMaterial::Sealed),
+            stdin: stdin.map_or_else(|| self.stdin_of(judged), StdinMaterial::Sealed),
             trees,
             watched: None,
             catalogs: plan.catalog.iter().cloned().chain(self.catalogs.identities()).collect(),
@@ -573,6 +589,18 @@ impl Setting {
             target: plan.pins.iter().map(target).collect(),
             limits: limits(plan),
         })
+    }
+
+    /// Returns what standard input is where none was sealed. What is typed into a session is the session
+    /// that was asked for; a program that nobody has seen is not read otherwise.
+    fn stdin_of(&self, judged: &Judged) -> StdinMaterial {
+        let plan = &judged.plan;
+        let session = judged.tier() == Tier::BreakGlass || plan.terminal == Terminal::Interactive;
+        match plan.stdin {
+            StdinRole::Data => StdinMaterial::Inherit,
+            StdinRole::Program if session && self.stdin.is_terminal() => StdinMaterial::Inherit,
+            StdinRole::Input | StdinRole::Program => StdinMaterial::Nothing,
+        }
     }
 }
 
@@ -590,18 +618,6 @@ fn really(path: &Path) -> Option<PathBuf> {
 /// this name, the caller's word; it decides nothing, the descriptor does.
 fn argument_zero(program: &Program, name: OsString) -> OsString {
     if name.is_empty() { program.path().as_os_str().to_owned() } else { name }
-}
-
-/// Returns what standard input is where none was sealed. What is typed into a session is the session
-/// that was asked for; a program that nobody has seen is not read otherwise.
-fn stdin_of(judged: &Judged) -> StdinMaterial {
-    let plan = &judged.plan;
-    let session = judged.tier() == Tier::BreakGlass || plan.terminal == Terminal::Interactive;
-    match plan.stdin {
-        StdinRole::Data => StdinMaterial::Inherit,
-        StdinRole::Program if session && io::stdin().is_terminal() => StdinMaterial::Inherit,
-        StdinRole::Input | StdinRole::Program => StdinMaterial::Nothing,
-    }
 }
 
 fn limits(plan: &RunPlan) -> Limits {

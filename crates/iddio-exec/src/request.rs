@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::reach::Reach;
 use iddio_core::digest::Digest;
 use iddio_runtime::{
     home::Home,
@@ -88,9 +89,10 @@ pub fn resolve(
     directory: &Path,
     name: &OsStr,
     trusted: &[(PathBuf, Digest)],
+    reach: &Reach,
 ) -> Result<Resolved, ResolveError> {
     let tools = Tools::of(home);
-    let (program, place) = open(&tools, tool_path, directory, name)?;
+    let (program, place) = open(&tools, tool_path, directory, name, reach)?;
     let stamp = stamp(program.identity());
     let hash = || Ok::<_, ResolveError>(Digest::from_bytes(program.sha256()?));
     let known = tools.standing(program.path(), stamp, hash)?;
@@ -149,6 +151,7 @@ fn open(
     tool_path: &ToolPath,
     directory: &Path,
     name: &OsStr,
+    reach: &Reach,
 ) -> Result<(Program, Place), ResolveError> {
     if !name.as_bytes().contains(&b'/') {
         return match tool_path.find(name) {
@@ -160,7 +163,16 @@ fn open(
             Err(error) => Err(error.into()),
         };
     }
-    let program = Program::open(&directory.join(name))?;
+    let path = directory.join(name);
+    // A program of the system's may be named by its full path, and so may one that is trusted.
+    let known =
+        path.parent().is_some_and(|parent| tool_path.directories().contains(&parent.into()))
+            || tools.list()?.iter().any(|known| known.by == By::Trust && known.path == path);
+    let path = match known {
+        true => path,
+        false => reach.real(&path).map_err(|_| OpenError::NotFound(path))?,
+    };
+    let program = Program::open(&path)?;
     // The same file as the tool path would give is the tool, however it was named.
     let same = |found: &Program| found.path() == program.path();
     let file = Path::new(name).file_name().unwrap_or(name);

@@ -7,7 +7,7 @@
 use std::{
     ffi::{OsStr, OsString},
     io,
-    os::{fd::AsFd, unix::ffi::OsStrExt},
+    os::unix::ffi::OsStrExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -15,6 +15,7 @@ use std::{
 use crate::{
     drive::drive,
     forward::{self, ForwardError},
+    hand::Hand,
     operation::CommandAction,
     prepare::{Examined, Place, PrepareError, Setting},
     refuse::{self, Refused},
@@ -46,7 +47,7 @@ use iddio_runtime::{
     store::StoreError,
     tools::{By, Tools},
 };
-use iddio_spawn::{Ended, OpenError, Output, Status, SuperviseError, Supervisor};
+use iddio_spawn::{Ended, OpenError, Output, Status, SuperviseError};
 
 /// One caller's commands, on their way through.
 pub struct Gateway<'a> {
@@ -55,7 +56,7 @@ pub struct Gateway<'a> {
     caller: Identified,
     pipeline: Pipeline,
     cancel: Cancel,
-    supervisor: Supervisor,
+    hand: Box<dyn Hand>,
     asked: Arc<Mutex<Option<String>>>,
     narrator: Arc<dyn Narrate>,
 }
@@ -116,19 +117,19 @@ pub enum ServeError {
 // === impl Gateway ===
 
 impl<'a> Gateway<'a> {
-    /// Makes the gateway of one caller.
+    /// Makes the gateway of one caller, whose streams are in `hand`.
     ///
     /// # Errors
     ///
-    /// When this process cannot supervise a child or has no descriptor left.
+    /// When there is no descriptor left.
     pub fn new(
         runtime: &'a Runtime,
         setting: Setting,
         caller: Identified,
         prompt: Prompt,
         narrator: Arc<dyn Narrate>,
+        hand: Box<dyn Hand>,
     ) -> Result<Self, ServeError> {
-        let supervisor = Supervisor::install()?;
         let cancel = Cancel::new().map_err(system("a cancel handle"))?;
         let asked = Arc::new(Mutex::new(None));
         let (remembered, told) = (asked.clone(), narrator.clone());
@@ -140,7 +141,7 @@ impl<'a> Gateway<'a> {
             told.notice(notice);
         });
         let pipeline = runtime.pipeline(cancel.clone(), prompt, notice);
-        Ok(Self { runtime, setting, caller, pipeline, cancel, supervisor, asked, narrator })
+        Ok(Self { runtime, setting, caller, pipeline, cancel, hand, asked, narrator })
     }
 
     /// Takes a command through.
@@ -157,7 +158,7 @@ impl<'a> Gateway<'a> {
         let resolved = self.resolve(&words)?;
         let mut examined = self.setting.examine(words, &resolved.standing);
         self.setting.see_real_name(&mut examined, &resolved);
-        let signals = self.supervisor.as_fd().try_clone_to_owned();
+        let signals = self.hand.calls().try_clone_to_owned();
         examined.signals = Some(signals.map_err(system("a descriptor"))?);
         let examined = self.setting.read_program(examined, &resolved)?;
         let run = self.run_dir()?;
@@ -194,7 +195,7 @@ impl<'a> Gateway<'a> {
         let (served, ran) = self.pass(action, kept)?;
         let Some((action, ended)) = ran else { return Ok(served) };
         if !matches!(served, Served::Ran(0)) {
-            show(&ended.stdout);
+            self.hand.show(&ended.stdout);
             return Ok(served);
         }
         let sealed = staged::seal(&file).map_err(|error| ServeError::System {
@@ -251,7 +252,7 @@ impl<'a> Gateway<'a> {
             decided.approve(&pipeline).await?.commit(&pipeline).await
         };
         let held = || self.pipeline.hold(self.caller.principal()).is_some();
-        let admitted = drive(&mut self.supervisor, &self.cancel, held, admitted);
+        let admitted = drive(&mut *self.hand, &self.cancel, held, admitted);
         Ok(admitted.map_err(system("waiting"))??)
     }
 
@@ -278,7 +279,7 @@ impl<'a> Gateway<'a> {
                 return Err(ServeError::System { what: "watching freezes", source });
             }
         };
-        let forwarded = forward::run(&mut self.supervisor, &action, stdout, limit, &watch);
+        let forwarded = forward::run(&mut *self.hand, &action, stdout, limit, &watch);
         let ended = match forwarded {
             Ok(ended) => ended,
             Err(error) => {
@@ -377,15 +378,14 @@ impl<'a> Gateway<'a> {
 
     fn resolve(&self, words: &[OsString]) -> Result<Resolved, ServeError> {
         let name = words.first().map(OsString::as_os_str).unwrap_or_default();
-        let Setting { home, tool_path, directory, .. } = &self.setting;
-        let resolved =
-            match request::resolve(home, tool_path, directory, name, &self.setting.trusted) {
-                Ok(resolved) => resolved,
-                Err(error) => {
-                    self.record_unresolved(name, &error)?;
-                    return Err(error.into());
-                }
-            };
+        let Setting { home, tool_path, directory, reach, trusted, .. } = &self.setting;
+        let resolved = match request::resolve(home, tool_path, directory, name, trusted, reach) {
+            Ok(resolved) => resolved,
+            Err(error) => {
+                self.record_unresolved(name, &error)?;
+                return Err(error.into());
+            }
+        };
         match &resolved.standing {
             Standing::Tool { first: First::Yes, tool } if Catalog::for_program(tool).is_some() => {
                 self.pin(&resolved)?;
@@ -431,7 +431,7 @@ impl<'a> Gateway<'a> {
             what: "random numbers",
             source: io::Error::other(error.to_string()),
         })?;
-        Ok(RunDir::of(&self.setting.home.runs(), id))
+        Ok(RunDir::of(&self.setting.runs, id))
     }
 
     /// Returns the ask that was made, and what was said to it.
@@ -481,7 +481,12 @@ impl ServeError {
             Self::Forward(ForwardError::NotStarted(error)) => error.exit_code(),
             Self::Forward(ForwardError::Frozen(_)) | Self::Mint(MintError::Frozen) => REFUSED,
             Self::Audit(_)
-            | Self::Forward(ForwardError::Lost(_))
+            | Self::Forward(
+                ForwardError::Left
+                | ForwardError::Lost(_)
+                | ForwardError::NoCredential(_)
+                | ForwardError::NotConfined(_),
+            )
             | Self::Mint(_)
             | Self::Prepare(_)
             | Self::Resolve(_)
@@ -504,16 +509,13 @@ impl CommandAction {
 
 fn not_run(error: &ForwardError) -> End {
     let outcome = match error {
-        ForwardError::Frozen(_) | ForwardError::NotStarted(_) => Outcome::NotForwarded,
-        ForwardError::Lost(_) => Outcome::Abandoned,
+        ForwardError::Frozen(_)
+        | ForwardError::NoCredential(_)
+        | ForwardError::NotConfined(_)
+        | ForwardError::NotStarted(_) => Outcome::NotForwarded,
+        ForwardError::Left | ForwardError::Lost(_) => Outcome::Abandoned,
     };
     End { note: Some(error.to_string()), ..End::of(outcome) }
-}
-
-fn show(bytes: &[u8]) {
-    use std::io::Write;
-    // A closed stdout changes nothing about what happened.
-    let _ = io::stdout().write_all(bytes);
 }
 
 fn system(what: &'static str) -> impl FnOnce(io::Error) -> ServeError {

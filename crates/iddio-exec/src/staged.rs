@@ -8,7 +8,7 @@
 use std::{
     ffi::{OsStr, OsString},
     fs,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -50,7 +50,17 @@ pub fn words(parts: &[Part], original: &[OsString], file: &Path) -> Vec<OsString
 ///
 /// When there is none, or it is too long.
 pub fn seal(path: &Path) -> Result<SealedInput, SpoolError> {
-    SealedInput::spool(fs::File::open(path)?, SPOOL_BYTES_MAX)
+    // The preview made everything around it: a link it left would lead elsewhere.
+    if path.canonicalize()? != path {
+        return Err(std::io::Error::other("a link stands in its place").into());
+    }
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
+    let file = fs::File::options().read(true).custom_flags(flags).open(path)?;
+    match file.metadata()?.is_file() {
+        true => SealedInput::spool(file, SPOOL_BYTES_MAX),
+        false => Err(std::io::Error::other("not a regular file").into()),
+    }
 }
 
 /// Judges an apply by the plan that will be carried out, and binds it to that plan.

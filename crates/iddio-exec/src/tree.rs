@@ -13,12 +13,13 @@ use std::{
 
 use iddio_classify::terraform::{
     ProviderAddress, ProviderOrigin,
-    config::{self, ConfigFacts, Fact, Finding, Position, Reach, Source, Text},
+    config::{self, ConfigFacts, Fact, Finding, Position, Source, Text},
 };
 use serde_json::Value;
 
 use crate::{
-    facts::{self, Found},
+    facts,
+    reach::{Found, Reach},
     snapshot::{Apart, Snapshot, SnapshotError},
 };
 
@@ -50,17 +51,19 @@ pub enum TreeError {
 /// # Errors
 ///
 /// When the tree is too large or reaches too far up.
-pub fn copy(module: &Path, user_home: &Path, to: &Path) -> Result<Tree, TreeError> {
-    let module = module
-        .canonicalize()
+pub fn copy(module: &Path, user_home: &Path, to: &Path, within: &Reach) -> Result<Tree, TreeError> {
+    let module = within
+        .real(module)
+        .and_then(|module| module.canonicalize())
         .map_err(|source| SnapshotError::Io { path: module.to_owned(), source })?;
-    let levels = reach(&module);
+    let levels = reach(&module, within);
     let root = module.ancestors().nth(levels).ok_or(TreeError::Above)?;
     // Neither the file system nor a whole home directory is a tree of configuration.
     let too_much = root.parent().is_none() || (0 < levels && user_home.starts_with(root));
     if REACH_MAX < levels || too_much {
         return Err(TreeError::Above);
     }
+    within.real(root).map_err(|_| TreeError::Above)?;
     let below = module.strip_prefix(root).map(Path::to_owned).unwrap_or_default();
     let snapshot = Snapshot::take(root, to, &apart(root, &below))?;
     Ok(Tree { snapshot, module: below })
@@ -130,7 +133,7 @@ impl Tree {
     /// could be a directory to it, in whatever case, is one here.
     fn fetched(&self) -> Vec<Result<PathBuf, PathBuf>> {
         let list = self.module.join(".terraform/modules/modules.json");
-        let text = match facts::read(&self.snapshot.root().join(&list)) {
+        let text = match Reach::Everywhere.read(&self.snapshot.root().join(&list)) {
             Found::Missing => return Vec::new(),
             Found::Text(text) => text,
             Found::Unreadable => return vec![Err(list)],
@@ -211,7 +214,7 @@ impl Tree {
                 fact: Fact::FileFunction {
                     function: "what leads out of the tree, ".to_owned(),
                     path: Text::Literal(path.clone()),
-                    reach: Reach::Outside,
+                    reach: config::Reach::Outside,
                 },
                 path,
             }
@@ -242,11 +245,11 @@ fn is_ignored(path: &Path) -> bool {
 
 /// Returns how many levels above the module the configuration reaches: the longest run of `../` in
 /// any file of the module, taken as text. More than needed costs a larger copy, never less safety.
-fn reach(module: &Path) -> usize {
+fn reach(module: &Path, within: &Reach) -> usize {
     let Ok(entries) = fs::read_dir(module) else { return 0 };
     let names = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     let levels = names.filter(|path| is_configuration(path)).map(|path| {
-        let Found::Text(text) = facts::read(&path) else { return 0 };
+        let Found::Text(text) = within.read(&path) else { return 0 };
         longest_ascent(text.as_bytes())
     });
     levels.max().unwrap_or(0)
@@ -335,7 +338,13 @@ mod tests {
         write("modules/m/main.tf", "data \"external\" \"x\" { program = [\"id\"] }\n");
         write("envs/other/main.tf", "data \"http\" \"x\" { url = \"http://x\" }\n");
         let to = home.path().join("tree");
-        let tree = copy(&work.path().join("envs/prod"), Path::new("/nonexistent"), &to).unwrap();
+        let tree = copy(
+            &work.path().join("envs/prod"),
+            Path::new("/nonexistent"),
+            &to,
+            &Reach::Everywhere,
+        )
+        .unwrap();
         assert_eq!(tree.module, Path::new("envs/prod"));
         let facts = tree.facts();
         let has = |wanted: fn(&Fact) -> bool| facts.findings.iter().any(|f| wanted(&f.fact));

@@ -72,7 +72,8 @@ fn seen(settings: &[Neutralisation], programs: &[PathBuf], around: &Surroundings
     let mut count = 0;
     while let Some(path) = waiting.pop() {
         count += 1;
-        let Ok(metadata) = fs::metadata(&path) else { continue };
+        let Ok(real) = around.reach.real(&path) else { continue };
+        let Ok(metadata) = fs::metadata(&real) else { continue };
         add(path.as_os_str().as_bytes());
         // What nobody can set back: who writes a file changes the time of its change.
         let (inode, size) = (metadata.ino(), metadata.size());
@@ -80,7 +81,7 @@ fn seen(settings: &[Neutralisation], programs: &[PathBuf], around: &Surroundings
         let stamp = format!("{} {inode} {size} {changed:?}", metadata.dev());
         match metadata.is_dir() {
             true if count < FILES_MAX => {
-                let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+                let entries = fs::read_dir(&real).into_iter().flatten().flatten();
                 let mut names: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
                 names.sort();
                 waiting.extend(names);

@@ -14,7 +14,9 @@ use iddio_core::{
 };
 use iddio_exec::{
     catalogs::Catalogs,
+    hand::{Input, Own},
     prepare::Setting,
+    reach::Reach,
     refuse::{self, Refused},
     serve::{Gateway, Narrate, ServeError, Served},
 };
@@ -42,12 +44,18 @@ pub(crate) fn run(arguments: ExecArgs, voice: Voice) -> Ended {
             .map_err(|error| Failure::unavailable(format!("working directory: {error}")))?,
         catalogs: Catalogs::load(runtime.home(), &trusted),
         trusted,
+        reach: Reach::Everywhere,
+        stdin: Input::Own,
+        runs: runtime.home().runs(),
     };
     let narrator = Arc::new(Narrator { voice, ignored: Mutex::default() });
     let prompt = if json { Prompt::Off } else { Prompt::WhereEnough };
     let explanation = because.map(RawText::from);
-    let served = Gateway::new(&runtime, setting, caller, prompt, narrator.clone())
-        .and_then(|mut gateway| gateway.serve(command, explanation));
+    let served = Own::new().map_err(ServeError::from).and_then(|hand| {
+        let hand = Box::new(hand);
+        Gateway::new(&runtime, setting, caller, prompt, narrator.clone(), hand)?
+            .serve(command, explanation)
+    });
     record_ignored(&runtime, &narrator, voice);
     let code = match served {
         Ok(Served::Ran(code)) => code,

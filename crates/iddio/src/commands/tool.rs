@@ -7,7 +7,7 @@ use iddio_core::{
     text::RawText,
     time::Clock,
 };
-use iddio_exec::request;
+use iddio_exec::{reach::Reach, request};
 use iddio_runtime::tools::{By, Tools};
 use iddio_spawn::ToolPath;
 use serde_json::json;
@@ -50,8 +50,15 @@ fn trust(path: PathBuf, json: bool, voice: Voice) -> Ended {
     let caller = commands::human(&home)?;
     let directory = env::current_dir()?;
     let path = directory.join(path);
-    let resolved = request::resolve(&home, &ToolPath::system(), &directory, path.as_os_str(), &[])
-        .map_err(Failure::unavailable)?;
+    let resolved = request::resolve(
+        &home,
+        &ToolPath::system(),
+        &directory,
+        path.as_os_str(),
+        &[],
+        &Reach::Everywhere,
+    )
+    .map_err(Failure::unavailable)?;
     let now = runtime.clock().now().wall.to_string();
     let known = request::known(&resolved, By::Trust, now);
     let name = RawText::new(std::os::unix::ffi::OsStrExt::as_bytes(known.path.as_os_str()));
