@@ -41,7 +41,7 @@ pub(super) fn check(tool: &Tool, text: &str) -> Result<(), CatalogError> {
         let scopes = tool.protocol.scope_keys();
         for key in example.get_ref().scopes.keys() {
             if !scopes.iter().any(|scope| scope.name() == key) {
-                return fail(example.span().start, format!("unknown scope `{key}`"));
+                return fail(example.place(), format!("unknown scope `{key}`"));
             }
         }
     }
@@ -62,7 +62,7 @@ fn conditions(command: &Command) -> Result<(), String> {
 fn commands(tool: &Tool, text: &str) -> Result<(), CatalogError> {
     let mut spellings = BTreeSet::new();
     for (path, command) in &tool.command {
-        let place = command.span().start;
+        let place = command.place();
         let command = command.get_ref();
         let fail = |message: String| Err(CatalogError::at(text, place, message));
         graded(command.tier, command.class, &command.why)
@@ -98,7 +98,7 @@ fn commands(tool: &Tool, text: &str) -> Result<(), CatalogError> {
 
 fn families(tool: &Tool, text: &str) -> Result<(), CatalogError> {
     for family in &tool.family {
-        let place = family.span().start;
+        let place = family.place();
         let fail = |message: String| Err(CatalogError::at(text, place, message));
         let family = family.get_ref();
         graded(family.tier, family.class, &family.why)
@@ -149,7 +149,7 @@ fn neutralisations(tool: &Tool, text: &str) -> Result<(), CatalogError> {
 
 fn flags(tool: &Tool, table: &FlagTable, text: &str) -> Result<(), CatalogError> {
     for (names, flag) in table {
-        let place = flag.span().start;
+        let place = flag.place();
         let fail = |message: String| {
             Err(CatalogError::at(text, place, format!("flag `{names}`: {message}")))
         };

@@ -6,14 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use super::placed::Placed;
+use crate::command::InspectFormat;
 use iddio_core::{
     operation::{OverrideKind, Protocol, ScopeKey},
     tier::{Class, Tier},
 };
 use serde::{Deserialize, Deserializer, de::Error as _};
-use toml::Spanned;
-
-use crate::command::InspectFormat;
 
 /// One tool: what its command lines mean, and how it is run so that they mean nothing else.
 #[derive(Debug, Deserialize)]
@@ -56,12 +55,12 @@ pub(crate) struct Tool {
     #[serde(default)]
     pub(crate) plain: Option<Command>,
     #[serde(default)]
-    pub(crate) command: BTreeMap<String, Spanned<Command>>,
+    pub(crate) command: BTreeMap<String, Placed<Command>>,
     /// Subcommands that mean the same, many at once.
     #[serde(default)]
-    pub(crate) many: Vec<Spanned<Many>>,
+    pub(crate) many: Vec<Placed<Many>>,
     #[serde(default)]
-    pub(crate) family: Vec<Spanned<Family>>,
+    pub(crate) family: Vec<Placed<Family>>,
     /// What the values of a flag with `is = "module"` mean; a name here may hold `*`. A module
     /// that is not listed but has a catalog of its name is judged by that: `python3 -m pip`.
     #[serde(default)]
@@ -69,11 +68,13 @@ pub(crate) struct Tool {
     /// The values that files, URLs and own parameters take.
     #[serde(default)]
     pub(crate) values: Values,
-    pub(crate) example: Vec<Spanned<Example>>,
+    /// None in a packed catalog: `super::Catalog::examples` reads them where they lie.
+    #[serde(default)]
+    pub(crate) example: Vec<Placed<Example>>,
 }
 
 /// Flags by their names; several names of one flag stand in one key, parted by spaces.
-pub(crate) type FlagTable = BTreeMap<String, Spanned<Flag>>;
+pub(crate) type FlagTable = BTreeMap<String, Placed<Flag>>;
 
 /// How the tool reads its command line.
 #[derive(Debug, Deserialize)]
@@ -788,7 +789,7 @@ pub(crate) struct Values {
 }
 
 /// A command line and what it must come to. Runs as a test.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Example {
     /// Words parted by spaces; `'…'` and `"…"` quote.

@@ -46,7 +46,7 @@ fn reasonless(table: &FlagTable, say: &mut impl FnMut(usize, String)) {
     for (names, flag) in table {
         let does = acts(flag.get_ref());
         if does && flag.get_ref().why.is_empty() {
-            say(flag.span().start, format!("flag `{names}` does something and has no `why`"));
+            say(flag.place(), format!("flag `{names}` does something and has no `why`"));
         }
     }
 }
@@ -64,7 +64,7 @@ fn reads_without_examples(tool: &Tool, say: &mut impl FnMut(usize, String)) {
             shows(tool, &words, path)
         });
         if !shown {
-            say(command.span().start, format!("command `{path}` has tier 0 and no example"));
+            say(command.place(), format!("command `{path}` has tier 0 and no example"));
         }
     }
 }

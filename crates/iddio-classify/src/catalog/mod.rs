@@ -1,15 +1,18 @@
 //! Catalogs: what tools mean, as data.
 //!
-//! One file per tool under `policies/catalog/`, compiled in by `build.rs`, parsed strictly and once, when the
-//! tool is first asked about. A catalog holds its own examples, which run as tests. Nothing here
-//! judges a command line: that is [`crate::command`].
+//! One file per tool under `policies/catalog/`, parsed and packed by `build.rs`, unpacked once, when
+//! the tool is first asked about: a test holds each against its source, which is read strictly. A
+//! catalog holds its own examples, which run as tests. Nothing here judges a command line: that is
+//! [`crate::command`].
 
 mod added;
 mod check;
 pub(crate) mod format;
 mod lint;
 mod outfile;
+pub(crate) mod packed;
 pub(crate) mod pattern;
+mod placed;
 mod told;
 
 use std::{
@@ -21,10 +24,11 @@ use std::{
 use iddio_core::{digest::Digest, tier::Tier};
 
 pub use added::{Added, Lowering, Weight};
-use toml::Spanned;
 
+use crate::command::lists;
 use format::{Command, Example, Flag, Style, Tool};
 pub use lint::Remark;
+use placed::Placed;
 pub use told::{ToldCatalog, ToldCommand, ToldExample, ToldFamily, ToldFlag, ToldUnknown};
 
 /// What one tool means.
@@ -94,7 +98,17 @@ impl Catalog {
         several(&mut tool, text)?;
         check::check(&tool, text)?;
         outfile::add(&mut tool);
-        Ok(Self::build(tool, Digest::of_bytes(text.as_bytes())))
+        let digest = identity(text, &tool);
+        Ok(Self::build(tool, digest))
+    }
+
+    /// Takes a catalog that `build.rs` has read from a sound source.
+    fn unpack(packed: &[u8], digest: Digest) -> Result<Self, CatalogError> {
+        let fail = |message| CatalogError { line: 0, column: 0, message };
+        let mut tool: Tool = packed::read(packed).map_err(|error| fail(error.to_string()))?;
+        several(&mut tool, "")?;
+        outfile::add(&mut tool);
+        Ok(Self::build(tool, digest))
     }
 
     /// Returns the built-in catalog for a program's file name.
@@ -137,7 +151,8 @@ impl Catalog {
         &self.tool.programs
     }
 
-    /// Returns the digest of its source, which identifies it in records.
+    /// Returns the digest of its source and of the tables it refers to, which identifies it in
+    /// records.
     pub fn digest(&self) -> Digest {
         self.digest
     }
@@ -158,8 +173,22 @@ impl Catalog {
         Ok(tool
             .example
             .iter()
-            .map(|example| sample(&tool.name, example.span().start, text, example.get_ref()))
+            .map(|example| sample(&tool.name, example.place(), text, example.get_ref()))
             .collect())
+    }
+
+    /// Returns the examples of its source, wherever that is.
+    fn examples(&self) -> Vec<Example> {
+        let own = self.tool.example.iter().map(|example| example.get_ref().clone());
+        let own: Vec<Example> = own.collect();
+        let built_in = || BUILT_IN.iter().find(|built_in| built_in.name == self.tool.name);
+        let read = |built_in: &BuiltIn| toml::from_str::<Tool>(built_in.source).ok();
+        match own.is_empty() {
+            true => built_in()
+                .and_then(read)
+                .map_or(own, |tool| tool.example.into_iter().map(Placed::into_inner).collect()),
+            false => own,
+        }
     }
 
     /// Returns the sources of the built-in catalogs, by name.
@@ -286,25 +315,43 @@ struct BuiltIn {
 }
 
 macro_rules! built_in {
-    ($name:literal, $path:literal) => {
+    ($name:literal, $source:literal, $packed:literal, $digest:expr) => {
         BuiltIn {
             name: $name,
-            source: include_str!($path),
-            catalog: LazyLock::new(|| Catalog::parse(include_str!($path))),
+            source: include_str!($source),
+            catalog: LazyLock::new(|| {
+                Catalog::unpack(include_bytes!($packed), Digest::from_bytes($digest))
+            }),
         }
     };
 }
 
 include!(concat!(env!("OUT_DIR"), "/catalogs.rs"));
 
+/// Returns what identifies a catalog: the digest of its source or, where it refers to tables, that
+/// of its source's digest and theirs. `build.rs` does the same.
+fn identity(text: &str, tool: &Tool) -> Digest {
+    let own = Digest::of_bytes(text.as_bytes());
+    let values = &tool.values;
+    let tables = [&values.operations, &values.outfiles, &values.read_parameters];
+    let tables: Vec<&str> =
+        tables.into_iter().flatten().filter_map(|table| lists::text(table)).collect();
+    if tables.is_empty() {
+        return own;
+    }
+    let tables = tables.into_iter().map(|table| Digest::of_bytes(table.as_bytes()));
+    let digests = std::iter::once(own).chain(tables);
+    Digest::of_bytes(&digests.flat_map(|digest| *digest.as_bytes()).collect::<Vec<_>>())
+}
+
 /// Makes a command of each of many.
 fn several(tool: &mut Tool, text: &str) -> Result<(), CatalogError> {
     for many in &tool.many {
         for (path, command) in many.get_ref().each() {
-            let command = Spanned::new(many.span(), command);
+            let command = Placed::new(many.place(), command);
             if tool.command.contains_key(&path) {
                 let message = format!("command `{path}` has a name that is taken");
-                return Err(CatalogError::at(text, many.span().start, message));
+                return Err(CatalogError::at(text, many.place(), message));
             }
             tool.command.insert(path, command);
         }

@@ -4,9 +4,10 @@
 //! each becomes a command of the catalog as if the catalog had it. What the catalog says itself
 //! stays.
 
-use toml::Spanned;
-
-use super::format::{Arg, Command, Flag, Output, PathUse, Takes, Tool};
+use super::{
+    format::{Arg, Command, Flag, Output, PathUse, Takes, Tool},
+    placed::Placed,
+};
 use crate::command::lists::{self, Argument, Behind, Outfile};
 
 /// Adds the commands of the table that the catalog names.
@@ -16,7 +17,7 @@ pub(super) fn add(tool: &mut Tool) {
     for outfile in lists::outfiles(&table) {
         let path = outfile.path.to_owned();
         let entry = tool.command.entry(path);
-        entry.or_insert_with(|| Spanned::new(0..0, command(&blank, &outfile)));
+        entry.or_insert_with(|| Placed::new(0, command(&blank, &outfile)));
     }
 }
 
@@ -31,7 +32,7 @@ fn command(blank: &Command, outfile: &Outfile) -> Command {
         let writes = *behind == Behind::File;
         let (path, output) = (writes.then_some(PathUse::Write), writes.then_some(Output::File));
         let flag = Flag { value, path, output, ..Flag::default() };
-        command.flag.insert(format!("--{name}"), Spanned::new(0..0, flag));
+        command.flag.insert(format!("--{name}"), Placed::new(0, flag));
     }
     if outfile.argument == Argument::File {
         let (name, path) = ("outfile".to_owned(), Some(PathUse::Write));

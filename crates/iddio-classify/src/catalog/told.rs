@@ -143,7 +143,7 @@ impl Catalog {
             neutralises: tool.neutralise.iter().map(|item| item.what.clone()).collect(),
             scopes: tool.scope.iter().map(|scope| scope.key.name()).collect(),
             timeout_seconds: tool.timeout_seconds,
-            examples: tool.example.iter().map(|spanned| example(spanned.get_ref())).collect(),
+            examples: self.examples().iter().map(example).collect(),
         }
     }
 

@@ -115,7 +115,8 @@ fn at_or_behind(text: &'static str, key: &str) -> Option<&'static str> {
     line_at(low).filter(|line| !line.is_empty())
 }
 
-fn text(table: &str) -> Option<&'static str> {
+/// Returns a table as it is.
+pub(crate) fn text(table: &str) -> Option<&'static str> {
     match table {
         "aws-operations" => Some(include_str!("../../../../policies/catalog/aws-operations.txt")),
         "aws-outfiles" => Some(include_str!("../../../../policies/catalog/aws-outfiles.txt")),

@@ -1,12 +1,12 @@
 //! The entries of `policies/paths.toml`, compiled once.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use iddio_core::tier::{Class, Tier};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use super::subject::{Part, Subject};
-use crate::catalog::format::PathUse;
+use crate::catalog::{format::PathUse, packed};
 
 /// One kind of path.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ struct Pattern {
 #[derive(Debug)]
 pub(super) struct Entries {
     all: Vec<Entry>,
-    by_name: HashMap<Vec<u8>, Vec<usize>>,
+    by_name: BTreeMap<Vec<u8>, Vec<usize>>,
     /// Those whose first name is no literal.
     others: Vec<usize>,
 }
@@ -53,10 +53,14 @@ pub(super) fn entries() -> Option<&'static Entries> {
 }
 
 /// Reads a path catalog.
+#[cfg(test)]
 pub(super) fn read(source: &str) -> Result<Entries, toml::de::Error> {
-    let file: File = toml::from_str(source)?;
+    toml::from_str(source).map(compiled)
+}
+
+fn compiled(file: File) -> Entries {
     let all: Vec<_> = file.path.into_iter().map(Entry::of).collect();
-    let mut by_name: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+    let mut by_name: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
     let mut others = Vec::new();
     for (place, entry) in all.iter().enumerate() {
         for pattern in &entry.at {
@@ -67,7 +71,7 @@ pub(super) fn read(source: &str) -> Result<Entries, toml::de::Error> {
         }
     }
     others.dedup();
-    Ok(Entries { all, by_name, others })
+    Entries { all, by_name, others }
 }
 
 // === impl Entries ===
@@ -270,5 +274,7 @@ fn class<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Class>, D::Error> 
     class.map(Some).ok_or_else(|| D::Error::custom(format!("unknown class `{name}`")))
 }
 
-static ENTRIES: LazyLock<Option<Entries>> =
-    LazyLock::new(|| read(include_str!("../../../../policies/paths.toml")).ok());
+/// As `build.rs` packs them; a test holds them against the file.
+static ENTRIES: LazyLock<Option<Entries>> = LazyLock::new(|| {
+    packed::read(include_bytes!(concat!(env!("OUT_DIR"), "/paths.packed"))).map(compiled).ok()
+});
