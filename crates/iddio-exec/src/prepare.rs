@@ -384,7 +384,7 @@ impl Setting {
         }
         let terraform = judged.operation.protocol == Protocol::Terraform;
         if terraform && neutral::remembers_amazon(directory, &self.reach) {
-            judged.plan.neutralise.push(neutral::amazon());
+            judged.plan.neutralise_also(neutral::amazon());
         }
         for objection in neutral::objections(&judged.plan.neutralise, &self.around(directory)) {
             judged.raise(objection, Class::Evasion);
@@ -505,7 +505,7 @@ impl Setting {
                     let facts = tree.map(Tree::facts).unwrap_or_default();
                     let amazon = |fact: &Fact| matches!(fact, Fact::Backend(kind) if kind == "s3");
                     if facts.findings.iter().any(|finding| amazon(&finding.fact)) {
-                        judged.plan.neutralise.push(neutral::amazon());
+                        judged.plan.neutralise_also(neutral::amazon());
                     }
                     effects.extend(raise_for_configuration(judged, &facts, &self.trust(directory)));
                 }

@@ -34,7 +34,7 @@ impl Watched {
             _ => &[],
         });
         let programs: Vec<PathBuf> = paths.map(|path| around.directory.join(path)).collect();
-        let settings = plan.neutralise.clone();
+        let settings = plan.neutralise.to_vec();
         let seen = seen(&settings, &programs, around);
         Self { settings, programs, directory: around.directory.to_owned(), seen }
     }

@@ -60,7 +60,7 @@ impl Added {
 
     /// What identifies it in records.
     pub fn identity(&self) -> CatalogIdentity {
-        CatalogIdentity { name: self.catalog.name().to_owned(), digest: self.catalog.digest() }
+        CatalogIdentity { name: self.catalog.name().into(), digest: self.catalog.digest() }
     }
 
     /// Returns the programs it is for that no built-in catalog knows.

@@ -148,7 +148,7 @@ fn neutralisations(tool: &Tool, text: &str) -> Result<(), CatalogError> {
 }
 
 fn flags(tool: &Tool, table: &FlagTable, text: &str) -> Result<(), CatalogError> {
-    for (names, flag) in table {
+    for (names, flag) in table.iter() {
         let place = flag.place();
         let fail = |message: String| {
             Err(CatalogError::at(text, place, format!("flag `{names}`: {message}")))

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+pub(crate) use super::flags::FlagTable;
 use super::placed::Placed;
 use crate::command::InspectFormat;
 use iddio_core::{
@@ -72,9 +73,6 @@ pub(crate) struct Tool {
     #[serde(default)]
     pub(crate) example: Vec<Placed<Example>>,
 }
-
-/// Flags by their names; several names of one flag stand in one key, parted by spaces.
-pub(crate) type FlagTable = BTreeMap<String, Placed<Flag>>;
 
 /// How the tool reads its command line.
 #[derive(Debug, Deserialize)]
@@ -807,8 +805,8 @@ pub(crate) struct Example {
 }
 
 impl Many {
-    /// Returns each path with its command.
-    pub(crate) fn each(&self) -> impl Iterator<Item = (String, Command)> {
+    /// Returns the paths, and the command that each of them is.
+    pub(crate) fn each(&self) -> (impl Iterator<Item = String>, Command) {
         let rest = Arg { name: "what".to_owned(), rest: true, ..Arg::default() };
         let command = Command {
             unpacks: false,
@@ -817,7 +815,7 @@ impl Many {
             why: self.why.clone(),
             aliases: Vec::new(),
             flags: self.flags.clone(),
-            flag: FlagTable::new(),
+            flag: FlagTable::default(),
             args: vec![rest],
             scoped: Scoped::default(),
             every: Vec::new(),
@@ -836,10 +834,13 @@ impl Many {
         };
         let paths = self.commands.iter().flat_map(|line| {
             let (group, words) = line.split_once(':').unwrap_or(("", line));
-            let path = move |word| format!("{group} {word}").trim_start().to_owned();
+            let path = move |word: &str| match group.trim_start() {
+                "" => word.to_owned(),
+                group => [group, " ", word].concat(),
+            };
             words.split_ascii_whitespace().map(path)
         });
-        paths.map(move |path| (path, command.clone()))
+        (paths, command)
     }
 }
 

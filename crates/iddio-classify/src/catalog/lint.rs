@@ -43,7 +43,7 @@ impl Catalog {
 
 /// Flags that do something and do not say what: whoever reads the catalog next cannot check it.
 fn reasonless(table: &FlagTable, say: &mut impl FnMut(usize, String)) {
-    for (names, flag) in table {
+    for (names, flag) in table.iter() {
         let does = acts(flag.get_ref());
         if does && flag.get_ref().why.is_empty() {
             say(flag.place(), format!("flag `{names}` does something and has no `why`"));

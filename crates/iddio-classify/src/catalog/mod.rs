@@ -7,6 +7,7 @@
 
 mod added;
 mod check;
+mod flags;
 pub(crate) mod format;
 mod lint;
 mod outfile;
@@ -15,18 +16,14 @@ pub(crate) mod pattern;
 mod placed;
 mod told;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Bound,
-    sync::LazyLock,
-};
+use std::{collections::BTreeMap, ops::Bound, sync::LazyLock};
 
 use iddio_core::{digest::Digest, tier::Tier};
 
 pub use added::{Added, Lowering, Weight};
 
-use crate::command::lists;
-use format::{Command, Example, Flag, Style, Tool};
+use crate::command::{Standing, lists};
+use format::{Command, Example, Flag, FlagTable, Style, Tool};
 pub use lint::Remark;
 use placed::Placed;
 pub use told::{ToldCatalog, ToldCommand, ToldExample, ToldFamily, ToldFlag, ToldUnknown};
@@ -35,24 +32,11 @@ pub use told::{ToldCatalog, ToldCommand, ToldExample, ToldFamily, ToldFlag, Told
 #[derive(Debug)]
 pub struct Catalog {
     pub(crate) tool: Tool,
-    /// Flag sets, each by single name.
-    sets: BTreeMap<String, BTreeMap<String, Flag>>,
-    /// Commands by path, aliases included.
-    commands: BTreeMap<String, Entry>,
-    /// Paths that have subcommands.
-    groups: BTreeSet<String>,
-    /// The program without a subcommand, if it has a meaning of its own.
-    plain: Option<Entry>,
+    /// Paths by their other spellings.
+    aliases: BTreeMap<String, String>,
+    /// What it decides about every plan.
+    pub(crate) standing: Standing,
     digest: Digest,
-}
-
-/// A command as it is looked up.
-#[derive(Debug)]
-pub(crate) struct Entry {
-    /// Its first spelling.
-    pub(crate) path: String,
-    /// Its own flags by single name.
-    own: BTreeMap<String, Flag>,
 }
 
 /// A command line that a catalog vouches for.
@@ -184,9 +168,9 @@ impl Catalog {
         let built_in = || BUILT_IN.iter().find(|built_in| built_in.name == self.tool.name);
         let read = |built_in: &BuiltIn| toml::from_str::<Tool>(built_in.source).ok();
         match own.is_empty() {
-            true => built_in()
-                .and_then(read)
-                .map_or(own, |tool| tool.example.into_iter().map(Placed::into_inner).collect()),
+            true => built_in().and_then(read).map_or(own, |tool| {
+                tool.example.iter().map(|example| example.get_ref().clone()).collect()
+            }),
             false => own,
         }
     }
@@ -200,10 +184,12 @@ impl Catalog {
         self.tool.syntax.style
     }
 
-    pub(crate) fn entry(&self, path: &str) -> Option<(&Entry, &Command)> {
-        let entry = self.commands.get(path)?;
-        let command = self.tool.command.get(&entry.path)?;
-        Some((entry, command.get_ref()))
+    /// Returns the command of this path, with its first spelling.
+    pub(crate) fn entry(&self, path: &str) -> Option<(&str, &Command)> {
+        let commands = &self.tool.command;
+        let alias = || commands.get_key_value(self.aliases.get(path)?);
+        let (path, command) = commands.get_key_value(path).or_else(alias)?;
+        Some((path, command.get_ref()))
     }
 
     /// Returns what the program means without a subcommand.
@@ -213,80 +199,62 @@ impl Catalog {
 
     /// Whether words can name a subcommand at all.
     pub(crate) fn has_commands(&self) -> bool {
-        !self.commands.is_empty() || self.tool.syntax.family_words > 0
+        !self.tool.command.is_empty() || self.tool.syntax.family_words > 0
     }
 
     /// Whether any flag that `path` knows satisfies something.
     pub(crate) fn flags_of(&self, path: &str) -> impl Iterator<Item = &Flag> {
-        self.tables(path).flat_map(BTreeMap::values)
+        self.tables(path).flat_map(FlagTable::values)
     }
 
+    /// Whether a path has subcommands.
     pub(crate) fn is_group(&self, path: &str) -> bool {
-        self.groups.contains(path)
+        // A space sorts before all else that a path holds.
+        let behind = (Bound::Excluded(path), Bound::Unbounded);
+        let next = self.tool.command.range::<str, _>(behind).next();
+        let rest = next.and_then(|(next, _)| next.strip_prefix(path));
+        !path.is_empty() && rest.is_some_and(|rest| rest.starts_with(' '))
     }
 
     /// Returns the flag of this exact name that `path` knows.
     pub(crate) fn flag(&self, path: &str, name: &str) -> Option<(&str, &Flag)> {
-        self.tables(path)
-            .find_map(|table| table.get_key_value(name))
-            .map(|(name, flag)| (name.as_str(), flag))
+        self.tables(path).find_map(|table| table.named(name))
     }
 
     /// Returns every flag of `path` that `prefix` may abbreviate.
-    pub(crate) fn flags_from(&self, path: &str, prefix: &str) -> Vec<(&str, &Flag)> {
-        let mut found = Vec::new();
-        for table in self.tables(path) {
-            let from = (Bound::Included(prefix), Bound::Unbounded);
-            let flags = table.range::<str, _>(from);
-            found.extend(
-                flags
-                    .take_while(|(name, _)| name.starts_with(prefix))
-                    .map(|(name, flag)| (name.as_str(), flag)),
-            );
-        }
-        found
+    pub(crate) fn flags_from<'c>(&'c self, path: &str, prefix: &str) -> Vec<(&'c str, &'c Flag)> {
+        self.tables(path).flat_map(|table| table.from(prefix)).collect()
     }
 
     /// Whether options before the command have meanings of their own.
     pub(crate) fn has_front(&self) -> bool {
-        self.sets.contains_key(FRONT)
+        self.tool.flags.contains_key(FRONT)
     }
 
-    fn tables(&self, path: &str) -> impl Iterator<Item = &BTreeMap<String, Flag>> {
-        let (own, command) = match self.entry(path) {
-            Some((entry, command)) => (Some(&entry.own), Some(command)),
-            None if path.is_empty() => (self.plain.as_ref().map(|entry| &entry.own), self.plain()),
-            None => (None, None),
+    fn tables(&self, path: &str) -> impl Iterator<Item = &FlagTable> {
+        let command = match self.entry(path) {
+            Some((_, command)) => Some(command),
+            None if path.is_empty() => self.plain(),
+            None => None,
         };
+        let sets = &self.tool.flags;
         let named = command.map(|command| command.flags.as_slice()).unwrap_or_default();
-        let front = self.sets.get(FRONT).filter(|_| path.is_empty());
-        own.into_iter()
-            .chain(named.iter().filter_map(|name| self.sets.get(name)))
+        let front = sets.get(FRONT).filter(|_| path.is_empty());
+        let own = command.map(|command| &command.flag).into_iter();
+        own.chain(named.iter().filter_map(|name| sets.get(name)))
             .chain(front)
-            .chain(self.sets.get(GLOBAL))
+            .chain(sets.get(GLOBAL))
     }
 
     fn build(tool: Tool, digest: Digest) -> Self {
-        let sets = tool.flags.iter().map(|(name, table)| (name.clone(), by_name(table))).collect();
-        let mut commands = BTreeMap::new();
-        let mut groups = BTreeSet::new();
-        for (path, command) in &tool.command {
+        let aliases = tool.command.iter().flat_map(|(path, command)| {
             let (parent, _) = path.rsplit_once(' ').unwrap_or(("", path));
-            for (place, _) in path.match_indices(' ') {
-                groups.extend(path.get(..place).map(str::to_owned));
-            }
-            let entry = || Entry { path: path.clone(), own: by_name(&command.get_ref().flag) };
-            commands.insert(path.clone(), entry());
-            for alias in &command.get_ref().aliases {
-                let alias = format!("{parent} {alias}");
-                commands.insert(alias.trim_start().to_owned(), entry());
-            }
-        }
-        let plain = tool
-            .plain
-            .as_ref()
-            .map(|command| Entry { path: String::new(), own: by_name(&command.flag) });
-        Self { tool, sets, commands, groups, plain, digest }
+            command.get_ref().aliases.iter().map(move |alias| {
+                (format!("{parent} {alias}").trim_start().to_owned(), path.clone())
+            })
+        });
+        let (aliases, standing) = (aliases.collect(), Standing::of(&tool, digest));
+        Self { tool, aliases, standing, digest }
     }
 }
 
@@ -346,26 +314,27 @@ fn identity(text: &str, tool: &Tool) -> Digest {
 
 /// Makes a command of each of many.
 fn several(tool: &mut Tool, text: &str) -> Result<(), CatalogError> {
+    let mut all = Vec::new();
     for many in &tool.many {
-        for (path, command) in many.get_ref().each() {
-            let command = Placed::new(many.place(), command);
-            if tool.command.contains_key(&path) {
-                let message = format!("command `{path}` has a name that is taken");
-                return Err(CatalogError::at(text, many.place(), message));
-            }
-            tool.command.insert(path, command);
+        let (paths, command) = many.get_ref().each();
+        let command = Placed::new(many.place(), command);
+        all.extend(paths.map(|path| (path, command.clone())));
+    }
+    if all.is_empty() {
+        return Ok(());
+    }
+    all.extend(std::mem::take(&mut tool.command));
+    all.sort_by(|(one, _), (other, _)| one.cmp(other));
+    for pair in all.windows(2) {
+        if let [(path, first), (next, second)] = pair
+            && path == next
+        {
+            let message = format!("command `{path}` has a name that is taken");
+            return Err(CatalogError::at(text, first.place().max(second.place()), message));
         }
     }
+    tool.command = all.into_iter().collect();
     Ok(())
-}
-
-fn by_name(table: &format::FlagTable) -> BTreeMap<String, Flag> {
-    table
-        .iter()
-        .flat_map(|(names, flag)| {
-            names.split(' ').map(move |name| (name.to_owned(), flag.get_ref().clone()))
-        })
-        .collect()
 }
 
 fn sample(catalog: &str, place: usize, text: &str, example: &Example) -> Sample {

@@ -23,6 +23,7 @@ pub(super) fn add(tool: &mut Tool) {
 
 fn command(blank: &Command, outfile: &Outfile) -> Command {
     let mut command = blank.clone();
+    let mut flags = Vec::new();
     for (name, behind) in &outfile.options {
         let value = match behind {
             Behind::File | Behind::One => Takes::Required,
@@ -32,8 +33,9 @@ fn command(blank: &Command, outfile: &Outfile) -> Command {
         let writes = *behind == Behind::File;
         let (path, output) = (writes.then_some(PathUse::Write), writes.then_some(Output::File));
         let flag = Flag { value, path, output, ..Flag::default() };
-        command.flag.insert(format!("--{name}"), Placed::new(0, flag));
+        flags.push((format!("--{name}"), Placed::new(0, flag)));
     }
+    command.flag = flags.into_iter().collect();
     if outfile.argument == Argument::File {
         let (name, path) = ("outfile".to_owned(), Some(PathUse::Write));
         command.args.push(Arg { name, path, output: Some(Output::File), ..Arg::default() });

@@ -1,14 +1,13 @@
 //! A value with its place in the file it was read from.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
 use serde::{Deserialize, Deserializer, de::Visitor};
 use toml::Spanned;
 
-/// A value that knows where it stands, if it was read from a file.
-#[derive(Clone)]
+/// A value that knows where it stands, if it was read from a file. Clones share it.
 pub(crate) struct Placed<T> {
-    value: T,
+    value: Arc<T>,
     /// Its first byte; 0 if it was not read from a file.
     place: usize,
 }
@@ -21,7 +20,7 @@ pub(super) const PLACED: &str = "iddio::Placed";
 
 impl<T> Placed<T> {
     pub(crate) fn new(place: usize, value: T) -> Self {
-        Self { value, place }
+        Self { value: Arc::new(value), place }
     }
 
     /// Returns the value.
@@ -29,13 +28,15 @@ impl<T> Placed<T> {
         &self.value
     }
 
-    pub(crate) fn into_inner(self) -> T {
-        self.value
-    }
-
     /// Returns where it stands.
     pub(crate) fn place(&self) -> usize {
         self.place
+    }
+}
+
+impl<T> Clone for Placed<T> {
+    fn clone(&self) -> Self {
+        Self { value: Arc::clone(&self.value), place: self.place }
     }
 }
 
@@ -64,7 +65,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Reader<T> {
     fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> Result<Placed<T>, D::Error> {
         let spanned = Spanned::<T>::deserialize(from)?;
         let place = spanned.span().start;
-        Ok(Placed { value: spanned.into_inner(), place })
+        Ok(Placed::new(place, spanned.into_inner()))
     }
 
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Placed<T>, D::Error> {

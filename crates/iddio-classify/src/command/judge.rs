@@ -18,10 +18,7 @@ use super::{
     line::{Feed, Judging, Known, Line, Term},
     lists,
     parse::{self, Given, Parsed, Resolution, Word, is_false},
-    plan::{
-        CatalogIdentity, EnvironmentPlan, EnvironmentValue, InspectedFile, Need, Neutralisation,
-        Part, Program, RunPlan, Staged, StdinRole, Terminal,
-    },
+    plan::{Need, Part, Program, RunPlan, Staged, StdinRole, Terminal},
     scopes, unknown, unprepared, worse_class,
 };
 use crate::{
@@ -783,57 +780,11 @@ fn front(parsed: &Parsed<'_>) -> usize {
 
 /// The parts of a plan that the catalog alone decides.
 fn run_plan(catalog: &Catalog, tool: &str, argv: &[Term], ambient: &Ambient) -> RunPlan {
-    let environment = &catalog.tool.environment;
     let program = match (&ambient.goes_by, argv.first()) {
         (Some(_), Some(path)) => Program::Path(path.text.clone()),
         _ => Program::Tool(tool.to_owned()),
     };
-    RunPlan {
-        catalog: Some(CatalogIdentity {
-            name: catalog.name().to_owned(),
-            digest: catalog.digest(),
-        }),
-        program,
-        environment: EnvironmentPlan {
-            keep: environment.keep.clone(),
-            set: environment
-                .set
-                .iter()
-                .map(|(name, value)| (name.clone(), set_to(value)))
-                .collect(),
-            carry: environment.carry.clone(),
-        },
-        timeout_seconds: catalog.tool.timeout_seconds,
-        neutralise: catalog.tool.neutralise.iter().map(neutralisation).collect(),
-        ..RunPlan::nothing()
-    }
-}
-
-fn neutralisation(from: &crate::catalog::format::Neutralise) -> Neutralisation {
-    let inspected = |path: &String| {
-        let format = from.format?;
-        Some(InspectedFile { path: path.clone(), format, forbid: from.forbid.clone() })
-    };
-    Neutralisation {
-        what: from.what.clone(),
-        absent: from.absent.clone(),
-        inspect: from.inspect.iter().filter_map(inspected).collect(),
-        otherwise: Tier::Sensitive,
-    }
-}
-
-pub(super) fn set_to(value: &str) -> EnvironmentValue {
-    match value {
-        "{empty-file}" => EnvironmentValue::EmptyFile,
-        "{private-directory}" => EnvironmentValue::PrivateDirectory,
-        "{private-home}" => EnvironmentValue::PrivateHome,
-        "{tool-path}" => EnvironmentValue::ToolPath,
-        _ => match (value.strip_prefix("{home}/"), value.strip_prefix("{file}")) {
-            (Some(below), _) => EnvironmentValue::BelowHome(below.to_owned()),
-            (_, Some(content)) => EnvironmentValue::FileWith(content.to_owned()),
-            _ => EnvironmentValue::Text(value.to_owned()),
-        },
-    }
+    catalog.standing.plan(program, catalog.tool.timeout_seconds)
 }
 
 fn describe(name: &str, words: &[Term]) -> Description {

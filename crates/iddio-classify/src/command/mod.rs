@@ -38,6 +38,7 @@ pub(crate) use assignments::{Setting, assignment};
 pub(crate) use hostile::misleads;
 pub(crate) use judge::line;
 pub use judge::{judge, judge_by};
+pub(crate) use plan::Standing;
 pub use plan::{
     Below, Binding, CatalogIdentity, EnvironmentPlan, EnvironmentValue, FactSource, FactWanted,
     InputFile, InputKind, InspectFormat, InspectedFile, ManifestNeed, Need, Neutralisation,

@@ -129,7 +129,7 @@ pub(super) fn parse<'a>(
         _ if path_words.len() == catalog.tool.syntax.family_words => Resolution::Family,
         _ => Resolution::Unknown,
     };
-    let path = known.map_or(path, |(entry, _)| entry.path.clone());
+    let path = known.map_or(path, |(spelled, _)| spelled.to_owned());
     let command = match resolution {
         Resolution::Known(command) => Some(command),
         _ => None,

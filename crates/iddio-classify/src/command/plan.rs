@@ -4,6 +4,8 @@
 //! what must not be there; a runner that cannot do one of these raises the tier instead
 //! ([`super::Judged::raise`]).
 
+use std::sync::Arc;
+
 use iddio_core::{
     digest::Digest,
     operation::{Names, ScopeKey},
@@ -12,7 +14,10 @@ use iddio_core::{
 };
 use serde::Deserialize;
 
-use crate::kube::manifest::Usage;
+use crate::{
+    catalog::format::{Neutralise, Tool},
+    kube::manifest::Usage,
+};
 
 /// Everything a runner needs.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -24,7 +29,7 @@ pub struct RunPlan {
     /// The directory the tool changes to first, and against which it reads relative paths.
     pub directory: Option<RawText>,
     /// The child's environment.
-    pub environment: EnvironmentPlan,
+    pub environment: Arc<EnvironmentPlan>,
     /// What fixes the judged scopes in the child.
     pub pins: Vec<Pin>,
     /// What the child reads that was named on the command line.
@@ -38,7 +43,7 @@ pub struct RunPlan {
     /// The longest it may run.
     pub timeout_seconds: u64,
     /// What must be made sure of for the tier to hold.
-    pub neutralise: Vec<Neutralisation>,
+    pub neutralise: Arc<[Neutralisation]>,
     /// Names the caller could establish and pass in [`super::Ambient::scopes`]. Judge again then.
     pub facts: Vec<FactWanted>,
     /// What must be looked at before the tier is trusted.
@@ -51,9 +56,17 @@ pub struct RunPlan {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CatalogIdentity {
     /// Its name.
-    pub name: String,
-    /// The digest of its source.
+    pub name: Arc<str>,
+    /// The digest of its source, and of the tables it refers to.
     pub digest: Digest,
+}
+
+/// What a catalog alone decides about every plan.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    identity: CatalogIdentity,
+    environment: Arc<EnvironmentPlan>,
+    neutralise: Arc<[Neutralisation]>,
 }
 
 /// What runs.
@@ -345,18 +358,23 @@ impl RunPlan {
             catalog: None,
             program: Program::Nothing,
             directory: None,
-            environment: EnvironmentPlan::default(),
+            environment: Arc::default(),
             pins: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
             stdin: StdinRole::Data,
             terminal: Terminal::Prints,
             timeout_seconds: 0,
-            neutralise: Vec::new(),
+            neutralise: Arc::default(),
             facts: Vec::new(),
             needs: Vec::new(),
             staged: None,
         }
+    }
+
+    /// Adds something that must be made sure of.
+    pub fn neutralise_also(&mut self, more: Neutralisation) {
+        self.neutralise = self.neutralise.iter().cloned().chain([more]).collect();
     }
 
     /// Returns the arguments of the judged command line with every pin of words put in.
@@ -373,6 +391,64 @@ impl RunPlan {
             words.push(word.clone());
         }
         words
+    }
+}
+
+// === impl Standing ===
+
+impl Standing {
+    pub(crate) fn of(tool: &Tool, digest: Digest) -> Self {
+        let environment = &tool.environment;
+        let set = environment.set.iter().map(|(name, value)| (name.clone(), set_to(value)));
+        Self {
+            identity: CatalogIdentity { name: Arc::from(tool.name.as_str()), digest },
+            environment: Arc::new(EnvironmentPlan {
+                keep: environment.keep.clone(),
+                set: set.collect(),
+                carry: environment.carry.clone(),
+            }),
+            neutralise: tool.neutralise.iter().map(neutralisation).collect(),
+        }
+    }
+
+    /// Returns the plan of a run of `program` of which nothing else is known.
+    pub(super) fn plan(&self, program: Program, timeout_seconds: u64) -> RunPlan {
+        RunPlan {
+            catalog: Some(self.identity.clone()),
+            program,
+            environment: Arc::clone(&self.environment),
+            timeout_seconds,
+            neutralise: Arc::clone(&self.neutralise),
+            ..RunPlan::nothing()
+        }
+    }
+}
+
+fn neutralisation(from: &Neutralise) -> Neutralisation {
+    let inspected = |path: &String| {
+        let format = from.format?;
+        Some(InspectedFile { path: path.clone(), format, forbid: from.forbid.clone() })
+    };
+    Neutralisation {
+        what: from.what.clone(),
+        absent: from.absent.clone(),
+        inspect: from.inspect.iter().filter_map(inspected).collect(),
+        otherwise: Tier::Sensitive,
+    }
+}
+
+/// Reads what a catalog sets a variable to.
+pub(super) fn set_to(value: &str) -> EnvironmentValue {
+    match value {
+        "{empty-file}" => EnvironmentValue::EmptyFile,
+        "{private-directory}" => EnvironmentValue::PrivateDirectory,
+        "{private-home}" => EnvironmentValue::PrivateHome,
+        "{tool-path}" => EnvironmentValue::ToolPath,
+        _ => match (value.strip_prefix("{home}/"), value.strip_prefix("{file}")) {
+            (Some(below), _) => EnvironmentValue::BelowHome(below.to_owned()),
+            (_, Some(content)) => EnvironmentValue::FileWith(content.to_owned()),
+            _ => EnvironmentValue::Text(value.to_owned()),
+        },
     }
 }
 

@@ -1,5 +1,7 @@
 //! Programs without a catalog entry.
 
+use std::sync::{Arc, LazyLock};
+
 use iddio_core::{
     operation::{Reason, ScopeKey, Scopes},
     text::RawText,
@@ -38,6 +40,21 @@ pub(super) fn program(name: &str, vouched: Vouched) -> (Scopes, RunPlan, Vec<(Cl
 }
 
 fn plan(name: &str, file: &str) -> RunPlan {
+    RunPlan {
+        program: Program::Path(RawText::from(name)),
+        environment: Arc::clone(&ENVIRONMENT),
+        stdin: match INTERPRETERS.iter().any(|prefix| file.starts_with(prefix)) {
+            true => StdinRole::Program,
+            false => StdinRole::Data,
+        },
+        terminal: Terminal::Prints,
+        timeout_seconds: TIMEOUT_SECONDS,
+        ..RunPlan::nothing()
+    }
+}
+
+/// What an unknown program finds in its environment.
+static ENVIRONMENT: LazyLock<Arc<EnvironmentPlan>> = LazyLock::new(|| {
     let keep = [
         "HOME",
         "USER",
@@ -50,22 +67,12 @@ fn plan(name: &str, file: &str) -> RunPlan {
         "COLORTERM",
         "NO_COLOR",
     ];
-    RunPlan {
-        program: Program::Path(RawText::from(name)),
-        environment: EnvironmentPlan {
-            keep: keep.map(str::to_owned).to_vec(),
-            set: vec![("PATH".to_owned(), EnvironmentValue::ToolPath)],
-            carry: Vec::new(),
-        },
-        stdin: match INTERPRETERS.iter().any(|prefix| file.starts_with(prefix)) {
-            true => StdinRole::Program,
-            false => StdinRole::Data,
-        },
-        terminal: Terminal::Prints,
-        timeout_seconds: TIMEOUT_SECONDS,
-        ..RunPlan::nothing()
-    }
-}
+    Arc::new(EnvironmentPlan {
+        keep: keep.map(str::to_owned).to_vec(),
+        set: vec![("PATH".to_owned(), EnvironmentValue::ToolPath)],
+        carry: Vec::new(),
+    })
+});
 
 /// Programs that run another and have no catalog. What they run is not read, so it is unknown;
 /// taking them for mere unknown programs would lower what they run (invariant I2).

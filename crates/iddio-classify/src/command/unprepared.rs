@@ -15,9 +15,9 @@ use iddio_core::{
 };
 
 use super::{
-    Judged, judge,
+    Judged,
     line::Line,
-    plan::{EnvironmentValue, RunPlan},
+    plan::{self, EnvironmentValue, RunPlan},
 };
 use crate::catalog::format::Environment;
 
@@ -52,5 +52,5 @@ fn needs_preparation(plan: &RunPlan) -> bool {
 /// What a catalog sets that says nothing about it.
 static COMMON: LazyLock<Vec<(String, EnvironmentValue)>> = LazyLock::new(|| {
     let common = Environment::default().set.into_iter();
-    common.map(|(name, value)| (name, judge::set_to(&value))).collect()
+    common.map(|(name, value)| (name, plan::set_to(&value))).collect()
 });

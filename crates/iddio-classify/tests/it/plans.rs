@@ -197,7 +197,7 @@ fn the_environment_is_an_allow_list_with_the_dangerous_part_fixed() {
         "TF_CLI_CONFIG_FILE",
     ];
     for tool in ["terraform plan", "helm list", "aws s3 ls", "kubectl get pods", "unknown"] {
-        let keep = line(tool).plan.environment.keep;
+        let keep = line(tool).plan.environment.keep.clone();
         for name in never {
             let kept = keep.iter().any(|pattern| match pattern.strip_suffix('*') {
                 Some(prefix) => name.starts_with(prefix),
