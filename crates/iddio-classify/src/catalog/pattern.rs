@@ -33,12 +33,15 @@ pub(crate) fn covers_every(pattern: &str, known: &str) -> bool {
     }
 }
 
-/// Whether a pattern may cover a text that starts with `known`. Where the pattern says nothing of
-/// the start, what is known decides, if anything is.
+/// Whether a pattern may cover a text that starts with `known`. `*NAME:*` is about what stands
+/// before the first colon: behind one, nothing that follows makes another name.
 pub(crate) fn may_cover(pattern: &str, known: &str) -> bool {
+    let name = pattern.strip_prefix('*').and_then(|rest| rest.strip_suffix(":*"));
+    if name.is_some_and(|name| !name.contains(['*', ':'])) && known.contains(':') {
+        return covers(pattern, known);
+    }
     match pattern.split_once('*') {
         None => pattern.starts_with(known),
-        Some(("", _)) if !known.is_empty() => covers(&format!("{pattern}*"), known),
         Some((head, _)) => head.starts_with(known) || known.starts_with(head),
     }
 }

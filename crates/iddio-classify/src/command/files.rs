@@ -302,6 +302,7 @@ impl Files<'_, '_> {
             }
             return;
         };
+        self.judging.assigns(name.as_bytes());
         let known = word.whole().map(|_| value);
         self.set(assignment(name, known, known.unwrap_or("?")), at);
     }

@@ -12,7 +12,7 @@ use iddio_core::{
 use super::{
     Inner, files,
     judge::{self, Sum},
-    line::{Feed, Judging, Known, Line, Term},
+    line::{Feed, Judging, Known, Line, Surroundings, Term, shell_text},
     parse::{Given, Parsed, Word},
     plan::StdinRole,
 };
@@ -67,6 +67,11 @@ pub(super) fn judge(
     if parsed.slots.iter().flatten().any(|arg| arg.is == Some(Special::Host)) {
         inner.inner = Inner::AsJudged;
     }
+    if let (Surroundings::AsPlanned, Some(Interpreter::Shell)) =
+        (&judging.surroundings, command.and_then(|command| command.interpreter))
+    {
+        inner.surroundings = surroundings(parsed, line, sum);
+    }
     let rule = parsed.rule.as_str();
     let mut follower = Follower { parsed, line, judging: &inner, sum, rule };
     let split = follower.flags();
@@ -101,6 +106,20 @@ pub(super) fn judge(
 fn flags<'p, 'a>(parsed: &'p Parsed<'a>) -> impl Iterator<Item = (&'p Given<'a>, &'p Flag)> {
     let on = parsed.flags.iter().filter(|given| !given.is_off());
     on.flat_map(|given| given.flags.iter().map(move |flag| (given, *flag)))
+}
+
+/// What a shell that the gateway starts finds in its environment. It knows no more names where it
+/// reads no start-up file, and is none that sets many by itself.
+fn surroundings(parsed: &Parsed<'_>, line: &Line, sum: &Sum) -> Surroundings {
+    let program = line.words.first().and_then(Term::as_str).unwrap_or_default();
+    let plain = PLAIN_SHELLS.contains(&program.rsplit('/').next().unwrap_or_default());
+    let quiet = parsed.flags.iter().all(|given| QUIET.contains(&given.name.as_ref()));
+    if !plain || !quiet {
+        return Surroundings::Unknown;
+    }
+    let planned = &sum.plan.environment;
+    let set = planned.set.iter().map(|(name, _)| name.clone());
+    Surroundings::Only(planned.keep.iter().cloned().chain(set).collect())
 }
 
 struct Follower<'r, 'a, 'j> {
@@ -199,12 +218,10 @@ impl Follower<'_, '_, '_> {
 
     /// The same, with the words that the text finds in `$0`, `$1` and so on.
     fn shell_called(&mut self, words: &[Term], arguments: Option<&[Term]>, feed: &Feed) {
-        if words.iter().any(|word| word.known != Known::Whole) {
+        let Some(text) = shell_text(words) else {
             return self.unknown("text for a shell that only the run knows");
-        }
-        let texts: Vec<_> = words.iter().map(|word| word.text.as_bytes()).collect();
+        };
         let at = words.first().and_then(|word| word.span);
-        let text = texts.join(&b' ');
         let operations = shell::judge_program(&text, arguments, feed, self.judging, at);
         self.sum.within.extend(operations);
     }
@@ -215,13 +232,14 @@ impl Follower<'_, '_, '_> {
             return self.unknown("words that only the run knows");
         };
         let mut words: Vec<_> = self.line.words.first().cloned().into_iter().collect();
-        words.extend(
-            pattern::words(&text.replace(['\t', '\n'], " ")).into_iter().map(|text| Term {
+        words.extend(pattern::words(&text.replace(['\t', '\n'], " ")).into_iter().map(|text| {
+            Term {
                 text: RawText::from(text),
                 known: Known::Whole,
                 span: word.span,
-            }),
-        );
+                stretches: None,
+            }
+        }));
         let rest = self.parsed.program.and_then(|(index, _)| self.line.words.get(index..));
         words.extend(rest.unwrap_or_default().iter().cloned());
         self.command(words, &self.line.feed);
@@ -346,11 +364,12 @@ impl Follower<'_, '_, '_> {
 
 /// Any number of words that nobody knows.
 fn anything() -> Term {
-    Term { text: RawText::from("…"), known: Known::Any, span: None }
+    Term { text: RawText::from("…"), known: Known::Any, span: None, stretches: None }
 }
 
 /// Hides what stands in place of `mark` and behind it.
 fn veil(word: &mut Term, mark: &str) {
+    word.stretches = None;
     let bytes = word.text.as_bytes();
     let place = bytes.windows(mark.len().max(1)).position(|part| part == mark.as_bytes());
     if let (Known::Whole, Some(place)) = (word.known, place) {
@@ -367,3 +386,24 @@ fn parted(text: &RawText) -> Vec<Term> {
         None => vec![anything()],
     }
 }
+
+/// Shells whose own variables are known.
+const PLAIN_SHELLS: [&str; 4] = ["ash", "bash", "dash", "sh"];
+
+/// Options of a shell that make it read nothing more and set no variable.
+const QUIET: [&str; 14] = [
+    "-c",
+    "-e",
+    "-f",
+    "-n",
+    "-o",
+    "-u",
+    "-v",
+    "-x",
+    "+e",
+    "+u",
+    "+x",
+    "--norc",
+    "--noprofile",
+    "--posix",
+];

@@ -11,7 +11,7 @@ use iddio_core::{
 };
 
 use super::{
-    Ambient, NAMED_MAX,
+    Ambient, Found, NAMED_MAX,
     judge::Sum,
     kube,
     line::{Feed, Known, Line, Term},
@@ -120,9 +120,11 @@ impl<'r> Reader<'r, '_> {
             }
             Input::Values => self.each(word, |reader, word| {
                 reader.file(Kind::Values, Binding::File, word);
+                reader.reads(word);
             }),
             Input::Variables => {
                 self.file(Kind::Variables, Binding::File, word);
+                self.reads(word);
             }
         }
     }
@@ -130,10 +132,18 @@ impl<'r> Reader<'r, '_> {
     /// Adds a file that is read as it is, and what reading it means.
     fn data(&mut self, word: &Word<'_>) {
         self.file(InputKind::Data, Binding::FileOrDirectory, word);
+        self.reads(word);
+    }
+
+    /// Adds what it means to read a file, whatever the tool makes of it: errors and results show it.
+    fn reads(&mut self, word: &Word<'_>) {
         let directory = self.ambient.working_directory.as_ref();
         let term = word.term(self.terms);
         let found = crate::paths::judge(PathUse::Read, &term, directory, self.ambient);
-        if let Some(found) = found.filter(|found| Tier::Sensitive <= found.tier) {
+        // Files of variables are what such an option is for.
+        let own = |found: &Found| found.rule == "path:environment-file";
+        let found = found.filter(|found| Tier::Sensitive <= found.tier && !own(found));
+        if let Some(found) = found {
             self.sum.add_found(&found.word(word.word));
         }
     }

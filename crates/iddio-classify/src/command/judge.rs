@@ -15,7 +15,7 @@ use super::{
     Ambient, Found, Inner, Judged, Vouched, added, files,
     follow::{self, Runs},
     hostile, inputs, kube,
-    line::{Feed, Judging, Known, Line, Term},
+    line::{Feed, Judging, Known, Line, Surroundings, Term},
     lists,
     parse::{self, Given, Parsed, Resolution, Word, is_false},
     plan::{Need, Part, Program, RunPlan, Staged, StdinRole, Terminal},
@@ -27,7 +27,7 @@ use crate::{
         format::{Command, Flag, NeedWord, PathUse, Rule, Stage, Stdin, Takes},
         pattern,
     },
-    paths,
+    paths, shell,
 };
 
 /// Judges an argument vector, its program first.
@@ -39,7 +39,14 @@ pub fn judge(argv: &[RawText], ambient: &Ambient) -> Judged {
     let line = Line { feed, ..Line::of(argv) };
     match hostile::unreadable(&line.words) {
         Some(fault) => unfit(&fault, &line.words),
-        None => judge_in(&line, &Judging::new(ambient), Place::Alone),
+        None => {
+            let surroundings = match ambient.inner {
+                Inner::AsJudged => Surroundings::Unknown,
+                Inner::Unprepared => Surroundings::AsPlanned,
+            };
+            let judging = Judging { surroundings, ..Judging::new(ambient) };
+            judge_in(&line, &judging, Place::Alone)
+        }
     }
 }
 
@@ -175,6 +182,9 @@ fn stranger(
             sum.add_reason(other.class.unwrap_or(Class::Unknown), reason);
         }
     }
+    if !name.contains('/') {
+        behind(line, judging, sum);
+    }
     if written {
         let text = "a program that the same text writes first";
         sum.add(Tier::UNKNOWN, Class::Unknown, "program:written", text, Some(0));
@@ -186,6 +196,42 @@ fn stranger(
     }
     let pattern = command_pattern(line, name, sum);
     (Protocol::Command, pattern, describe(name, &line.words))
+}
+
+/// Judges what a program that nobody knows may run: the words from each on that names a known one,
+/// and text behind an option that says so. Only what is break-glass counts (invariant I2).
+fn behind(line: &Line, judging: &Judging<'_>, sum: &mut Sum) {
+    let Some(inner) = judging.within() else { return };
+    let mut tries = 0;
+    for (place, word) in line.words.iter().enumerate().skip(1) {
+        let Some(text) = word.as_str().filter(|_| tries < BEHIND_MAX) else { continue };
+        let before = line.words.get(place - 1).and_then(Term::as_str).unwrap_or_default();
+        let told = match text.split_once('=') {
+            Some((option, value)) if TELLS.contains(&option) => Some(value),
+            _ => TELLS.contains(&before).then_some(text),
+        };
+        let last = place + 1 == line.words.len();
+        let operations = match told.filter(|text| text.contains(' ')) {
+            Some(told) => shell::judge_text(told.as_bytes(), &Feed::Unknown, &inner, None),
+            None if names_program(text) && (!last || SHELLS.contains(&text)) => {
+                let words = line.words.get(place..).unwrap_or_default().to_vec();
+                let judged = self::line(&Line { words, feed: line.feed.clone() }, &inner);
+                [judged.operation].into_iter().chain(judged.within).collect()
+            }
+            None => continue,
+        };
+        tries += 1;
+        let worst = operations.iter().find(|one| one.native_tier() == Tier::BreakGlass);
+        if let Some(worst) = worst {
+            let why = "a program that nobody knows may run what follows it";
+            sum.add(Tier::BreakGlass, worst.class, "program:behind", why, Some(place));
+        }
+    }
+}
+
+fn names_program(text: &str) -> bool {
+    let file = text.rsplit('/').next().unwrap_or(text);
+    !file.is_empty() && Catalog::names(file)
 }
 
 /// Answers what cannot be read at all.
@@ -824,3 +870,14 @@ const REASONS_MAX: usize = 256;
 
 /// The most words that are described of a line that cannot be read.
 const SHOWN_WORDS_MAX: usize = 64;
+
+/// Options and words whose value many programs run.
+const TELLS: [&str; 9] =
+    ["--cmd", "--command", "--exec", "--execute", "--run", "-c", "-e", "-x", "cmd.run"];
+
+/// Shells that wait for somebody to type where nothing follows them.
+const SHELLS: [&str; 9] =
+    ["/bin/bash", "/bin/sh", "ash", "bash", "dash", "fish", "ksh", "sh", "zsh"];
+
+/// How many words of an unknown program are tried as programs: one that runs another names it early.
+const BEHIND_MAX: usize = 8;

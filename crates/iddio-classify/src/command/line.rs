@@ -6,6 +6,7 @@
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
+    collections::BTreeSet,
     rc::Rc,
 };
 
@@ -33,6 +34,10 @@ pub(crate) struct Judging<'a> {
     pub(crate) inner: Inner,
     /// Files that an earlier command of the same text writes: a program among them is unknown.
     pub(crate) written: Rc<RefCell<Vec<RawText>>>,
+    /// Variables that a text has set so far: those within may find them in their environment.
+    pub(crate) assigned: Rc<RefCell<BTreeSet<Vec<u8>>>>,
+    /// What the environment of the command holds.
+    pub(crate) surroundings: Surroundings,
     /// How many levels of commands within commands may follow.
     pub(crate) depth: usize,
     /// How many simple commands may still be judged, by all levels together.
@@ -41,6 +46,17 @@ pub(crate) struct Judging<'a> {
     pub(crate) levels: Rc<Cell<usize>>,
     /// How many steps the walk over shell text may still take, over all texts within texts.
     pub(crate) steps: Rc<Cell<usize>>,
+}
+
+/// What is known of a command's environment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Surroundings {
+    /// A gateway makes it as the plan of the run says.
+    AsPlanned,
+    /// No names but those that these patterns cover.
+    Only(Rc<[String]>),
+    /// Nothing.
+    Unknown,
 }
 
 /// A word.
@@ -52,6 +68,17 @@ pub struct Term {
     pub known: Known,
     /// Where it stands in the text for a shell.
     pub span: Option<Span>,
+    /// What it is made of, where that is known but for stretches without meaning to a shell.
+    pub(crate) stretches: Option<Rc<[Stretch]>>,
+}
+
+/// A stretch of a word that another shell may read again.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Stretch {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// Letters, digits and a few marks, none of which means anything to a shell.
+    Tame,
 }
 
 /// How much of a word is known.
@@ -110,6 +137,8 @@ impl<'a> Judging<'a> {
             directory: ambient.working_directory.clone(),
             inner: ambient.inner,
             written: Rc::default(),
+            assigned: Rc::default(),
+            surroundings: Surroundings::Unknown,
             depth: DEPTH_MAX,
             commands: Rc::new(Cell::new(COMMANDS_MAX)),
             levels: Rc::new(Cell::new(LEVELS_MAX)),
@@ -129,6 +158,14 @@ impl<'a> Judging<'a> {
     pub(crate) fn spend(&self) -> Option<()> {
         self.commands.set(self.commands.get().checked_sub(1)?);
         Some(())
+    }
+
+    /// Remembers that a text sets a variable.
+    pub(crate) fn assigns(&self, name: &[u8]) {
+        // A shell sets these itself, whatever it finds in its environment.
+        if !matches!(name, b"IFS" | b"_" | b"PWD" | b"OLDPWD") && name != TAME {
+            self.assigned.borrow_mut().insert(name.to_vec());
+        }
     }
 
     /// Remembers that a file is written, or whatever lies below a directory.
@@ -181,6 +218,8 @@ impl<'a> Judging<'a> {
             directory: self.directory.clone(),
             inner: self.inner,
             written: Rc::clone(&self.written),
+            assigned: Rc::clone(&self.assigned),
+            surroundings: Surroundings::Unknown,
             depth: self.depth.checked_sub(1)?,
             commands: Rc::clone(&self.commands),
             levels: Rc::clone(&self.levels),
@@ -194,7 +233,12 @@ impl<'a> Judging<'a> {
 impl Term {
     /// Makes a word of an argument vector.
     pub fn whole(text: RawText) -> Self {
-        Self { text, known: Known::Whole, span: None }
+        Self { text, known: Known::Whole, span: None, stretches: None }
+    }
+
+    /// The same, of which nothing is known that another shell could read.
+    pub(crate) fn opaque(self) -> Self {
+        Self { stretches: None, ..self }
     }
 
     /// Returns what is known of the text from its start: all of a whole word, the literal start of
@@ -217,6 +261,58 @@ impl Term {
         }
     }
 }
+
+/// Returns words as text for a shell, joined by spaces: each stretch that is tame is an expansion of
+/// [`TAME`]. `None` where more is unknown, or where a stretch could mean more by what it stands next
+/// to.
+pub(crate) fn shell_text(words: &[Term]) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    for (place, word) in words.iter().enumerate() {
+        if place > 0 {
+            text.push(b' ');
+        }
+        match (word.known, &word.stretches) {
+            (Known::Whole, _) => text.extend_from_slice(word.text.as_bytes()),
+            (_, Some(stretches)) => {
+                for (place, stretch) in stretches.iter().enumerate() {
+                    match stretch {
+                        Stretch::Bytes(bytes) => text.extend_from_slice(bytes),
+                        Stretch::Tame => {
+                            let next = stretches.get(place + 1);
+                            if !is_apart(&text, next) {
+                                return None;
+                            }
+                            text.extend_from_slice(b"${");
+                            text.extend_from_slice(TAME);
+                            text.push(b'}');
+                        }
+                    }
+                }
+            }
+            (_, None) => return None,
+        }
+    }
+    let count = |needle: &[u8]| text.windows(needle.len()).filter(|part| *part == needle).count();
+    let own = words.iter().filter_map(|word| word.stretches.as_ref());
+    let tame = own.flat_map(|all| all.iter()).filter(|one| **one == Stretch::Tame).count();
+    // A text that names the variable itself could not be told from its stretches.
+    (count(TAME) == tame).then_some(text)
+}
+
+/// Whether a tame stretch between these means no more than its letters.
+fn is_apart(before: &[u8], next: Option<&Stretch>) -> bool {
+    let after = match next {
+        Some(Stretch::Bytes(bytes)) => bytes.first().copied(),
+        Some(Stretch::Tame) | None => None,
+    };
+    // `$x`, `\x`, `~x`, `{1..x}`, `!x`, `&1`, and a descriptor in front of a redirection.
+    let joins = matches!(before.last(), Some(b'$' | b'\\' | b'~' | b'{' | b'.' | b'!' | b'&'))
+        && !before.ends_with(b"/.");
+    !joins && !matches!(after, Some(b'<' | b'>' | b'{' | b'}' | b'(' | b'='))
+}
+
+/// The variable that stands for what is tame in text for a shell.
+pub(crate) const TAME: &[u8] = b"IDDIO_TAME";
 
 /// Returns what a pattern starts with before anything in it stands for more than itself.
 fn literal_start(pattern: &[u8]) -> Vec<u8> {

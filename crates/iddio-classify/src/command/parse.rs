@@ -663,7 +663,7 @@ impl Word<'_> {
             Known::Pattern => Known::Prefix(self.text.len()),
             known => known,
         };
-        Term { text, known, span: term.span }
+        Term { text, known, span: term.span, stretches: None }
     }
 }
 

@@ -109,7 +109,7 @@ fn cut(effect: Effect, word: &Term, known: usize) -> Effect {
             match read.ends_with(path.text.as_bytes()) {
                 true => {
                     let length = path.text.as_bytes().len();
-                    Effect::File(Term { known: Known::Prefix(length), ..path }, usage)
+                    Effect::File(Term { known: Known::Prefix(length), ..path.opaque() }, usage)
                 }
                 false => Effect::File(path, usage),
             }

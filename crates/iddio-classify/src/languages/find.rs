@@ -145,7 +145,12 @@ impl<'a> Expression<'a> {
             "-delete" => self.delete(),
             "-exec" | "-ok" => self.run(None),
             "-execdir" | "-okdir" => {
-                let here = Term { text: RawText::from("./"), known: Known::Prefix(2), span: None };
+                let here = Term {
+                    text: RawText::from("./"),
+                    known: Known::Prefix(2),
+                    span: None,
+                    stretches: None,
+                };
                 self.run(Some(here));
             }
             _ => self.raise(
@@ -248,7 +253,12 @@ impl<'a> Expression<'a> {
 
     /// Returns the words that what is found may be.
     fn found(&self) -> Vec<Term> {
-        let anything = Term { text: RawText::from("{}"), known: Known::Prefix(0), span: None };
+        let anything = Term {
+            text: RawText::from("{}"),
+            known: Known::Prefix(0),
+            span: None,
+            stretches: None,
+        };
         if self.starts.is_empty() || STARTS_MAX < self.starts.len() {
             return vec![anything];
         }
@@ -263,17 +273,18 @@ impl<'a> Expression<'a> {
             text: RawText::new([base, slash, name.as_bytes()].concat()),
             known: Known::Pattern,
             span,
+            stretches: None,
         };
         let wide = start.as_str().is_some_and(|start| whole_system(start) || start == "~");
         match start.known {
-            Known::Any => vec![Term { known: Known::Prefix(0), ..start.clone() }],
-            Known::Prefix(_) => vec![start.clone()],
+            Known::Any => vec![Term { known: Known::Prefix(0), ..start.clone().opaque() }],
+            Known::Prefix(_) => vec![start.clone().opaque()],
             Known::Pattern => vec![pattern(text, "*")],
             // Of all the files of a system the worst is assumed.
             Known::Whole if wide => {
                 let text = RawText::new([text, slash].concat());
                 let known = Known::Prefix(text.as_bytes().len());
-                vec![Term { text, known, span }]
+                vec![Term { text, known, span, stretches: None }]
             }
             Known::Whole if self.names.is_empty() => vec![pattern(&escaped(text), "*")],
             Known::Whole => {
@@ -328,13 +339,15 @@ fn escaped(text: &[u8]) -> Vec<u8> {
 /// Puts what is found in place of `{}`, which may stand anywhere in a word.
 fn filled(word: &Term, found: &Term) -> Term {
     let text = word.text.as_bytes();
-    let Some(place) = text.windows(2).position(|pair| pair == b"{}") else { return word.clone() };
+    let Some(place) = text.windows(2).position(|pair| pair == b"{}") else {
+        return word.clone().opaque();
+    };
     if text.len() == 2 {
         return Term { span: word.span, ..found.clone() };
     }
     // Within a word it is not worth following: what is known ends there.
     let known = Known::Prefix(place);
-    Term { text: word.text.clone(), known, span: word.span }
+    Term { text: word.text.clone(), known, span: word.span, stretches: None }
 }
 
 /// The most starting points, and names, that are followed one by one.

@@ -7,6 +7,7 @@ mod benign;
 mod catalogs;
 mod corpus;
 mod explained;
+mod holes;
 mod kit;
 mod kube;
 mod lang_find;

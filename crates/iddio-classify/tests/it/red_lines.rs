@@ -209,6 +209,63 @@ fn a_secret_that_is_sent_away_is_break_glass_whoever_sends_it() {
 }
 
 #[test]
+fn a_program_that_nobody_knows_hides_nothing_that_it_runs() {
+    at_least(&[
+        (4, "chronic rm -rf /srv/data"),
+        (4, "cpulimit -l 5 -- rm -rf /srv/data"),
+        (4, "systemd-nspawn -D / rm -rf /srv/data"),
+        (4, "lxc exec c -- rm -rf /"),
+        (4, "lxc exec c bash"),
+        (4, "pdsh -w h1,h2 rm -rf /srv/data"),
+        (4, "vagrant ssh -c 'rm -rf /'"),
+        (4, "salt '*' cmd.run 'rm -rf /'"),
+        (4, "unknown --command='rm -rf /'"),
+        (4, "unknown sudo sh -c 'rm -rf /'"),
+    ]);
+    at_most(&[
+        (3, "unknown get node"),
+        (3, "unknown install top"),
+        (3, "unknown --message='rm -rf /'"),
+        (3, "unknown say 'rm -rf /'"),
+    ]);
+}
+
+#[test]
+fn a_secret_file_is_one_whatever_a_tool_takes_it_for() {
+    at_least(&[
+        (3, "terraform plan -var-file=/etc/shadow"),
+        (3, "terraform apply -var-file ~/.ssh/id_rsa"),
+        (3, "helm template . -f /etc/shadow"),
+        (3, "helm upgrade x . -f ok.yaml,/etc/shadow"),
+        (3, "helm install x . --values ~/.aws/credentials"),
+    ]);
+    at_most(&[
+        (0, "terraform plan -var-file=prod.tfvars"),
+        (0, "helm template . -f values/prod.yaml"),
+    ]);
+}
+
+#[test]
+fn a_terminal_in_an_image_is_a_session_without_a_command() {
+    at_least(&[
+        (4, "docker run -it ubuntu"),
+        (4, "docker run --rm -ti debian:12"),
+        (4, "podman run -it fedora"),
+        (4, "nerdctl run --tty alpine"),
+    ]);
+    at_most(&[(2, "docker run -it --rm node:22 ls"), (2, "docker run -d nginx")]);
+}
+
+#[test]
+fn an_option_whose_end_nobody_knows_may_end_as_any() {
+    at_least(&[(3, "chmod \"u$x\" f"), (3, "git remote add o \"a$x\""), (3, "jq \".a$x\" f")]);
+    at_most(&[
+        (2, "curl -H \"Authorization: Bearer $T\" https://x"),
+        (0, "curl -H \"Accept: application/$v\" https://x"),
+    ]);
+}
+
+#[test]
 fn rare_options_and_arguments_of_tame_tools_are_not_tame() {
     at_least(&[
         (3, "strings @/etc/shadow"),

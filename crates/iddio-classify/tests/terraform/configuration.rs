@@ -424,5 +424,6 @@ fn what_a_provisioner_runs_is_judged_as_shell_and_never_below_sensitive() {
         judge::config(&scan(&[("main.tf", &text)]), Use::Evaluate, &nobody()).tier.number()
     };
     assert_eq!(external(r#"["cat", "a.json"]"#), 3);
+    assert_eq!(external(r#"["python3", "-c", "print({})"]"#), 4);
     assert_eq!(external(r#"["sh", "-c", "rm -rf /srv"]"#), 4);
 }

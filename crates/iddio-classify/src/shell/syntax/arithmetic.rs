@@ -2,7 +2,10 @@
 //! it looks at the names in it.
 
 use super::{Quoting, Reader, SyntaxError};
-use crate::shell::ast::{Arithmetic, Part};
+use crate::shell::{
+    DEPTH_MAX,
+    ast::{Arithmetic, Part},
+};
 
 /// Where an expression ends.
 pub(super) struct Until {
@@ -85,6 +88,10 @@ impl Reader<'_, '_> {
                 _ => {
                     open += usize::from(byte == until.open);
                     open -= usize::from(byte == until.close && 0 < open);
+                    // A plain `sh` may read them as subshells, and nests as deep.
+                    if DEPTH_MAX < self.shared.depth + open {
+                        return Err(self.error("nested deeper than the limit"));
+                    }
                     text.push(byte);
                     self.bump();
                 }

@@ -27,7 +27,7 @@ impl Walker<'_> {
         }
         match results.as_slice() {
             [Some(only)] => Text::known(only.to_string()),
-            _ => Text::plain(),
+            _ => Text::tame(),
         }
     }
 
@@ -84,7 +84,7 @@ impl Walker<'_> {
         for (name, changed) in names(bytes) {
             if changed {
                 changes = true;
-                let value = Value::one(Text::plain());
+                let value = Value::one(Text::tame());
                 self.assign(&name, value, at);
                 continue;
             }

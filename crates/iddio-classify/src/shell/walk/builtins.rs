@@ -20,7 +20,7 @@ use crate::{
     catalog::format::PathUse,
     command::{
         Found, Setting, assignment,
-        line::{Feed, Known, Term},
+        line::{Feed, Known, Term, shell_text},
     },
 };
 
@@ -29,6 +29,15 @@ use crate::{
 impl Walker<'_> {
     /// Runs a command of the shell itself; `None` if there is none of this name.
     pub(super) fn builtin(&mut self, name: &[u8], line: &[Term], around: &Around) -> Option<()> {
+        let listens = match &around.feed {
+            Feed::File(_) | Feed::Inherited | Feed::Unknown => true,
+            Feed::Nothing | Feed::Text(_) => false,
+        };
+        match name {
+            b"break" | b"exit" | b"return" | b"wait" => self.pace.paused += 1,
+            b"mapfile" | b"read" | b"readarray" if listens => self.pace.paused += 1,
+            _ => {}
+        }
         match name {
             b":" | b"true" | b"false" | b"wait" | b"return" | b"exit" | b"break" | b"continue"
             | b"jobs" | b"fg" | b"bg" | b"disown" | b"suspend" | b"logout" | b"ulimit"
@@ -256,7 +265,7 @@ impl Walker<'_> {
             let attached = letters.get(at + 1..).unwrap_or_default().to_vec();
             let value = match attached.is_empty() {
                 true => words.next().cloned(),
-                false => Some(Term { text: RawText::new(attached), ..term.clone() }),
+                false => Some(Term { text: RawText::new(attached), ..term.clone().opaque() }),
             };
             match (letters.get(at), value) {
                 (Some(b'a'), Some(value)) => names.push(text_of(&value)),
@@ -344,13 +353,14 @@ impl Walker<'_> {
             Some("--") => words.get(1..).unwrap_or_default(),
             _ => words,
         };
-        if words.iter().any(|term| term.known != Known::Whole) {
+        let Some(text) = shell_text(words) else {
             self.own(line, around, vec![evaluates("text that nobody knows is run as a program")]);
             self.emit_through(Text::unknown(Origin::Made), &around.plumbing);
             return;
+        };
+        if words.iter().any(|term| term.known != Known::Whole) {
+            self.stands_for_tame();
         }
-        let parts: Vec<&[u8]> = words.iter().map(|term| term.text.as_bytes()).collect();
-        let text = parts.join(&b' ');
         let at = words.first().and_then(|term| term.span).or(around.at);
         self.own(line, around, Vec::new());
         self.within_plumbing(around, |walker| walker.nested(&text, at));

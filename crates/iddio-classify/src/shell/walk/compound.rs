@@ -10,12 +10,14 @@ use iddio_core::{
 };
 
 use super::{
-    Called, Defined, Isolation, Walker, programs,
+    Called, Defined, Isolation, Pace, Walker,
+    endless::{self, Repeats},
+    programs,
     state::{Body, Key, Parameters, Slot, Sure, Value, ambient},
     text::{Chunk, Origin, Text, settled},
 };
 use crate::{
-    command::line::{Feed, Known, Term},
+    command::line::{Feed, Known, Stretch, Term},
     shell::ast::{
         Command, CommandKind, Ends, Join, List, Pipeline, Redirect, Script, TestPart, Word,
     },
@@ -29,6 +31,7 @@ impl Walker<'_> {
             match list.ends {
                 Ends::Waited => self.and_or(list),
                 Ends::Background => {
+                    let paused = self.pace.paused;
                     let multiplies = self.reaches_itself(|walker| {
                         let written = walker.apart(|walker| walker.and_or(list));
                         walker.emit_maybe(&written);
@@ -36,6 +39,7 @@ impl Walker<'_> {
                     if multiplies {
                         self.bomb();
                     }
+                    self.pace = Pace { started: self.pace.started + 1, paused };
                 }
             }
         }
@@ -189,17 +193,23 @@ impl Walker<'_> {
                 for expression in expressions {
                     self.arithmetic(expression);
                 }
+                let before = self.pace;
                 self.repeated(|walker| {
                     walker.script(body);
                     for expression in expressions {
                         walker.arithmetic(expression);
                     }
                 });
+                self.repeats(before, endless::counts_forever(expressions));
             }
-            CommandKind::While { condition, body } => self.repeated(|walker| {
-                walker.script(condition);
-                walker.script(body);
-            }),
+            CommandKind::While { condition, body } => {
+                let before = self.pace;
+                self.repeated(|walker| {
+                    walker.script(condition);
+                    walker.script(body);
+                });
+                self.repeats(before, endless::holds_forever(condition));
+            }
             CommandKind::Case { word, arms } => self.case(word, arms),
             CommandKind::Test(parts) => self.test(parts),
             CommandKind::Arithmetic(expression) => {
@@ -207,12 +217,22 @@ impl Walker<'_> {
             }
             CommandKind::Coprocess { name, body } => {
                 let name = name.as_deref().unwrap_or(b"COPROC").to_vec();
-                self.assign(&name, Value::one(Text::plain()), None);
+                self.assign(&name, Value::one(Text::tame()), None);
                 let _written = self.apart(|walker| {
                     walker.feed = Feed::Unknown;
                     walker.command(body);
                 });
             }
+        }
+    }
+
+    /// A loop was walked: one without an end that starts commands and waits for none of them fills
+    /// the machine.
+    fn repeats(&mut self, before: Pace, ends: Repeats) {
+        let started = before.started < self.pace.started;
+        if ends == Repeats::Forever && started && before.paused == self.pace.paused {
+            let why = "a loop without an end starts commands that it does not wait for";
+            self.raise(Tier::BreakGlass, Class::Destroy, "shell:bomb", why, self.at);
         }
     }
 
@@ -311,14 +331,23 @@ impl Walker<'_> {
             self.state.enter();
             action(self);
             let way = self.state.leave();
+            let before: Vec<Option<Slot>> =
+                way.keys().map(|key| self.state.slot(key).cloned()).collect();
+            let keys: Vec<Key> = way.keys().cloned().collect();
             let changed = self.state.join(&[way], Sure::Maybe);
-            if changed.is_empty() || self.spent() {
+            if 0 < round {
+                for key in &changed {
+                    self.state.widen(key.clone());
+                }
+            }
+            let moves =
+                keys.iter().zip(&before).any(|(key, slot)| self.state.slot(key) != slot.as_ref());
+            if changed.is_empty() || !moves || self.spent() {
                 break;
             }
-            if 0 < round {
-                for key in changed {
-                    self.state.widen(key);
-                }
+            if round + 1 == ROUNDS_MAX {
+                let why = "a loop that keeps teaching something new";
+                self.raise(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, self.at);
             }
         }
         let written = self.out.pop().unwrap_or_default();
@@ -450,6 +479,13 @@ impl Walker<'_> {
 /// Returns what a word of a list may be.
 pub(super) fn text_of(term: &Term) -> Text {
     let bytes = term.text.as_bytes();
+    if let (Known::Prefix(_), Some(stretches)) = (term.known, &term.stretches) {
+        let chunk = |stretch: &Stretch| match stretch {
+            Stretch::Bytes(bytes) => Chunk::Bytes(bytes.clone()),
+            Stretch::Tame => Chunk::Tame,
+        };
+        return Text(stretches.iter().map(chunk).collect());
+    }
     match term.known {
         Known::Whole => Text::known(bytes),
         Known::Pattern => Text(vec![Chunk::Names(bytes.to_vec())]),
@@ -465,8 +501,9 @@ pub(super) fn text_of(term: &Term) -> Text {
 /// Operators whose operands are expressions.
 pub(super) const NUMERIC: [&[u8]; 6] = [b"-eq", b"-ne", b"-lt", b"-le", b"-gt", b"-ge"];
 
-/// How often a loop is walked before what changes is forgotten, and once more.
-const ROUNDS_MAX: usize = 4;
+/// How often a loop is walked. From the second time on, what changes is forgotten, so that each time
+/// at least one more variable holds anything.
+const ROUNDS_MAX: usize = 64;
 
 /// For how many words a loop is walked one by one.
 const RUNS_MAX: usize = 64;

@@ -169,7 +169,7 @@ impl Walker<'_> {
             {
                 self.subscripts(&Text::known(target.clone()), at);
             }
-            self.references.insert(base.clone(), target);
+            self.refers(&base, value.as_ref().map(|(text, _)| text));
             self.state.set(Key::Variable(base), Slot::Variable(Value::unknown(Origin::Made)));
             return;
         }

@@ -3,16 +3,18 @@
 //! Every result is a list of alternatives: variables that may hold several things make several
 //! command lines. INVARIANT: what a run may give a program is covered by one of them.
 
+use std::rc::Rc;
+
 use iddio_core::text::RawText;
 
 use super::{
-    SEPARATORS, Walker,
+    SEPARATORS, Tame, Walker,
     braces::{self, Token},
     glob,
     text::{Chunk, ELLIPSIS, Origin, Text, concatenated, settled},
 };
 use crate::{
-    command::line::{Known, Term},
+    command::line::{Known, Stretch, TAME, Term},
     shell::{
         Span,
         ast::{Part, Word},
@@ -66,11 +68,12 @@ impl Walker<'_> {
     pub(super) fn terms(&mut self, word: &Word) -> Vec<Vec<Term>> {
         let span = self.place(word.span);
         if let [Part::Text(bytes) | Part::Quoted(bytes)] = word.parts.as_slice()
+            && !self.holds_tame(bytes)
             && (matches!(word.parts.first(), Some(Part::Quoted(_))) || stands_for_itself(bytes))
         {
             self.step(1);
             let text = RawText::new(bytes.as_slice());
-            return vec![vec![Term { text, known: Known::Whole, span }]];
+            return vec![vec![Term { text, known: Known::Whole, span, stretches: None }]];
         }
         let mut all: Vec<Vec<Term>> = vec![Vec::new()];
         let Ok(words) = braces::expanded(&word.parts) else { return vec![vec![any(span)]] };
@@ -93,6 +96,11 @@ impl Walker<'_> {
             all = concatenated(all, fields, || any(span));
         }
         all
+    }
+
+    /// Whether bytes that nothing expands hold what stands for something tame.
+    fn holds_tame(&self, bytes: &[u8]) -> bool {
+        self.tame == Tame::Stands && bytes.windows(TAME.len()).any(|part| part == TAME)
     }
 
     /// Expands a word that is neither split nor matched against files: what is assigned, compared,
@@ -164,6 +172,7 @@ impl Walker<'_> {
                 if self.spent() { vec![vec![Piece::Many]] } else { all }
             }
             Part::Process(_, script) => vec![vec![Piece::Fixed(self.process(script))]],
+            Part::Quoted(bytes) if self.holds_tame(bytes) => vec![parted(bytes)],
             Part::Quoted(bytes) => {
                 vec![vec![Piece::Quotes, Piece::Fixed(Chunk::Bytes(bytes.clone()))]]
             }
@@ -196,6 +205,7 @@ impl Walker<'_> {
                 Piece::Fixed(Chunk::Plain | Chunk::Unknown(_)) | Piece::Split(Chunk::Plain) => {
                     fields.cut();
                 }
+                Piece::Fixed(Chunk::Tame) | Piece::Split(Chunk::Tame) => fields.tame(),
                 Piece::Split(Chunk::Bytes(bytes)) => match self.separators() {
                     Some(separators) => fields.split(bytes, &separators),
                     None => fields.many(),
@@ -216,7 +226,6 @@ struct Fields {
     span: Option<Span>,
 }
 
-#[derive(Default)]
 struct Field {
     text: Vec<u8>,
     pattern: Vec<u8>,
@@ -226,6 +235,25 @@ struct Field {
     bracket: Option<usize>,
     /// Where what is known ends.
     cut: Option<usize>,
+    /// What it is made of; `None` once anything else is in it.
+    stretches: Option<Vec<Stretch>>,
+}
+
+impl Default for Field {
+    fn default() -> Self {
+        let (text, pattern) = (Vec::new(), Vec::new());
+        Self { text, pattern, glob: None, bracket: None, cut: None, stretches: Some(Vec::new()) }
+    }
+}
+
+impl Field {
+    fn goes_on(&mut self, bytes: &[u8]) {
+        let Some(stretches) = &mut self.stretches else { return };
+        match stretches.last_mut() {
+            Some(Stretch::Bytes(present)) => present.extend_from_slice(bytes),
+            _ => stretches.push(Stretch::Bytes(bytes.to_vec())),
+        }
+    }
 }
 
 impl Fields {
@@ -244,6 +272,7 @@ impl Fields {
 
     fn fixed(&mut self, bytes: &[u8]) {
         if let Some(field) = self.open() {
+            field.goes_on(bytes);
             field.text.extend_from_slice(bytes);
             field.pattern.extend(glob::escaped(bytes));
         }
@@ -258,6 +287,7 @@ impl Fields {
             } else if let Some(within) = bytes.iter().position(|byte| *byte == b'[') {
                 field.bracket.get_or_insert(field.text.len() + within);
             }
+            field.goes_on(bytes);
             field.text.extend_from_slice(bytes);
             field.pattern.extend_from_slice(bytes);
         }
@@ -266,6 +296,7 @@ impl Fields {
     fn names(&mut self, names: &[u8]) {
         if let Some(field) = self.open() {
             field.glob.get_or_insert(field.text.len());
+            field.stretches = None;
             field.text.extend_from_slice(names);
             field.pattern.extend_from_slice(names);
         }
@@ -274,6 +305,17 @@ impl Fields {
     fn cut(&mut self) {
         if let Some(field) = self.open() {
             field.cut.get_or_insert(field.text.len());
+            field.stretches = None;
+        }
+    }
+
+    /// The same, for what is tame.
+    fn tame(&mut self) {
+        if let Some(field) = self.open() {
+            field.cut.get_or_insert(field.text.len());
+            if let Some(stretches) = &mut field.stretches {
+                stretches.push(Stretch::Tame);
+            }
         }
     }
 
@@ -313,6 +355,7 @@ impl Fields {
             && !field.text.is_empty()
         {
             field.cut.get_or_insert(field.text.len());
+            field.stretches = None;
             self.finish();
         }
         self.open = None;
@@ -322,7 +365,9 @@ impl Fields {
 
     fn finish(&mut self) {
         self.swallows = false;
-        let Some(Field { text, pattern, glob, bracket, cut }) = self.open.take() else { return };
+        let Some(Field { text, pattern, glob, bracket, cut, stretches }) = self.open.take() else {
+            return;
+        };
         let glob = glob.or(bracket.filter(|_| pattern.contains(&b']')));
         let (text, known) = match (glob, cut) {
             (None, None) => (text, Known::Whole),
@@ -335,29 +380,31 @@ impl Fields {
                 (shown, Known::Prefix(known))
             }
         };
-        self.done.push(Term { text: RawText::new(text), known, span: self.span });
+        let stretches = stretches.filter(|_| known != Known::Whole).map(Rc::from);
+        self.done.push(Term { text: RawText::new(text), known, span: self.span, stretches });
     }
 }
 
 /// Returns any number of words.
 pub(super) fn any(span: Option<Span>) -> Term {
-    Term { text: RawText::new(ELLIPSIS), known: Known::Any, span }
+    Term { text: RawText::new(ELLIPSIS), known: Known::Any, span, stretches: None }
 }
 
 /// Returns a term for a word that is not split.
 pub(super) fn term(text: &Text, span: Option<Span>) -> Term {
     if let Some(bytes) = text.as_bytes() {
-        return Term { text: RawText::new(bytes), known: Known::Whole, span };
+        return Term { text: RawText::new(bytes), known: Known::Whole, span, stretches: None };
     }
     if let Some(pattern) = text.as_pattern() {
-        return Term { text: RawText::new(pattern), known: Known::Pattern, span };
+        return Term { text: RawText::new(pattern), known: Known::Pattern, span, stretches: None };
     }
     let start = match text.0.first() {
         Some(Chunk::Bytes(bytes)) => bytes.clone(),
         _ => Vec::new(),
     };
     let known = Known::Prefix(start.len());
-    Term { text: RawText::new([start.as_slice(), ELLIPSIS].concat()), known, span }
+    let text_shown = RawText::new([start.as_slice(), ELLIPSIS].concat());
+    Term { text: text_shown, known, span, stretches: text.stretches().map(Rc::from) }
 }
 
 /// Returns the pieces of a text that an expansion gives.
@@ -382,6 +429,20 @@ pub(super) fn joined(pieces: Pieces) -> Text {
         }
     }
     text
+}
+
+/// Returns the pieces of quoted bytes that hold `${IDDIO_TAME}`.
+fn parted(bytes: &[u8]) -> Pieces {
+    let mark = [&b"${"[..], TAME, b"}"].concat();
+    let mut pieces = vec![Piece::Quotes];
+    let mut rest = bytes;
+    while let Some(place) = rest.windows(mark.len()).position(|part| part == mark) {
+        let (before, after) = rest.split_at(place);
+        pieces.extend([Piece::Fixed(Chunk::Bytes(before.to_vec())), Piece::Fixed(Chunk::Tame)]);
+        rest = after.get(mark.len()..).unwrap_or_default();
+    }
+    pieces.push(Piece::Fixed(Chunk::Bytes(rest.to_vec())));
+    pieces
 }
 
 fn length(piece: &Piece) -> usize {

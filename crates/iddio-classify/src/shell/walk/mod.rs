@@ -14,6 +14,7 @@ mod builtins;
 mod compound;
 mod declare;
 mod echo;
+mod endless;
 mod expand;
 mod glob;
 mod parameter;
@@ -44,7 +45,7 @@ use self::{
 use super::ast::Script;
 use crate::command::{
     Ambient, Found, Judged, RunPlan, Setting,
-    line::{Feed, Judging, Known, Term},
+    line::{Feed, Judging, Known, TAME, Term},
     misleads, worse_class,
 };
 
@@ -65,11 +66,11 @@ pub(crate) fn judge_text(
     judging: &Judging<'_>,
     at: Option<Span>,
 ) -> Vec<Operation> {
-    judge_program(text, None, feed, judging, at)
+    judge_within(text, None, feed, judging, at, Tame::Nothing)
 }
 
-/// The same, of text with the words behind it, which are `$0`, `$1` and so on. Without them, they
-/// may be anything.
+/// The same, of text as [`crate::command::line::shell_text`] leaves it, with the words behind it,
+/// which are `$0`, `$1` and so on. Without them, they may be anything.
 pub(crate) fn judge_program(
     text: &[u8],
     arguments: Option<&[Term]>,
@@ -77,13 +78,31 @@ pub(crate) fn judge_program(
     judging: &Judging<'_>,
     at: Option<Span>,
 ) -> Vec<Operation> {
-    let Some(judging) = judging.within() else {
+    let stands = text.windows(TAME.len()).any(|part| part == TAME);
+    let tame = if stands { Tame::Stands } else { Tame::Nothing };
+    judge_within(text, arguments, feed, judging, at, tame)
+}
+
+fn judge_within(
+    text: &[u8],
+    arguments: Option<&[Term]>,
+    feed: &Feed,
+    judging: &Judging<'_>,
+    at: Option<Span>,
+    tame: Tame,
+) -> Vec<Operation> {
+    let surroundings = judging.surroundings.clone();
+    let Some(judging) = judging.within().map(|inner| Judging { surroundings, ..inner }) else {
         let mut shell = Shell::default();
         let why = "texts within texts, deeper than the limit";
         shell.add(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, at);
         return vec![shell.operation(text)];
     };
     let mut walker = Walker::new(judging, feed, at);
+    walker.inherits();
+    if tame == Tame::Stands {
+        walker.stands_for_tame();
+    }
     if let Some(arguments) = arguments {
         walker.arguments_are(arguments);
     }
@@ -164,12 +183,38 @@ struct Walker<'a> {
     recursed: bool,
     /// The outermost of the functions that run and were called from within since this was reset.
     reached: usize,
-    /// Variables that stand for others.
-    references: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    /// Variables that stand for others, with those they have stood for so far.
+    references: BTreeMap<Vec<u8>, Targets>,
     /// How many process substitutions there were.
     processes: usize,
     /// Whether the last command of a pipeline runs in the shell itself.
     last_pipe: Isolation,
+    tame: Tame,
+    pace: Pace,
+}
+
+/// What a variable stands for.
+#[derive(Default)]
+struct Targets {
+    names: BTreeSet<Vec<u8>>,
+    /// Whether it may stand for any other.
+    open: bool,
+}
+
+/// Whether the variable [`TAME`] stands for what is tame.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Tame {
+    Nothing,
+    Stands,
+}
+
+/// What a loop does to the number of processes.
+#[derive(Clone, Copy, Default, Eq, PartialEq)]
+struct Pace {
+    /// How many commands were started that nobody waits for.
+    started: usize,
+    /// How often something waited, or ended a loop.
+    paused: usize,
 }
 
 /// A variable that programs find in their environment.
@@ -278,6 +323,8 @@ impl<'a> Walker<'a> {
             references: BTreeMap::new(),
             processes: 0,
             last_pipe: Isolation::Apart,
+            tame: Tame::Nothing,
+            pace: Pace::default(),
         }
     }
 
@@ -292,6 +339,27 @@ impl<'a> Walker<'a> {
             self.state.set(Key::Variable(b"0".to_vec()), Slot::Variable(Value::one(name)));
         }
         self.state.set(Key::Positional, Slot::Positional(Parameters::new(rest)));
+    }
+
+    /// Takes over which variables the texts around this one have set: of those nobody knows here
+    /// what they hold.
+    fn inherits(&mut self) {
+        let assigned = self.judging.assigned.borrow().clone();
+        if ASSIGNED_MAX < assigned.len() {
+            let why = "more variables than are told apart";
+            self.raise(Tier::UNKNOWN, Class::Unknown, "shell:limit", why, self.at);
+        }
+        for name in assigned.into_iter().take(ASSIGNED_MAX) {
+            let value = Value::unknown(Origin::Made);
+            self.state.set(Key::Variable(name), Slot::Variable(value));
+        }
+    }
+
+    /// The text holds the variable that stands for what is tame.
+    fn stands_for_tame(&mut self) {
+        self.tame = Tame::Stands;
+        let value = Value::one(Text::tame());
+        self.state.set(Key::Variable(TAME.to_vec()), Slot::Variable(value));
     }
 
     /// Walks the whole text: returns the shell, and what it may run.
@@ -589,6 +657,9 @@ fn likeness(operation: &Operation) -> Vec<u8> {
 
 /// What parts words unless the text says otherwise.
 const SEPARATORS: &[u8] = b" \t\n";
+
+/// The most variables of the texts around one that are told apart.
+const ASSIGNED_MAX: usize = 256;
 
 /// The most reasons about the shell itself.
 const REASONS_MAX: usize = 64;

@@ -11,10 +11,15 @@ use super::{
     state::{Key, Parameters, Slot, Value, ambient},
     text::{Chunk, Origin, Text, settled},
 };
-use crate::shell::{
-    Span,
-    ast::{
-        Arithmetic, DefaultKind, EmptyCounts, Indirect, Parameter, ParameterOperation, Part, Word,
+use crate::{
+    catalog::pattern,
+    command::line::Surroundings,
+    shell::{
+        Span,
+        ast::{
+            Arithmetic, DefaultKind, EmptyCounts, Indirect, Parameter, ParameterOperation, Part,
+            Word,
+        },
     },
 };
 
@@ -59,7 +64,7 @@ impl Walker<'_> {
                 }
                 return all;
             }
-            ParameterOperation::Keys => return vec![vec![Piece::Split(Chunk::Plain)]],
+            ParameterOperation::Keys => return vec![vec![self.keys(&parameter.name)]],
             _ => {}
         }
         if let Some(star) = star
@@ -135,6 +140,17 @@ impl Walker<'_> {
         }
     }
 
+    /// `${!x[@]}`: places in a list, or whatever the text took for names of elements.
+    fn keys(&self, name: &[u8]) -> Piece {
+        match self.value(name) {
+            Value::Array(_) => Piece::Split(Chunk::Tame),
+            Value::Scalar(texts) if texts.iter().all(|text| text.as_bytes().is_some()) => {
+                Piece::Split(Chunk::Tame)
+            }
+            Value::Scalar(_) => Piece::Many,
+        }
+    }
+
     /// Returns what a variable holds.
     pub(super) fn value(&self, name: &[u8]) -> Value {
         match (self.state.slot(&Key::Variable(name.to_vec())), name) {
@@ -147,10 +163,25 @@ impl Walker<'_> {
                 Some(Slot::Positional(Parameters::Known(list))) => {
                     Value::one(Text::known(list.len().to_string()))
                 }
-                _ => Value::one(Text::plain()),
+                _ => Value::one(Text::tame()),
             },
+            _ if self.is_absent(name) => Value::Scalar(Vec::new()),
             _ => ambient(name),
         }
+    }
+
+    /// Whether a variable that the text does not set is surely none.
+    fn is_absent(&self, name: &[u8]) -> bool {
+        let (Surroundings::Only(kept), Ok(text)) =
+            (&self.judging.surroundings, std::str::from_utf8(name))
+        else {
+            return false;
+        };
+        let own = OWN.iter().any(|own| match own.strip_suffix('*') {
+            Some(start) => text.starts_with(start),
+            None => *own == text,
+        });
+        is_name(name) && !own && !pattern::any_covers(kept, text)
     }
 
     fn positional(&self, number: usize) -> Vec<Text> {
@@ -189,7 +220,7 @@ impl Walker<'_> {
             ParameterOperation::Length => {
                 let text = match elements {
                     Some(elements) => Text::known(elements.len().to_string()),
-                    None => Text::plain(),
+                    None => Text::tame(),
                 };
                 return vec![pieces(&text, quoting)];
             }
@@ -309,16 +340,16 @@ impl Walker<'_> {
     /// Does to a text what stands behind the name.
     fn operation(&mut self, operation: &ParameterOperation, text: &Text, at: Option<Span>) -> Text {
         let unknown = || match text.0.as_slice() {
-            [Chunk::Plain] => Text::plain(),
+            [Chunk::Plain | Chunk::Tame] => Text::plain(),
             _ => Text::unknown(text.origin().unwrap_or(Origin::Made)),
         };
         match operation {
             ParameterOperation::Length => match text.as_bytes() {
                 Some(bytes) => {
                     let count = std::str::from_utf8(bytes).map(|text| text.chars().count());
-                    count.map_or_else(|_| Text::plain(), |count| Text::known(count.to_string()))
+                    count.map_or_else(|_| Text::tame(), |count| Text::known(count.to_string()))
                 }
-                None => Text::plain(),
+                None => Text::tame(),
             },
             ParameterOperation::Trim { operator, pattern } => {
                 let pattern = self.pattern(pattern);
@@ -547,3 +578,11 @@ fn cased(bytes: &[u8], operator: &[u8]) -> Vec<u8> {
 
 /// The longest text that patterns are matched against: matching is not linear.
 const MATCHED_BYTES_MAX: usize = 512;
+
+/// Variables that a shell sets by itself.
+const OWN: [&str; 41] = [
+    "BASH*", "COLUMNS", "COMP*", "COPROC", "DIRSTACK", "EDITOR", "ENV", "EPOCH*", "ERRNO", "EUID",
+    "FC*", "FUNCNAME", "FUNCNEST", "GROUPS", "HIST*", "HOME", "HOST*", "IDDIO*", "IFS", "INSIDE*",
+    "LINENO", "LINES", "MACHTYPE", "MAIL*", "MAPFILE", "OLDPWD", "OPT*", "OSTYPE", "PATH", "PIPE*",
+    "PPID", "PS*", "PWD", "RANDOM", "READ*", "REPLY", "SECONDS", "SH*", "SRANDOM", "UID", "_",
+];

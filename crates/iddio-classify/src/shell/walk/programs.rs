@@ -33,17 +33,75 @@ pub(super) fn output(line: &Line) -> Text {
     let words: Vec<_> = line.words.iter().map(|term| term.as_str().unwrap_or("?")).collect();
     match (words.as_slice(), &line.feed) {
         (["cat"] | ["cat", "-"], Feed::Text(text)) => Text::known(text.as_bytes()),
-        (["wc", options @ ..], _) if options.iter().all(|word| word.starts_with('-')) => {
-            Text::plain()
-        }
-        (["nproc" | "pgrep" | "whoami" | "hostname" | "arch", ..], _)
-        | (["grep" | "egrep" | "fgrep", "-c", ..], _)
+        (["seq", numbers @ ..], _) => counted(numbers),
+        (["wc", "-l" | "-c" | "-m" | "-w"], _)
+        | (["nproc" | "whoami" | "hostname" | "arch"] | ["nproc", "--all"], _)
         | (["id", "-u" | "-g" | "-un" | "-gn"] | ["uname"] | ["uname", "-m" | "-r" | "-s"], _) => {
+            Text::tame()
+        }
+        (["hostname", "-s" | "-f" | "-d"], _) => Text::tame(),
+        (["grep" | "egrep" | "fgrep", "-c", pattern], _) if !is_option(pattern) => Text::tame(),
+        (["grep" | "egrep" | "fgrep", "-c", pattern, file], _)
+            if ![pattern, file].into_iter().any(|word| is_option(word)) =>
+        {
+            Text::tame()
+        }
+        // One number, or several in lines.
+        (["pgrep", options @ .., _], _)
+            if options.iter().all(|word| PLAIN_PGREP.contains(word)) =>
+        {
             Text::plain()
         }
-        (["date", format], _) if format.starts_with('+') && !format.contains(' ') => Text::plain(),
+        (["date", rest @ ..], _) if writes_a_day(rest) => Text::tame(),
         _ => Text::unknown(Origin::Made),
     }
+}
+
+fn is_option(word: &str) -> bool {
+    word.starts_with('-') || word == "?"
+}
+
+/// What `seq` writes: the numbers themselves where they are few.
+fn counted(numbers: &[&str]) -> Text {
+    let parsed: Option<Vec<i64>> = numbers.iter().map(|number| number.parse().ok()).collect();
+    let (first, step, last) = match parsed.as_deref() {
+        Some([last]) => (1, 1, *last),
+        Some([first, last]) => (*first, 1, *last),
+        Some([first, step, last]) if 0 < *step => (*first, *step, *last),
+        _ => return Text::unknown(Origin::Made),
+    };
+    let count = last.checked_sub(first).map_or(i64::MAX, |reach| reach / step);
+    if COUNTED_MAX <= count {
+        return Text::unknown(Origin::Made);
+    }
+    let mut text = String::new();
+    let mut number = first;
+    while number <= last {
+        text.push_str(&number.to_string());
+        text.push('\n');
+        number = number.saturating_add(step);
+    }
+    Text::known(text)
+}
+
+/// Whether `date` writes nothing but digits, plain letters and the marks between them.
+fn writes_a_day(words: &[&str]) -> bool {
+    let Some((format, options)) = words.split_last() else { return false };
+    let known = |word: &&str| matches!(*word, "-u" | "--utc") || DAYS.contains(word);
+    let Some(format) = format.strip_prefix('+') else { return false };
+    let mut letters = format.chars();
+    let mut any = false;
+    while let Some(letter) = letters.next() {
+        any = true;
+        let fits = match letter {
+            '%' => letters.next().is_some_and(|letter| "FTYmdHMSsjNyDVuw".contains(letter)),
+            letter => letter.is_ascii_alphanumeric() || "-_.:/".contains(letter),
+        };
+        if !fits {
+            return false;
+        }
+    }
+    any && options.iter().all(known) && options.last() != Some(&"-d")
 }
 
 /// Whether it prints the name of a new file or directory among the temporary ones.
@@ -71,6 +129,16 @@ pub(super) fn sends_away(stages: &[Operation]) -> bool {
     }
     false
 }
+
+/// Options of `pgrep` that leave it at printing numbers.
+const PLAIN_PGREP: [&str; 6] = ["-f", "-n", "-o", "-x", "-fn", "-fo"];
+
+/// Options of `date` that say which day.
+const DAYS: [&str; 6] =
+    ["-d", "yesterday", "-dyesterday", "tomorrow", "--date=yesterday", "--date=tomorrow"];
+
+/// The most numbers of `seq` that are told apart.
+const COUNTED_MAX: i64 = 64;
 
 /// Programs that write whole trees, disks or databases to standard output.
 const COLLECTORS: [&str; 10] = [

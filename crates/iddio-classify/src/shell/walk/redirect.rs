@@ -84,7 +84,7 @@ impl Walker<'_> {
             Descriptor::Implied => u32::from(!input),
             Descriptor::Number(number) => *number,
             Descriptor::Named(name) => {
-                self.assign(name, Value::one(Text::plain()), at);
+                self.assign(name, Value::one(Text::tame()), at);
                 NAMED_DESCRIPTOR
             }
         };

@@ -9,6 +9,7 @@ use iddio_core::{
 use super::{
     Walker,
     compound::text_of,
+    endless,
     parameter::is_name,
     programs,
     redirect::Plumbing,
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     command::{
         Found, Setting, assignment,
-        line::{Feed, Known, Line, Term},
+        line::{Feed, Known, Line, Stretch, Term},
         worse_class,
     },
     shell::{
@@ -231,14 +232,7 @@ impl Walker<'_> {
         let value = self.kept(name, value, at);
         if EVALUATED.contains(&name) {
             for text in value.texts() {
-                match text.as_bytes() {
-                    Some(bytes) if name == b"PROMPT_COMMAND" => {
-                        let bytes = bytes.to_vec();
-                        self.nested_apart(&bytes, at);
-                    }
-                    Some(bytes) => self.evaluated_text(bytes, at),
-                    None => {}
-                }
+                self.later_evaluated(name, &text, at);
             }
         }
         for setting in self.settings(name, &value) {
@@ -251,16 +245,39 @@ impl Walker<'_> {
             }
             self.surround_later(setting, at);
         }
-        if let Some(target) = self.references.get(name).cloned() {
-            match target {
-                Some(target) => self.store(&target, Value::unknown(Origin::Made)),
-                None => self.forget(),
-            }
-        }
+        self.through_reference(name, &value, at);
         self.store(name, value);
     }
 
+    /// A text goes into a variable that a shell runs or expands by itself.
+    fn later_evaluated(&mut self, name: &[u8], text: &Text, at: Option<Span>) {
+        match text.as_bytes() {
+            Some(bytes) if name == b"PROMPT_COMMAND" => {
+                let bytes = bytes.to_vec();
+                return self.nested_apart(&bytes, at);
+            }
+            Some(bytes) => return self.evaluated_text(bytes, at),
+            None => {}
+        }
+        let expands = |chunk: &Chunk| match chunk {
+            Chunk::Bytes(bytes) => {
+                let opens = |pair: &[u8]| matches!(pair, [b'$', b'(' | b'{' | b'['] | [b'`', _]);
+                bytes.windows(2).any(opens) || matches!(bytes.last(), Some(b'$' | b'`'))
+            }
+            _ => false,
+        };
+        let shows = name.starts_with(b"PS") && name != b"PS4";
+        let made = text.origin() == Some(Origin::Made) && !shows;
+        let runs = made || name == b"PROMPT_COMMAND" || text.0.iter().any(expands);
+        if runs || text.origin().is_some() {
+            let tier = if runs { Tier::UNKNOWN } else { Tier::Sensitive };
+            let why = "text that nobody knows is expanded as a program";
+            self.raise(tier, Class::Unknown, "shell:prompt", why, at);
+        }
+    }
+
     fn store(&mut self, name: &[u8], value: Value) {
+        self.judging.assigns(name);
         let long = |text: &Text| VALUE_BYTES_MAX < text.len();
         let value = match value {
             Value::Scalar(texts) if texts.iter().any(long) => Value::unknown(Origin::Made),
@@ -443,6 +460,7 @@ impl Walker<'_> {
 
     /// Hands a line to the judge of command lines.
     pub(super) fn external(&mut self, line: Vec<Term>, around: &Around, more: &[Found]) {
+        self.pace.paused += usize::from(endless::takes_time(&line));
         self.judging.directory = self.directory();
         let line = Line { words: line, feed: around.feed.clone() };
         if !more.is_empty() || self.is_new(Judge::Command, &line.words, around) {
@@ -451,7 +469,7 @@ impl Walker<'_> {
         let written = match programs::makes_temporary(&line) && self.keeps_temporary() {
             true => {
                 let mut text = Text::known(TEMPORARY);
-                text.push(Chunk::Plain);
+                text.push(Chunk::Tame);
                 text
             }
             false => programs::output(&line),
@@ -499,6 +517,7 @@ impl Walker<'_> {
         }
         number(&mut key, self.judging.depth);
         number(&mut key, self.judging.written.borrow().len());
+        number(&mut key, self.judging.assigned.borrow().len());
         number(&mut key, self.environment.last().map_or(0, |last| last.number));
         match &self.judging.directory {
             Some(directory) => {
@@ -517,6 +536,15 @@ impl Walker<'_> {
             number(&mut key, known);
             number(&mut key, term.text.as_bytes().len());
             key.extend_from_slice(term.text.as_bytes());
+            for stretch in term.stretches.iter().flat_map(|all| all.iter()) {
+                match stretch {
+                    Stretch::Bytes(bytes) => {
+                        number(&mut key, bytes.len());
+                        key.extend_from_slice(bytes);
+                    }
+                    Stretch::Tame => number(&mut key, usize::MAX),
+                }
+            }
         }
         self.judged.insert(key)
     }
@@ -651,7 +679,9 @@ fn element_set(value: Value, index: &Text, texts: Vec<Text>, appends: Appends) -
     };
     let place: Option<usize> = place;
     match place {
-        Some(place) if place <= elements.len() && appends == Appends::Replaces => {
+        Some(place)
+            if place <= elements.len() && place < ELEMENTS_MAX && appends == Appends::Replaces =>
+        {
             match elements.get_mut(place) {
                 Some(element) => *element = texts,
                 None => elements.push(texts),
@@ -708,6 +738,9 @@ pub(super) fn named(text: &Text) -> Option<(Vec<u8>, Text, Appends)> {
     text.extend(Text(rest.to_vec()));
     Some((name.to_vec(), text, appends))
 }
+
+/// The most elements that are set one by one and told apart: each takes a copy of all.
+const ELEMENTS_MAX: usize = 256;
 
 /// The rule about programs that nobody knows before they run.
 pub(super) const PROGRAM_UNKNOWN: &str = "shell:program";

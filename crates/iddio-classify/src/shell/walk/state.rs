@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use iddio_core::text::RawText;
 
 use super::compound::text_of;
-use super::text::{Chunk, Origin, Text, settled};
+use super::text::{Origin, Text, any_of, settled};
 use crate::{
     command::line::{Known, Term},
     shell::{Span, ast::Command},
@@ -232,23 +232,9 @@ impl State {
     pub(super) fn widen(&mut self, key: Key) {
         let slot = match (&key, self.slot(&key)) {
             (Key::Variable(_), Some(Slot::Variable(value))) => {
-                let digits = |text: &Text| match text.as_bytes() {
-                    Some(bytes) => !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit),
-                    None => text.0 == [Chunk::Plain],
-                };
-                let all = |value: &Value| match value {
-                    Value::Array(_) => false,
-                    Value::Scalar(texts) => texts.iter().all(digits),
-                };
-                let outside = |value: &Value| match value {
-                    Value::Array(_) => Origin::Made,
-                    Value::Scalar(texts) => {
-                        texts.iter().filter_map(Text::origin).min().unwrap_or(Origin::Outside)
-                    }
-                };
-                Slot::Variable(Value::one(match all(value) {
-                    true => Text::plain(),
-                    false => Text::unknown(outside(value)),
+                Slot::Variable(Value::one(match value {
+                    Value::Array(_) => Text::unknown(Origin::Made),
+                    Value::Scalar(texts) => any_of(texts),
                 }))
             }
             (Key::Directory, _) => Slot::Directory(None),
@@ -326,10 +312,12 @@ fn unset(key: &Key, slot: &Slot) -> Option<Slot> {
 pub(super) fn ambient(name: &[u8]) -> Value {
     match name {
         b"HOME" => Value::one(Text::known("~")),
-        b"BASHPID" | b"COLUMNS" | b"EPOCHSECONDS" | b"EUID" | b"GROUPS" | b"HOSTNAME"
-        | b"HOSTTYPE" | b"LINENO" | b"LINES" | b"LOGNAME" | b"OPTIND" | b"PPID" | b"RANDOM"
-        | b"SECONDS" | b"SRANDOM" | b"UID" | b"USER" | b"#" | b"?" | b"$" | b"!"
-        | b"BASH_SUBSHELL" | b"OSTYPE" | b"SHLVL" => Value::one(Text::plain()),
+        b"BASHPID" | b"BASH_SUBSHELL" | b"EPOCHSECONDS" | b"EUID" | b"LINENO" | b"OPTIND"
+        | b"PPID" | b"RANDOM" | b"SECONDS" | b"SRANDOM" | b"UID" | b"#" | b"?" | b"$" => {
+            Value::one(Text::tame())
+        }
+        b"COLUMNS" | b"GROUPS" | b"HOSTNAME" | b"HOSTTYPE" | b"LINES" | b"LOGNAME" | b"OSTYPE"
+        | b"SHLVL" | b"USER" | b"!" => Value::one(Text::plain()),
         b"-" => Value::one(Text::known("hB")),
         b"0" => Value::one(Text::known("bash")),
         name if PASSED.iter().any(|passed| name.starts_with(passed)) => {

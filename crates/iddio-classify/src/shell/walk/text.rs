@@ -4,6 +4,7 @@
 //! that are not. INVARIANT: joining and cutting only ever lose knowledge.
 
 use super::glob;
+use crate::command::line::Stretch;
 
 /// A text.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -16,8 +17,11 @@ pub(super) enum Chunk {
     Bytes(Vec<u8>),
     /// The name of a file that this pattern covers.
     Names(Vec<u8>),
-    /// Digits, or a name without white space: a count, a process id, a user.
+    /// A name without white space, as somebody sets it: a user, a host.
     Plain,
+    /// Letters, digits, `-`, `_`, `.`, `:`, `/` and `+`, and not none of them: a count, a process id,
+    /// a day. None of it means anything to a shell.
+    Tame,
     /// Anything.
     Unknown(Origin),
 }
@@ -47,9 +51,24 @@ impl Text {
         Self(vec![Chunk::Unknown(origin)])
     }
 
-    /// Takes a count, an id, a plain name.
+    /// Takes a plain name.
     pub(super) fn plain() -> Self {
         Self(vec![Chunk::Plain])
+    }
+
+    /// Takes a count, an id, a day.
+    pub(super) fn tame() -> Self {
+        Self(vec![Chunk::Tame])
+    }
+
+    /// Returns what it is made of, if another shell may read it again.
+    pub(super) fn stretches(&self) -> Option<Vec<Stretch>> {
+        let stretch = |chunk: &Chunk| match chunk {
+            Chunk::Bytes(bytes) => Some(Stretch::Bytes(bytes.clone())),
+            Chunk::Tame => Some(Stretch::Tame),
+            Chunk::Names(_) | Chunk::Plain | Chunk::Unknown(_) => None,
+        };
+        self.0.iter().map(stretch).collect()
     }
 
     /// Returns the bytes, if all are known.
@@ -87,7 +106,7 @@ impl Text {
     pub(super) fn len(&self) -> usize {
         let count = |chunk: &Chunk| match chunk {
             Chunk::Bytes(bytes) | Chunk::Names(bytes) => bytes.len(),
-            Chunk::Plain | Chunk::Unknown(_) => 1,
+            Chunk::Plain | Chunk::Tame | Chunk::Unknown(_) => 1,
         };
         self.0.iter().map(count).sum()
     }
@@ -111,7 +130,7 @@ impl Text {
         let unknown = |chunk: &Chunk| match chunk {
             Chunk::Unknown(origin) => Some(*origin),
             Chunk::Names(_) => Some(Origin::Made),
-            Chunk::Bytes(_) | Chunk::Plain => None,
+            Chunk::Bytes(_) | Chunk::Plain | Chunk::Tame => None,
         };
         self.0.iter().filter_map(unknown).min()
     }
@@ -122,7 +141,7 @@ impl Text {
         for chunk in &self.0 {
             match chunk {
                 Chunk::Bytes(bytes) | Chunk::Names(bytes) => shown.extend_from_slice(bytes),
-                Chunk::Plain | Chunk::Unknown(_) => shown.extend_from_slice(ELLIPSIS),
+                Chunk::Plain | Chunk::Tame | Chunk::Unknown(_) => shown.extend_from_slice(ELLIPSIS),
             }
         }
         shown
@@ -135,7 +154,7 @@ impl Text {
             match chunk {
                 Chunk::Bytes(bytes) => pattern.extend(glob::escaped(bytes)),
                 Chunk::Names(names) => pattern.extend_from_slice(names),
-                Chunk::Plain | Chunk::Unknown(_) => return None,
+                Chunk::Plain | Chunk::Tame | Chunk::Unknown(_) => return None,
             }
         }
         Some(pattern)
@@ -178,15 +197,25 @@ pub(super) fn settled(mut texts: Vec<Text>) -> Vec<Text> {
     texts.sort();
     texts.dedup();
     if ALTERNATIVES_MAX < texts.len() {
-        let digits = |text: &Text| match text.as_bytes() {
-            Some(bytes) => bytes.iter().all(u8::is_ascii_digit),
-            None => text.0 == [Chunk::Plain],
-        };
-        let plain = texts.iter().all(digits);
-        let made = texts.iter().filter_map(Text::origin).min().unwrap_or(Origin::Outside);
-        return vec![if plain { Text::plain() } else { Text::unknown(made) }];
+        return vec![any_of(&texts)];
     }
     texts
+}
+
+/// Returns a text that stands for each of several, and more like them.
+pub(super) fn any_of(texts: &[Text]) -> Text {
+    let digits = |text: &Text| match text.as_bytes() {
+        Some(bytes) => !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit),
+        None => text.0 == [Chunk::Tame],
+    };
+    let name = |text: &Text| digits(text) || text.0 == [Chunk::Plain];
+    match texts {
+        texts if texts.iter().all(digits) => Text::tame(),
+        texts if texts.iter().all(name) => Text::plain(),
+        texts => {
+            Text::unknown(texts.iter().filter_map(Text::origin).min().unwrap_or(Origin::Outside))
+        }
+    }
 }
 
 /// What is shown where something is not known.

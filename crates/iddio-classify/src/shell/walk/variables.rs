@@ -4,8 +4,11 @@
 //! holds, a trap assigns at any time, and a builtin may set a variable whose name nobody knows. Each
 //! adds to the values a variable may hold; none takes one away.
 
+use iddio_core::tier::{Class, Tier};
+
 use super::{
     Walker,
+    parameter::is_name,
     state::{Key, Slot, Value, ambient},
     text::{Origin, Text, settled},
 };
@@ -29,7 +32,7 @@ impl Walker<'_> {
         if self.integers.contains(name) || COUNTED.contains(&name) {
             let number = |text: &Text| {
                 let result = self.evaluated(text, at);
-                result.map_or_else(Text::plain, |number| Text::known(number.to_string()))
+                result.map_or_else(Text::tame, |number| Text::known(number.to_string()))
             };
             texts = texts.iter().map(number).collect();
         }
@@ -65,6 +68,41 @@ impl Walker<'_> {
             texts.push(Text::unknown(Origin::Made));
             self.state.set(Key::Variable(name), Slot::Variable(Value::Scalar(settled(texts))));
         }
+    }
+
+    /// Notes that a variable stands for another from here on: one of these names, or none yet.
+    pub(super) fn refers(&mut self, name: &[u8], value: Option<&Text>) {
+        let targets = self.references.entry(name.to_vec()).or_default();
+        match value.map(Text::as_bytes) {
+            Some(Some(target)) => _ = targets.names.insert(target.to_vec()),
+            Some(None) => targets.open = true,
+            None => {}
+        }
+    }
+
+    /// Assigns to what a variable stands for, if it stands for any. The value may also be the name
+    /// of what it stands for from here on.
+    pub(super) fn through_reference(&mut self, name: &[u8], value: &Value, at: Option<Span>) {
+        // What is assigned to meanwhile stands for nothing: references lead in circles.
+        let Some(mut targets) = self.references.remove(name) else { return };
+        for target in &targets.names {
+            self.assign(target, value.clone(), at);
+            let unknown = Slot::Variable(Value::unknown(Origin::Made));
+            self.state.set(Key::Variable(target.clone()), unknown);
+        }
+        for text in value.texts() {
+            match text.as_bytes() {
+                Some(bytes) if is_name(bytes) => _ = targets.names.insert(bytes.to_vec()),
+                Some(_) => {}
+                None => targets.open |= targets.names.is_empty(),
+            }
+        }
+        if targets.open {
+            let why = "it sets a variable that nobody knows";
+            self.raise(Tier::Sensitive, Class::Unknown, "shell:variable", why, at);
+            self.forget();
+        }
+        self.references.insert(name.to_vec(), targets);
     }
 
     /// Sets a variable outside every function that is running: whoever hides it finds it later.
