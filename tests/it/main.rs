@@ -10,11 +10,13 @@
 mod attacks;
 mod bad_input;
 mod catalogs;
+mod escapes_keepers;
 mod faults;
 mod first_minutes;
 mod freeze;
 mod guide;
 mod hand;
+mod keepers;
 mod kit;
 mod one_truth;
 mod red_team;

@@ -6,6 +6,8 @@
 
 #![expect(clippy::panic, clippy::expect_used, reason = "a panic is how a test fails")]
 
+pub mod keepers;
+
 use std::{
     ffi::{OsStr, OsString},
     fs,

@@ -52,9 +52,49 @@ pub enum CheckpointError {
     /// The log does not contain the last checkpoint made of it.
     #[error("the log is not the one that was signed at {0} records; run `iddio audit verify`")]
     Rewritten(u64),
+    /// The signer will not, or is away.
+    #[error("{0}")]
+    Signer(String),
     /// The sync failed.
     #[error("`{0}`")]
     Sync(String),
+}
+
+/// Signs checkpoints where that may fail: somebody elsewhere, who wants proof that a log only grows.
+pub trait Notary: Send + Sync {
+    /// Returns how many records the log `log_id` had when it was signed for last; 0 if it never was.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be told. The words are for people.
+    fn last(&self, log_id: &str) -> Result<u64, String>;
+
+    /// Returns the signature of a checkpoint, which `path` proves to begin with what was signed last.
+    ///
+    /// # Errors
+    ///
+    /// When it is not signed.
+    fn sign(&self, checkpoint: &Checkpoint, path: &[Digest]) -> Result<[u8; 64], String>;
+
+    /// The public key.
+    fn public(&self) -> [u8; 32];
+}
+
+/// A key in this process, as a notary: it signs what it is given.
+pub(crate) struct Own<'a>(pub(crate) &'a dyn CheckpointSigner);
+
+impl Notary for Own<'_> {
+    fn last(&self, _: &str) -> Result<u64, String> {
+        Ok(0)
+    }
+
+    fn sign(&self, checkpoint: &Checkpoint, _: &[Digest]) -> Result<[u8; 64], String> {
+        Ok(self.0.sign(checkpoint.text().as_bytes()))
+    }
+
+    fn public(&self) -> [u8; 32] {
+        self.0.public()
+    }
 }
 
 /// Whether a checkpoint's signature is by a key.
@@ -117,7 +157,7 @@ pub(crate) fn make(
     dir: &Path,
     disk: &Disk,
     until: After,
-    signer: &dyn CheckpointSigner,
+    notary: &dyn Notary,
 ) -> Result<String, CheckpointError> {
     let log = Directory::open_existing(dir, disk)?;
     let tree_dir = Directory::open(&dir.join(TREE), disk)?;
@@ -125,17 +165,29 @@ pub(crate) fn make(
     let _held = lock::hold(&lock, LOCK_WAIT).map_err(|_| CheckpointError::Busy)?;
     let log_id = log_id(&log)?;
     let mut tree = Tree::grow(&log, tree_dir, until)?;
-    let earlier = read_text(&tree.dir, CHECKPOINT)?.as_deref().and_then(Note::read);
-    if let Some(Note { checkpoint: earlier, .. }) = earlier {
-        let same = earlier.size <= tree.size
-            && earlier.log_id == log_id
-            && tree::root(&mut tree, earlier.size)? == earlier.root;
+    let earlier = read_text(&tree.dir, CHECKPOINT)?;
+    let read = earlier.as_deref().and_then(Note::read);
+    if let Some(Note { checkpoint, .. }) = &read {
+        let same = checkpoint.size <= tree.size
+            && checkpoint.log_id == log_id
+            && tree::root(&mut tree, checkpoint.size)? == checkpoint.root;
         if !same {
-            return Err(CheckpointError::Rewritten(earlier.size));
+            return Err(CheckpointError::Rewritten(checkpoint.size));
         }
     }
     let (size, root) = (tree.size, tree.root()?);
-    let note = Checkpoint { log_id, size, root }.sign(signer);
+    let public = notary.public();
+    let stands =
+        |note: &Note| note.checkpoint.size == size && signed_by(note, &public) == Signed::By;
+    if let (Some(earlier), true) = (earlier, read.as_ref().is_some_and(stands)) {
+        return Ok(earlier);
+    }
+    let checkpoint = Checkpoint { log_id, size, root };
+    let last = notary.last(&checkpoint.log_id).map_err(CheckpointError::Signer)?;
+    // A log that is shorter than what was signed for has no proof, and is refused for that.
+    let path = if last <= size { tree::consistency(&mut tree, last, size)? } else { Vec::new() };
+    let signature = notary.sign(&checkpoint, &path).map_err(CheckpointError::Signer)?;
+    let note = checkpoint.note(&public, &signature);
     write_text(&tree.dir, CHECKPOINT, &note)?;
     Ok(note)
 }

@@ -35,7 +35,7 @@ use rustix::fs::OFlags;
 use crate::{
     budget::{Budget, Charge},
     chain::{Chain, Item, Locks, Repaired, SYNC_LOCK, TurnError, WRITE_LOCK, busy},
-    checkpoint::{self, CheckpointError},
+    checkpoint::{self, CheckpointError, Notary},
     commitments::{COMMITMENTS, Commitments},
     directory::{Directory, FileError},
     disk::Disk,
@@ -273,11 +273,20 @@ impl Log {
     ///
     /// When the log cannot be read or synced, or is not the one that was signed before.
     pub fn checkpoint(&self, signer: &dyn CheckpointSigner) -> Result<String, CheckpointError> {
+        self.checkpoint_by(&checkpoint::Own(signer))
+    }
+
+    /// Has what is synced signed by somebody elsewhere, and returns the checkpoint's text.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::checkpoint`]; and when it is not signed.
+    pub fn checkpoint_by(&self, notary: &dyn Notary) -> Result<String, CheckpointError> {
         let inner = &*self.inner;
         let sync = |error: AuditError| CheckpointError::Sync(error.to_string());
         let until = inner.chain().map_err(sync)?.synced_end(&inner.locks);
         let until = until.map_err(|error| sync(not_stored(error)))?;
-        checkpoint::make(&inner.path, &inner.disk, until, signer)
+        checkpoint::make(&inner.path, &inner.disk, until, notary)
     }
 
     /// Makes sure that what is written and not synced will be, soon.

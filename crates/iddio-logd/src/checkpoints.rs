@@ -7,8 +7,9 @@
 use std::{
     fs::OpenOptions,
     io::Write,
+    ops::ControlFlow,
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     pin::pin,
     sync::{
         Arc,
@@ -19,40 +20,119 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use iddio_audit::{Log, Options, checkpoint::last_checkpoint};
+use iddio_audit::{
+    Log, Options,
+    checkpoint::{Notary, last_checkpoint},
+    query::{Filter, Record, query},
+};
 use iddio_core::{
     audit::{
         AdminEvent, AuditSink, Body, Durability, Entry, Field,
-        checkpoint::{CheckpointSigner, Note},
+        checkpoint::{Checkpoint, Note},
     },
+    digest::Digest,
     operation::OperationId,
     text::RawText,
     time::Clock,
 };
-use iddio_mint::CheckpointKey;
+use iddio_mint::{
+    CheckpointKey,
+    signer::{Signer, SignerError},
+};
 
 use crate::config::Config;
 
-/// The key, lent to the log for one signature.
-pub(crate) struct Lent(pub(crate) CheckpointKey);
+/// What signs: a key of the service's own, or the signer, who has it.
+pub(crate) enum Key {
+    Own(CheckpointKey),
+    Signer { socket: PathBuf, keeper: u32, public: [u8; 32] },
+}
 
 /// What makes checkpoints and takes them to their places.
 pub(crate) struct Keeper {
     pub(crate) log: Arc<Log>,
-    pub(crate) key: Lent,
+    pub(crate) key: Key,
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) second: Option<Log>,
 }
 
-impl CheckpointSigner for Lent {
-    fn sign(&self, bytes: &[u8]) -> [u8; 64] {
-        self.0.sign(bytes)
+// === impl Key ===
+
+impl Key {
+    /// Opens the key that the configuration names, or makes it; or finds out which one the signer has.
+    pub(crate) fn open(config: &Config) -> Result<Self> {
+        let Some(socket) = &config.signer else {
+            let path = &config.checkpoint_key;
+            let key = match path.exists() {
+                true => CheckpointKey::open(path),
+                false => CheckpointKey::create(path),
+            };
+            return Ok(Self::Own(key.context("checkpoint key")?));
+        };
+        let user = config.signer_user.as_deref().context("`signer` without `signer_user`")?;
+        let known = nix::unistd::User::from_name(user).context("the user database")?;
+        let keeper = known.with_context(|| format!("there is no user `{user}`"))?.uid.as_raw();
+        // A log that is there names its key; only the first one needs the signer to begin.
+        let public = match named_key(&config.directory) {
+            Some(public) => public,
+            None => Signer::connect(socket, keeper)?.public()?.checkpoint,
+        };
+        Ok(Self::Signer { socket: socket.clone(), keeper, public })
+    }
+}
+
+impl Notary for Key {
+    fn last(&self, log_id: &str) -> Result<u64, String> {
+        match self {
+            Self::Own(_) => Ok(0),
+            Self::Signer { socket, keeper, public } => {
+                let last = || {
+                    let mut signer = Signer::connect(socket, *keeper)?;
+                    Ok::<_, SignerError>((signer.public()?.checkpoint, signer.last()?))
+                };
+                match last().map_err(|error| error.to_string())? {
+                    (other, _) if other != *public => {
+                        Err("the log was begun with another key than the signer has".to_owned())
+                    }
+                    (_, (Some(other), _)) if other != log_id => {
+                        Err(format!("the signer signs for the log {other}"))
+                    }
+                    (_, (_, size)) => Ok(size),
+                }
+            }
+        }
+    }
+
+    fn sign(&self, checkpoint: &Checkpoint, path: &[Digest]) -> Result<[u8; 64], String> {
+        match self {
+            Self::Own(key) => Ok(key.sign(checkpoint.text().as_bytes())),
+            Self::Signer { socket, keeper, .. } => {
+                let signer = Signer::connect(socket, *keeper);
+                let signed = signer.and_then(|mut signer| signer.checkpoint(checkpoint, path));
+                signed.map_err(|error| error.to_string())
+            }
+        }
     }
 
     fn public(&self) -> [u8; 32] {
-        self.0.public()
+        match self {
+            Self::Own(key) => key.public(),
+            Self::Signer { public, .. } => *public,
+        }
     }
+}
+
+/// Returns the key that the log in `dir` names in its first record, if there is a log.
+fn named_key(dir: &Path) -> Option<[u8; 32]> {
+    let mut named = None;
+    let first = |record: Record| {
+        named = record.text("checkpoint_key").and_then(Digest::from_hex);
+        ControlFlow::Break(())
+    };
+    // One that cannot be read is found out when it is opened.
+    query(dir, &Filter::default(), first).ok()?;
+    named.map(|digest| *digest.as_bytes())
 }
 
 // === impl Keeper ===
@@ -75,7 +155,7 @@ impl Keeper {
     fn round(&self) -> Result<()> {
         let before = last_checkpoint(self.log.path())?;
         let size = |note: &str| Note::read(note).map(|note| note.checkpoint.size);
-        let note = self.log.checkpoint(&self.key)?;
+        let note = self.log.checkpoint_by(&self.key)?;
         if before.as_deref().and_then(size) == size(&note) {
             return Ok(());
         }

@@ -25,6 +25,10 @@ pub(crate) struct Config {
     /// Where clients find the socket. For them: the service serves the one it is given.
     #[expect(dead_code, reason = "clients read it in the same file, so it is a known key")]
     socket: Option<PathBuf>,
+    /// The signer's socket, where it signs checkpoints. Then the service has no key.
+    pub(crate) signer: Option<PathBuf>,
+    /// The user the signer runs as.
+    pub(crate) signer_user: Option<String>,
     /// The private key that signs checkpoints. Made if it is not there.
     #[serde(default = "checkpoint_key")]
     pub(crate) checkpoint_key: PathBuf,
@@ -69,6 +73,9 @@ pub(crate) fn read(path: &Path) -> Result<Config> {
     let limit = file.by_ref().take(BYTES_MAX).read_to_string(&mut text);
     limit.with_context(|| format!("`{name}`"))?;
     let config: Config = toml::from_str(&text).with_context(|| format!("`{name}`"))?;
+    if config.signer.is_some() != config.signer_user.is_some() {
+        bail!("`{name}`: `signer` and `signer_user` go together");
+    }
     if config.checkpoint_secs == 0 {
         bail!("`{name}`: checkpoint_secs must be at least 1");
     }

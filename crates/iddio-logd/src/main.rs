@@ -40,6 +40,8 @@ fn run() -> Result<()> {
     // Files of the log are its owner's alone, whatever the caller's mask was.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let listener = iddio_service::listen::listener(socket.as_deref())?;
+    // The log is nobody's to look into, not even in the memory of who keeps it.
+    iddio_service::confine::harden()?;
     serve::Service::open(config)?.serve(&listener)
 }
 

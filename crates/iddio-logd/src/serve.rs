@@ -24,6 +24,7 @@ use std::{
 use anyhow::{Context, Result};
 use iddio_audit::{
     Charge, Log, Options,
+    checkpoint::Notary,
     clock::SystemClock,
     query::newest,
     wire::{self, Call, Code, Reply, Statement},
@@ -42,12 +43,11 @@ use iddio_core::{
     text::RawText,
     time::Clock,
 };
-use iddio_mint::CheckpointKey;
 use iddio_service::peer::Peer as Connected;
 use rustix::event::{Timespec, epoll};
 
 use crate::{
-    checkpoints::{Keeper, Lent, draw, second_log, settle},
+    checkpoints::{Keeper, Key, draw, second_log, settle},
     client::{Client, Going, Peer, Stage},
     config::Config,
     open::Open,
@@ -115,11 +115,7 @@ impl Service {
         runs_as(&config.user)?;
         let clock = Arc::new(SystemClock::new());
         let open = Arc::new(Open::in_boot(clock.now().boot.boot_id));
-        let key = match config.checkpoint_key.exists() {
-            true => CheckpointKey::open(&config.checkpoint_key),
-            false => CheckpointKey::create(&config.checkpoint_key),
-        };
-        let key = key.context("checkpoint key")?;
+        let key = Key::open(&config)?;
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let mut options = Options::of_home(clock.clone(), host, key.public());
         let second = second_log(&config, options.clone())?;
@@ -137,7 +133,6 @@ impl Service {
             Readers::start(config.directory.clone(), open.clone()).context("reading thread")?;
         let (stop, stopped) = channel();
         let rights = Rights::of(&config);
-        let key = Lent(key);
         let keeper = Keeper { log: log.clone(), key, config, clock: clock.clone(), second };
         let thread = thread::Builder::new().name("iddio-log-sign".to_owned());
         let thread = thread.spawn(move || keeper.run(&stopped)).context("signing thread")?;

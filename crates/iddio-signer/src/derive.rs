@@ -305,3 +305,6 @@ const PLAIN_NAME_BYTES_MAX: usize = 64;
 
 /// The longest forced command: what a certificate holds comfortably.
 const COMMAND_BYTES_MAX: usize = 8_192;
+
+#[cfg(test)]
+mod tests;

@@ -113,9 +113,9 @@ impl Service {
     /// Hears a connection on a thread of its own, if there is room for one more of this user.
     fn let_in(self: Arc<Self>, mut stream: UnixStream, uid: u32) {
         let patience = Some(SENTENCE_MAX);
-        let ready = stream.set_nonblocking(false).is_ok()
-            && stream.set_read_timeout(patience).is_ok()
-            && stream.set_write_timeout(patience).is_ok();
+        // A connection does not inherit that its listener does not block.
+        let ready =
+            stream.set_read_timeout(patience).is_ok() && stream.set_write_timeout(patience).is_ok();
         if !ready {
             return;
         }

@@ -55,11 +55,14 @@ impl Checkpoint {
 
     /// Returns the signed note.
     pub fn sign(&self, signer: &dyn CheckpointSigner) -> String {
-        let text = self.text();
-        let signature = signer.sign(text.as_bytes());
-        let id = key_id(&self.origin(), &signer.public());
-        let stated = encode(&[&id[..], &signature].concat());
-        format!("{text}\n\u{2014} {} {stated}\n", self.origin())
+        self.note(&signer.public(), &signer.sign(self.text().as_bytes()))
+    }
+
+    /// Returns the note that says so with `signature`, by the key `public`, over [`Self::text`].
+    pub fn note(&self, public: &[u8; 32], signature: &[u8; 64]) -> String {
+        let id = key_id(&self.origin(), public);
+        let stated = encode(&[&id[..], signature].concat());
+        format!("{}\n\u{2014} {} {stated}\n", self.text(), self.origin())
     }
 }
 
