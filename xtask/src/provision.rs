@@ -1,7 +1,8 @@
 //! The real programs that tests drive: found, or installed by the package managers that have them.
 //!
 //! Debian packages come by name from apt, Python programs by pinned version from PyPI, each into an
-//! environment of its own under the target directory. What is there already costs a look, nothing
+//! environment of its own under the target directory; so do the packages that the check of the
+//! generated catalogs reads, which then needs no network. What is there already costs a look, nothing
 //! more. Where something cannot be installed the answer is the command that would install it.
 //!
 //! Tests learn where things are from the variables in [`Tools`], which also stand in
@@ -51,6 +52,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Tools> {
     for wanted in &PYTHON {
         found.push((wanted.variable, python(workspace, wanted)?));
     }
+    catalogs(workspace)?;
     let kubectl = system(&["kubectl"]);
     if kubectl.is_none() {
         apt(workspace, &["kubernetes-client"])?;

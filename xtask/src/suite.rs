@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, env, process::Command, time::Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    docs,
+    catalogs, docs,
     process::{self, Workspace},
     provision::{self, Tools},
     tidy,
@@ -68,6 +68,9 @@ pub(crate) fn run(workspace: &Workspace, scope: &Scope) -> Result<()> {
             tools = provision::run(workspace)?;
             Ok(())
         });
+    }
+    if *scope == Scope::Everything {
+        run.check("catalogs", || catalogs::run(workspace, catalogs::Mode::Check));
     }
     let built = run.check("build", || {
         process::run(workspace.cargo().args(["build", "--workspace", "--all-targets"]))

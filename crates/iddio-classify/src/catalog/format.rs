@@ -645,6 +645,8 @@ pub(crate) enum Stdin {
     Data,
     /// Something that decides what is done.
     Program,
+    /// Something that goes to another machine: `openssl s_client`.
+    Sent,
 }
 
 /// What the caller must look at.

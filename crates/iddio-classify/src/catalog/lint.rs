@@ -5,7 +5,7 @@
 use iddio_core::tier::Tier;
 
 use super::{
-    Catalog, CatalogError, GLOBAL,
+    Catalog, CatalogError, FRONT, GLOBAL,
     format::{Command, Flag, FlagTable, Tool},
     pattern,
 };
@@ -99,11 +99,12 @@ fn names_that_are_taken(tool: &Tool, text: &str, say: &mut impl FnMut(usize, Str
             Some(_) | None => {}
         }
     }
-    let global = tool.flags.keys().filter(|name| *name != GLOBAL);
-    for set in global {
+    let named = |name: &&String| ![GLOBAL, FRONT].contains(&name.as_str());
+    for set in tool.flags.keys().filter(named) {
         let used = |command: &Command| command.flags.contains(set);
         let plain = tool.plain.as_ref().is_some_and(used);
-        if !plain && !tool.command.values().any(|command| used(command.get_ref())) {
+        let many = tool.many.iter().any(|many| many.get_ref().flags.contains(set));
+        if !plain && !many && !tool.command.values().any(|command| used(command.get_ref())) {
             say(0, format!("no command names the flag set `{set}`"));
         }
     }

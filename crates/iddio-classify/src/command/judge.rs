@@ -19,7 +19,7 @@ use super::{
     lists,
     parse::{self, Given, Parsed, Resolution, Word, is_false},
     plan::{Need, Part, Program, RunPlan, Staged, StdinRole, Terminal},
-    scopes, unknown, unprepared, worse_class,
+    scopes, sent, unknown, unprepared, worse_class,
 };
 use crate::{
     catalog::{
@@ -276,6 +276,7 @@ fn known(
         inputs::collect(catalog, &parsed, line, judging.ambient, sum);
         files::judge(&parsed, terms, judging, sum);
         follow::judge(catalog, &parsed, command, line, judging, sum);
+        sent::judge(&parsed, command, &line.feed, judging, sum);
         pattern = command
             .and_then(|command| command.kube.as_ref())
             .and_then(|kube| kube::judge(catalog, kube, &parsed, sum));

@@ -21,6 +21,7 @@ pub(crate) mod lists;
 mod parse;
 mod plan;
 mod scopes;
+mod sent;
 mod unknown;
 mod unprepared;
 

@@ -46,6 +46,18 @@ fn every_operation_is_judged_as_the_table_says() {
 }
 
 #[test]
+fn the_numbers_of_the_documentation_are_those_of_the_table() {
+    let text = include_str!("../../../../docs/catalog-aws.md");
+    let table = table();
+    for wanted in [0, 2, 3, 4] {
+        let count = table.values().filter(|(tier, _)| *tier == wanted).count();
+        let row = format!("| tier {wanted} | {},{:03} |", count / 1000, count % 1000);
+        let row = row.replace("| 0,", "| ");
+        assert!(text.contains(&row), "docs/catalog-aws.md does not say: {row}");
+    }
+}
+
+#[test]
 fn no_operation_is_an_observation_by_its_name_alone() {
     let names = ["get", "describe", "list", "batch-get", "head", "search"];
     for name in names {
