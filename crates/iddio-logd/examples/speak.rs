@@ -2,7 +2,7 @@
 //!
 //! `speak SOCKET KEEPER MODE FIRST COUNT THREADS`: `gateway` states operations of an agent and tells
 //! each acknowledgement as a line: seq, id, hash; `own` does so as the user it is, named by
-//! `IDDIO_TEST_USER`; `hold` leaves its operations open and waits to be killed; `read` prints what it
+//! `IDDIO_TEST_USER`; `refused` states refusals of that user; `hold` leaves its operations open and waits to be killed; `read` prints what it
 //! may read; `squat` listens at SOCKET itself.
 
 use std::{
@@ -43,7 +43,11 @@ fn main() -> ExitCode {
         },
         "squat" => squat(&socket),
         mode => {
-            let own = mode == "own";
+            let own = match mode {
+                "own" => Some(kit::allowed as fn(u128) -> Entry),
+                "refused" => Some(denied as fn(u128) -> Entry),
+                _ => None,
+            };
             let sink = &sink;
             thread::scope(|scope| {
                 let work = |thread| {
@@ -69,14 +73,24 @@ fn main() -> ExitCode {
     }
 }
 
+/// Makes an entry that becomes the user's own.
+type Own = fn(u128) -> Entry;
+
+fn denied(id: u128) -> Entry {
+    kit::denied(id, "nobody-yet")
+}
+
 /// Asks, decides and closes, `count` times.
-fn operate(sink: &Remote, first: u128, count: u64, own: bool) -> Result<(), String> {
+fn operate(sink: &Remote, first: u128, count: u64, own: Option<Own>) -> Result<(), String> {
     for id in (first..).take(usize::try_from(count).unwrap_or_default()) {
-        let decided = if own { own_entry(id) } else { kit::allowed(id) };
-        if !own && id % 2 == 0 {
+        let decided = own.map_or_else(|| kit::allowed(id), |entry| own_entry(entry(id)));
+        if own.is_none() && id % 2 == 0 {
             let _ = tell(sink, &kit::asked(id))?;
         }
         let seq = tell(sink, &decided)?;
+        if matches!(&decided.body, Body::Decided(record) if record.refusal.is_some()) {
+            continue;
+        }
         let _ = tell(sink, &kit::closed_as(&decided, id, seq))?;
     }
     Ok(())
@@ -99,9 +113,8 @@ fn tell(sink: &Remote, entry: &Entry) -> Result<u64, String> {
     Ok(receipt.seq())
 }
 
-/// An operation of the user this runs as.
-fn own_entry(id: u128) -> Entry {
-    let mut entry = kit::allowed(id);
+/// Makes an entry one of the user this runs as.
+fn own_entry(mut entry: Entry) -> Entry {
     let name = env::var("IDDIO_TEST_USER").unwrap_or_default();
     if let (Body::Decided(record), Some(name)) =
         (&entry.body, PrincipalId::new(&format!("local:{name}")))
