@@ -79,19 +79,46 @@ pub(crate) fn catalog(bytes: &[u8]) {
     }
 }
 
-/// A method, a space, a path: what can be read in two ways is break-glass.
+/// A method, a space, a target, and on further lines headers, an empty line and a body: what can be
+/// read in two ways is break-glass, and a whole request is worth at least its line.
 pub(crate) fn kube_request(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let (method, path) = text.split_once(' ').unwrap_or(("GET", text));
+    let (head, body) = match bytes.windows(2).position(|pair| pair == b"\n\n") {
+        Some(end) => (bytes.get(..end), bytes.get(end + 2..)),
+        None => (Some(bytes), None),
+    };
+    let Some(Ok(head)) = head.map(std::str::from_utf8) else { return };
+    let mut lines = head.split('\n');
+    let line = lines.next().unwrap_or_default();
+    let (method, target) = line.split_once(' ').unwrap_or(("GET", line));
+    let path = target.split('?').next().unwrap_or_default();
     let verdict = kube::request(method, path);
-    if kube::target(path).is_none() || kube::Method::of(method).is_none() {
-        assert_eq!(verdict.tier, Tier::BreakGlass, "{text:?}");
+    let evasive = kube::target(path).is_none() || kube::Method::of(method).is_none();
+    if evasive {
+        assert_eq!(verdict.tier, Tier::BreakGlass, "{line:?}");
     }
-    let path = path.split('?').next().unwrap_or_default();
     let lower = path.to_ascii_lowercase();
     let encoded = ["//", "%2f", "%2e"].iter().any(|evasion| lower.contains(evasion));
     if encoded || path.split('/').any(|segment| segment == "..") {
-        assert_eq!(verdict.tier, Tier::BreakGlass, "{text:?}");
+        assert_eq!(verdict.tier, Tier::BreakGlass, "{line:?}");
+    }
+    let headers: Vec<_> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name, value.as_bytes()))
+        .collect();
+    let body = body.unwrap_or_default();
+    let raw = kube::Raw { method, target: target.as_bytes(), headers: &headers, body };
+    match kube::Call::read(&raw) {
+        Ok(call) => {
+            assert!(!evasive, "{line:?} has one reading");
+            let tier = call.operation("c").tier;
+            let node = call.info.resource.as_ref().is_some_and(|about| about.resource == "nodes");
+            let lowered = node && tier == Tier::Modify;
+            assert!(verdict.tier <= tier || lowered, "{line:?} is lowered to {tier}");
+        }
+        Err(malformed) => {
+            let operation = malformed.operation("c", method, path);
+            assert_eq!(operation.tier, Tier::BreakGlass);
+        }
     }
 }
 

@@ -39,10 +39,19 @@ pub fn setting(text: &str) -> Option<Verdict> {
     pod::named(&key.to_ascii_lowercase())
 }
 
-fn worst(value: &Value) -> Option<Verdict> {
+/// Returns everything a change raises, each with why: members wherever they stand, and the
+/// operations of a JSON patch.
+pub(super) fn raised(value: &Value) -> Vec<Verdict> {
     let members = pod::look(value, Scene::Patch).into_iter().map(|found| found.verdict);
     let operations = value.as_array().into_iter().flatten().filter_map(patch_operation);
-    members.chain(operations).max()
+    let mut raised: Vec<_> = members.chain(operations).collect();
+    raised.sort();
+    raised.dedup();
+    raised
+}
+
+fn worst(value: &Value) -> Option<Verdict> {
+    raised(value).into_iter().max()
 }
 
 /// An operation of a JSON patch names its field in `path`; `move` and `copy` hide what they write.

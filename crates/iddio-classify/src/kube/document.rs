@@ -44,13 +44,7 @@ pub enum ManifestError {
 
 /// Reads every document; empty ones are left out.
 pub(super) fn documents(text: &[u8]) -> Result<Vec<Value>, ManifestError> {
-    if MANIFEST_BYTES_MAX < text.len() {
-        return Err(ManifestError::TooLong);
-    }
-    let text = std::str::from_utf8(text).map_err(|_| ManifestError::NotText)?;
-    if text.starts_with('\u{feff}') {
-        return Err(ManifestError::ByteOrderMark);
-    }
+    let text = sound(text)?;
     let documents = match text.trim_start().starts_with('{') {
         // What starts as JSON and is none is YAML in braces.
         true => json(text).or_else(|_| yaml(text))?,
@@ -60,6 +54,42 @@ pub(super) fn documents(text: &[u8]) -> Result<Vec<Value>, ManifestError> {
         differs_in_more_than_case(document)?;
     }
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+/// Reads one value of JSON and nothing else, as a server reads what says it is JSON.
+pub(super) fn one_json(text: &[u8]) -> Result<Value, ManifestError> {
+    let text = sound(text)?;
+    let mut values = json(text)?.into_iter();
+    single(values.next(), values.next())
+}
+
+/// Reads one document of YAML.
+pub(super) fn one_yaml(text: &[u8]) -> Result<Value, ManifestError> {
+    let mut values = documents(text)?.into_iter();
+    single(values.next(), values.next())
+}
+
+fn single(first: Option<Value>, second: Option<Value>) -> Result<Value, ManifestError> {
+    match (first, second) {
+        (Some(value), None) => {
+            differs_in_more_than_case(&value)?;
+            Ok(value)
+        }
+        (None, _) => Err(ManifestError::Unreadable("nothing".to_owned())),
+        (Some(_), Some(_)) => Err(ManifestError::Unreadable("more than one document".to_owned())),
+    }
+}
+
+/// Takes text that is short enough, UTF-8, and begins without a mark.
+fn sound(text: &[u8]) -> Result<&str, ManifestError> {
+    if MANIFEST_BYTES_MAX < text.len() {
+        return Err(ManifestError::TooLong);
+    }
+    let text = std::str::from_utf8(text).map_err(|_| ManifestError::NotText)?;
+    match text.starts_with('\u{feff}') {
+        true => Err(ManifestError::ByteOrderMark),
+        false => Ok(text),
+    }
 }
 
 fn json(text: &str) -> Result<Vec<Value>, ManifestError> {

@@ -3,16 +3,22 @@
 //! The rules are tried in the contract's order, 10, 1, 2, 3, 4, 5, 8, 6, 7, 9, and the first hit
 //! wins. A request line alone is judged here, without allocating; a body may raise what it gives
 //! ([`body`], [`manifest()`]), never lower it, but for the one case the contract names (a node made
-//! unschedulable), which its caller asks for by [`node_unschedulable`].
+//! unschedulable), which its caller asks for by [`node_unschedulable`]. A gateway reads its requests
+//! with [`Call`], which puts line, query, upgrade and body together.
 
 pub mod body;
+pub mod call;
+pub mod content;
 mod document;
+pub mod info;
 pub mod manifest;
 mod pod;
+pub mod query;
 pub mod resource;
 
 use iddio_core::tier::{Class, Tier};
 
+pub use call::{Call, Malformed, Raw, Upgrade};
 pub use manifest::{ManifestError, ManifestFacts, manifest, object};
 pub use pod::Found;
 pub use resource::Resource;

@@ -88,6 +88,11 @@ pub fn of_kind(kind: &str, group: &str) -> Option<&'static Resource> {
         .find(|resource| resource.kind.eq_ignore_ascii_case(kind) && resource.group == group)
 }
 
+/// Returns every resource.
+pub fn all() -> impl Iterator<Item = &'static Resource> {
+    RESOURCES.iter()
+}
+
 fn version(group: &str) -> bool {
     let head = group.split('.').next().unwrap_or("");
     head.strip_prefix('v')

@@ -10,6 +10,7 @@ mod explained;
 mod holes;
 mod kit;
 mod kube;
+mod kube_requests;
 mod lang_find;
 mod lang_text;
 mod lines;
