@@ -21,4 +21,5 @@ mod red_lines;
 mod shell_properties;
 mod shell_walk;
 mod sql;
+mod tools_format;
 mod wrappers;
