@@ -94,6 +94,18 @@ fn every_protocol_in_a_line_is_decided_by_its_own_rules_and_the_strictest_counts
 }
 
 #[test]
+fn a_refusal_is_about_the_command_that_its_rule_denies() {
+    let policy = "agents:\n  local:root:\n    rules:\n      - {protocol: command, tiers: {0: allow, 3: allow}}\n      - {protocol: kubernetes, cluster_scoped: true, tiers: {0: allow, 3: deny}}\n";
+    let world = World::with_policy(policy);
+    let line = ["exec", "--", "bash", "-c", "rm notes.txt; kubectl get pods"];
+    let said = world.iddio(line).exits(77);
+    let first = said.stderr.lines().next().unwrap_or_default().to_owned();
+    assert!(first.contains("kubectl get"), "{said:?}");
+    said.says("kubernetes / tier 3").says("also   T3 rm");
+    world.verify();
+}
+
+#[test]
 fn a_refusal_says_where_in_the_text_the_words_stand() {
     let world = World::with_policy(READS);
     let text = "ls -l; systemctl status x; rm -rf /srv/data";

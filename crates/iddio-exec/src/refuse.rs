@@ -62,15 +62,16 @@ pub enum Retry {
 }
 
 impl Refused {
-    /// Puts a rejection in words. `said` is what the approver said, if anything.
+    /// Puts a rejection in words. `operation` is the one that the rule is about, `said` what the
+    /// approver said, if anything.
     pub fn from_rejection(
         rejection: &Rejection,
+        operation: &Operation,
         ask: Option<String>,
         said: Option<String>,
         instead: Vec<String>,
     ) -> Self {
         let record = rejection.record();
-        let operation = record.subject.operations.worst();
         let decision = &record.decision;
         let refusal = match (rejection.reason(), said) {
             (Refusal::Approver, Some(said)) => format!("an approver refused it: {said}"),
@@ -84,7 +85,7 @@ impl Refused {
             command: line(&command(operation)),
             because: line(&because(operation)),
             at: at(operation),
-            also: also(&record.subject.operations),
+            also: also(&record.subject.operations, operation),
             refusal: line(&refusal),
             rule: line(&rule(decision)),
             record: rejection.receipt().id().to_string(),
@@ -157,8 +158,9 @@ fn at(operation: &Operation) -> Option<At> {
 }
 
 /// Returns what else would have been done, but for reads, worst first.
-fn also(operations: &Operations) -> Vec<String> {
-    let others = operations.worst_first().into_iter().skip(1);
+fn also(operations: &Operations, shown: &Operation) -> Vec<String> {
+    let others = operations.worst_first().into_iter();
+    let others = others.filter(|operation| !std::ptr::eq(*operation, shown));
     let others = others.filter(|operation| Tier::Observe < operation.native_tier());
     let told = |operation: &Operation| {
         let (tier, command) = (operation.native_tier().number(), command(operation));

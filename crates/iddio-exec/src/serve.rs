@@ -30,10 +30,10 @@ use iddio_classify::{
     command::{Judged, Need, Staged},
 };
 use iddio_core::{
-    audit::{AdminEvent, AuditError, End, Field, Outcome, Refusal},
+    audit::{AdminEvent, AuditError, End, Field, Outcome, Refusal, Subject},
     credential::{MintError, NoCredential},
-    operation::{Effect, Operations},
-    pipeline::{Committed, InFlight, Pipeline, Request, Warrant},
+    operation::{Effect, Operation, Operations},
+    pipeline::{Committed, InFlight, Pipeline, Rejection, Request, Warrant},
     policy::{Evaluation, Query, Verdict},
     principal::Identified,
     recording::MetadataOnly,
@@ -231,8 +231,9 @@ impl<'a> Gateway<'a> {
         match committed {
             Committed::Rejection(rejection) => {
                 let (ask, said) = self.answer();
-                let instead = self.instead(&rejection);
-                let refused = Refused::from_rejection(&rejection, ask, said, instead);
+                let operation = self.refused(&rejection);
+                let instead = self.instead(&rejection, operation);
+                let refused = Refused::from_rejection(&rejection, operation, ask, said, instead);
                 Ok((Served::Refused(Box::new(refused)), None))
             }
             Committed::Warrant(warrant) => self.forward(warrant, stdout),
@@ -449,18 +450,30 @@ impl<'a> Gateway<'a> {
         self.pipeline.hold(self.caller.principal()).map(|hold| hold.remedy())
     }
 
+    /// Returns the operation that the rule of a refusal is about, which need not be the worst.
+    fn refused<'r>(&self, rejection: &'r Rejection) -> &'r Operation {
+        let Subject { operations, .. } = &rejection.record().subject;
+        let record = &rejection.record().decision;
+        let now = self.runtime.clock().now();
+        let decides = |operation: &&Operation| {
+            let query = Query { principal: self.caller.principal(), operation, now };
+            match self.pipeline.policy.evaluate(&query) {
+                Evaluation::Now(decision) => {
+                    decision.verdict == record.verdict && decision.rule == record.rule
+                }
+                Evaluation::Later(_) => false,
+            }
+        };
+        operations.worst_first().into_iter().find(decides).unwrap_or_else(|| operations.worst())
+    }
+
     /// Says what the same rule lets through.
-    fn instead(&self, rejection: &iddio_core::pipeline::Rejection) -> Vec<String> {
+    fn instead(&self, rejection: &Rejection, operation: &Operation) -> Vec<String> {
         if rejection.reason() == Refusal::Frozen {
             return self.thawing().into_iter().collect();
         }
-        let operation = rejection.record().subject.operations.worst();
         refuse::instead(operation, |tier| {
-            let operation = iddio_core::operation::Operation {
-                tier,
-                overrides: Vec::new(),
-                ..operation.clone()
-            };
+            let operation = Operation { tier, overrides: Vec::new(), ..operation.clone() };
             let now = self.runtime.clock().now();
             let query = Query { principal: self.caller.principal(), operation: &operation, now };
             match self.pipeline.policy.evaluate(&query) {

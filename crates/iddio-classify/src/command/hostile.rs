@@ -6,6 +6,7 @@ use iddio_core::{
 };
 
 use super::{ARGV_BYTES_MAX, ARGV_WORDS_MAX, Ambient, Found, WORD_BYTES_MAX, line::Term};
+use crate::paths;
 
 /// There is no command.
 pub(super) fn empty() -> Found {
@@ -124,32 +125,12 @@ fn reaches_own(raw: &RawText, ambient: &Ambient) -> bool {
     word.split(|byte| matches!(byte, b'=' | b',' | b'@' | b':')).any(|part| {
         let directory = ambient.working_directory.as_ref().map_or(&b""[..], RawText::as_bytes);
         let path = match part {
-            [b'/', ..] => tidy(part),
+            [b'/', ..] => paths::absolute(part, None),
             [] => return false,
-            relative => tidy(&[directory, b"/", relative].concat()),
+            relative => paths::absolute(&[directory, b"/", relative].concat(), None),
         };
         own(&path)
     })
-}
-
-/// Takes `.`, `..` and doubled slashes out of a path, by its letters alone.
-fn tidy(path: &[u8]) -> Vec<u8> {
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in path.split(|byte| *byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    let mut tidied = Vec::with_capacity(path.len());
-    for part in parts {
-        tidied.push(b'/');
-        tidied.extend_from_slice(part);
-    }
-    tidied
 }
 
 fn unknown(rule: &'static str, text: &'static str, word: usize) -> Found {

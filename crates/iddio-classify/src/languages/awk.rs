@@ -6,7 +6,7 @@
 
 use iddio_core::tier::{Class, Tier};
 
-use super::effect::Effect;
+use super::{cursor::Cursor, effect::Effect};
 use crate::catalog::format::PathUse;
 
 /// Returns what a program does besides looking at its input and printing.
@@ -39,8 +39,7 @@ enum Token {
 
 /// What cuts a program into tokens.
 struct Lexer<'a> {
-    text: &'a [u8],
-    place: usize,
+    at: Cursor<'a>,
     tokens: Vec<Token>,
     /// The open brackets: whether what follows each one's end may be a pattern.
     open: Vec<After>,
@@ -87,8 +86,8 @@ impl<'a> Lexer<'a> {
     fn all(text: &'a [u8]) -> Option<Vec<Token>> {
         let after = After::Division;
         let mut lexer =
-            Self { text, place: 0, tokens: Vec::new(), open: Vec::new(), closed: after };
-        while let Some(byte) = lexer.peek() {
+            Self { at: Cursor::new(text), tokens: Vec::new(), open: Vec::new(), closed: after };
+        while let Some(byte) = lexer.at.peek() {
             let token = lexer.token(byte)?;
             lexer.tokens.extend(token);
         }
@@ -98,30 +97,30 @@ impl<'a> Lexer<'a> {
     fn token(&mut self, byte: u8) -> Option<Option<Token>> {
         Some(Some(match byte {
             b' ' | b'\t' | b'\r' => {
-                self.place += 1;
+                self.at.place += 1;
                 return Some(None);
             }
             b'\n' => {
-                self.place += 1;
+                self.at.place += 1;
                 Token::Newline
             }
             b'#' => {
-                self.skip(|byte| byte != b'\n');
+                self.at.skip(|byte| byte != b'\n');
                 return Some(None);
             }
             b'\\' => {
-                self.place += 1;
-                (self.next()? == b'\n').then_some(())?;
+                self.at.place += 1;
+                (self.at.next()? == b'\n').then_some(())?;
                 return Some(None);
             }
             b'"' => self.string()?,
             b'0'..=b'9' => self.number(),
             b'.' => {
-                self.text.get(self.place + 1)?.is_ascii_digit().then_some(())?;
+                self.at.rest().get(1)?.is_ascii_digit().then_some(())?;
                 self.number()
             }
             b'A'..=b'Z' | b'a'..=b'z' | b'_' => {
-                let name = self.skip(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+                let name = self.at.skip(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
                 Token::Name(String::from_utf8_lossy(name).into_owned())
             }
             b'/' if self.starts_pattern()? => self.pattern()?,
@@ -147,28 +146,28 @@ impl<'a> Lexer<'a> {
     }
 
     fn pattern(&mut self) -> Option<Token> {
-        self.place += 1;
+        self.at.place += 1;
         let mut bracket = None;
         loop {
-            let at = self.place;
-            match (self.next()?, bracket) {
+            let at = self.at.place;
+            match (self.at.next()?, bracket) {
                 (b'\n', _) => return None,
                 (b'\\', _) => {
-                    (self.next()? != b'\n').then_some(())?;
+                    (self.at.next()? != b'\n').then_some(())?;
                 }
                 // A slash in a bracket ends the pattern for some.
                 (b'/', Some(_)) => return None,
                 (b'/', None) => return Some(Token::Pattern),
                 (b'[', None) => {
-                    if self.peek() == Some(b'^') {
-                        self.place += 1;
+                    if self.at.peek() == Some(b'^') {
+                        self.at.place += 1;
                     }
-                    bracket = Some(self.place);
+                    bracket = Some(self.at.place);
                 }
-                (b'[', Some(_)) if matches!(self.peek(), Some(b':' | b'.' | b'=')) => {
-                    self.place += 1;
-                    self.skip(|byte| byte.is_ascii_alphabetic());
-                    (self.next()? == b':' && self.next()? == b']').then_some(())?;
+                (b'[', Some(_)) if matches!(self.at.peek(), Some(b':' | b'.' | b'=')) => {
+                    self.at.place += 1;
+                    self.at.skip(|byte| byte.is_ascii_alphabetic());
+                    (self.at.next()? == b':' && self.at.next()? == b']').then_some(())?;
                 }
                 (b']', Some(start)) if start < at => bracket = None,
                 _ => {}
@@ -177,32 +176,32 @@ impl<'a> Lexer<'a> {
     }
 
     fn number(&mut self) -> Token {
-        let hexadecimal = self.rest().starts_with(b"0x") || self.rest().starts_with(b"0X");
-        self.skip(|byte| byte.is_ascii_digit());
+        let hexadecimal = self.at.rest().starts_with(b"0x") || self.at.rest().starts_with(b"0X");
+        self.at.skip(|byte| byte.is_ascii_digit());
         if hexadecimal {
             // gawk and mawk differ on these; as a name and a number they are values all the same.
             return Token::Number;
         }
-        if self.peek() == Some(b'.') {
-            self.place += 1;
-            self.skip(|byte| byte.is_ascii_digit());
+        if self.at.peek() == Some(b'.') {
+            self.at.place += 1;
+            self.at.skip(|byte| byte.is_ascii_digit());
         }
-        let exponent = self.rest();
+        let exponent = self.at.rest();
         if let [b'e' | b'E', rest @ ..] = exponent {
             let sign = usize::from(matches!(rest.first(), Some(b'+' | b'-')));
             if rest.get(sign).is_some_and(u8::is_ascii_digit) {
-                self.place += 1 + sign;
-                self.skip(|byte| byte.is_ascii_digit());
+                self.at.place += 1 + sign;
+                self.at.skip(|byte| byte.is_ascii_digit());
             }
         }
         Token::Number
     }
 
     fn string(&mut self) -> Option<Token> {
-        self.place += 1;
+        self.at.place += 1;
         let mut text = Vec::new();
         loop {
-            match self.next()? {
+            match self.at.next()? {
                 b'"' => return Some(Token::Text(text)),
                 b'\n' => return None,
                 b'\\' => text.push(self.escaped()?),
@@ -213,7 +212,7 @@ impl<'a> Lexer<'a> {
 
     /// Undoes an escape behind its backslash; `None` for what is not read alike everywhere.
     fn escaped(&mut self) -> Option<u8> {
-        Some(match self.next()? {
+        Some(match self.at.next()? {
             byte @ (b'"' | b'\\' | b'/') => byte,
             b'a' => 7,
             b'b' => 8,
@@ -225,14 +224,14 @@ impl<'a> Lexer<'a> {
             digit @ b'0'..=b'7' => {
                 let mut value = u32::from(digit - b'0');
                 for _ in 0..2 {
-                    let Some(digit @ b'0'..=b'7') = self.peek() else { break };
-                    self.place += 1;
+                    let Some(digit @ b'0'..=b'7') = self.at.peek() else { break };
+                    self.at.place += 1;
                     value = value * 8 + u32::from(digit - b'0');
                 }
                 u8::try_from(value).ok().filter(u8::is_ascii)?
             }
             b'x' => {
-                let digits = self.skip(|byte| byte.is_ascii_hexdigit());
+                let digits = self.at.skip(|byte| byte.is_ascii_hexdigit());
                 let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() == 2)?;
                 u8::from_str_radix(digits, 16).ok().filter(u8::is_ascii)?
             }
@@ -244,8 +243,9 @@ impl<'a> Lexer<'a> {
     }
 
     fn sign(&mut self) -> Option<&'static str> {
-        let sign = SIGNS.iter().find(|sign| self.rest().starts_with(sign.as_bytes())).copied()?;
-        self.place += sign.len();
+        let sign =
+            SIGNS.iter().find(|sign| self.at.rest().starts_with(sign.as_bytes())).copied()?;
+        self.at.place += sign.len();
         match sign {
             "(" => {
                 let condition = matches!(
@@ -259,27 +259,6 @@ impl<'a> Lexer<'a> {
             _ => {}
         }
         Some(sign)
-    }
-
-    fn skip(&mut self, covers: impl Fn(u8) -> bool) -> &'a [u8] {
-        let rest = self.rest();
-        let length = rest.iter().position(|byte| !covers(*byte)).unwrap_or(rest.len());
-        self.place += length;
-        rest.get(..length).unwrap_or_default()
-    }
-
-    fn rest(&self) -> &'a [u8] {
-        self.text.get(self.place..).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.place).copied()
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.place += 1;
-        Some(byte)
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod awk;
 mod client;
+mod cursor;
 mod ed;
 mod effect;
 mod find;

@@ -4,16 +4,16 @@
 //! same way, and whatever stands outside that grammar is not guessed at. Text, patterns and labels are
 //! data. Addresses do not count: a command that one line in a million reaches is a command.
 
-use super::effect::Effect;
+use super::{cursor::Cursor, effect::Effect};
 use crate::catalog::format::PathUse;
 
 /// Returns what a script does besides editing what passes through.
 pub(crate) fn read(text: &[u8]) -> Vec<Effect> {
-    let mut script = Script { text, place: 0, open: 0, found: Vec::new() };
+    let mut script = Script { at: Cursor::new(text), open: 0, found: Vec::new() };
     let understood = script.all().is_some() && script.open == 0;
     if !understood || std::str::from_utf8(text).is_err() {
         // A script that ends too early is an error for sed too.
-        let runs: &[&str] = if script.place < text.len() { &RUNS } else { &[] };
+        let runs: &[&str] = if script.at.place < text.len() { &RUNS } else { &[] };
         script.found.push(Effect::unread(text, runs));
     }
     script.found
@@ -21,8 +21,7 @@ pub(crate) fn read(text: &[u8]) -> Vec<Effect> {
 
 /// A script and how far it has been read.
 struct Script<'a> {
-    text: &'a [u8],
-    place: usize,
+    at: Cursor<'a>,
     /// Blocks that are open.
     open: usize,
     found: Vec<Effect>,
@@ -34,8 +33,8 @@ impl<'a> Script<'a> {
     /// Reads every command; `None` at the first that is not in the grammar.
     fn all(&mut self) -> Option<()> {
         loop {
-            self.skip(|byte| byte.is_ascii_whitespace() || byte == b';');
-            if self.peek().is_none() {
+            self.at.skip(|byte| byte.is_ascii_whitespace() || byte == b';');
+            if self.at.peek().is_none() {
                 return Some(());
             }
             self.addresses()?;
@@ -44,7 +43,7 @@ impl<'a> Script<'a> {
     }
 
     fn command(&mut self) -> Option<()> {
-        match self.next()? {
+        match self.at.next()? {
             b'#' => self.line(),
             b'{' => {
                 self.open += 1;
@@ -58,7 +57,7 @@ impl<'a> Script<'a> {
             | b'x' | b'z' => return self.end(),
             b'l' | b'L' | b'q' | b'Q' => {
                 self.blanks();
-                self.skip(|byte| byte.is_ascii_digit());
+                self.at.skip(|byte| byte.is_ascii_digit());
                 return self.end();
             }
             b':' => {
@@ -75,7 +74,7 @@ impl<'a> Script<'a> {
             b'w' | b'W' => return self.file(PathUse::Write),
             b's' => return self.substitution(),
             b'y' => {
-                let quote = self.next()?;
+                let quote = self.at.next()?;
                 self.part(quote, Part::Plain)?;
                 self.part(quote, Part::Plain)?;
                 return self.end();
@@ -89,13 +88,13 @@ impl<'a> Script<'a> {
     fn addresses(&mut self) -> Option<()> {
         if self.address()? == Address::There {
             self.blanks();
-            if self.peek() == Some(b',') {
-                self.place += 1;
+            if self.at.peek() == Some(b',') {
+                self.at.place += 1;
                 self.blanks();
-                let sign = self.peek().is_some_and(|byte| byte == b'+' || byte == b'~');
+                let sign = self.at.peek().is_some_and(|byte| byte == b'+' || byte == b'~');
                 if sign {
-                    self.place += 1;
-                    let digits = self.skip(|byte| byte.is_ascii_digit());
+                    self.at.place += 1;
+                    let digits = self.at.skip(|byte| byte.is_ascii_digit());
                     (!digits.is_empty()).then_some(())?;
                 } else if self.address()? == Address::Absent {
                     return None;
@@ -103,28 +102,28 @@ impl<'a> Script<'a> {
             }
         }
         self.blanks();
-        if self.peek() == Some(b'!') {
-            self.place += 1;
+        if self.at.peek() == Some(b'!') {
+            self.at.place += 1;
             self.blanks();
         }
         Some(())
     }
 
     fn address(&mut self) -> Option<Address> {
-        match self.peek() {
-            Some(b'$') => self.place += 1,
+        match self.at.peek() {
+            Some(b'$') => self.at.place += 1,
             Some(b'0'..=b'9') => {
-                self.skip(|byte| byte.is_ascii_digit());
-                if self.peek() == Some(b'~') {
-                    self.place += 1;
-                    self.skip(|byte| byte.is_ascii_digit());
+                self.at.skip(|byte| byte.is_ascii_digit());
+                if self.at.peek() == Some(b'~') {
+                    self.at.place += 1;
+                    self.at.skip(|byte| byte.is_ascii_digit());
                 }
             }
             Some(byte @ (b'/' | b'\\')) => {
-                self.place += 1;
-                let quote = if byte == b'/' { byte } else { self.next()? };
+                self.at.place += 1;
+                let quote = if byte == b'/' { byte } else { self.at.next()? };
                 self.part(quote, Part::Pattern)?;
-                self.skip(|byte| byte == b'I' || byte == b'M');
+                self.at.skip(|byte| byte == b'I' || byte == b'M');
             }
             _ => return Some(Address::Absent),
         }
@@ -136,10 +135,10 @@ impl<'a> Script<'a> {
     fn part(&mut self, quote: u8, part: Part) -> Option<()> {
         (quote != b'\n' && quote != b'\\' && quote.is_ascii()).then_some(())?;
         loop {
-            match self.next()? {
+            match self.at.next()? {
                 byte if byte == quote => return Some(()),
                 b'\\' => {
-                    self.next()?;
+                    self.at.next()?;
                 }
                 b'[' if part == Part::Pattern => self.bracket()?,
                 b'\n' => return None,
@@ -150,22 +149,22 @@ impl<'a> Script<'a> {
 
     /// Reads a bracket expression behind its `[`. A backslash stands for itself there.
     fn bracket(&mut self) -> Option<()> {
-        if self.peek() == Some(b'^') {
-            self.place += 1;
+        if self.at.peek() == Some(b'^') {
+            self.at.place += 1;
         }
-        if self.peek() == Some(b']') {
-            self.place += 1;
+        if self.at.peek() == Some(b']') {
+            self.at.place += 1;
         }
         loop {
-            match self.next()? {
+            match self.at.next()? {
                 b']' => return Some(()),
                 b'\n' => return None,
                 b'[' => {
-                    let Some(kind @ (b':' | b'.' | b'=')) = self.peek() else { continue };
-                    self.place += 1;
+                    let Some(kind @ (b':' | b'.' | b'=')) = self.at.peek() else { continue };
+                    self.at.place += 1;
                     // A class has a name; nothing else is looked for in there.
-                    let name = self.skip(|byte| byte.is_ascii_alphabetic());
-                    let closed = self.next()? == kind && self.next()? == b']';
+                    let name = self.at.skip(|byte| byte.is_ascii_alphabetic());
+                    let closed = self.at.next()? == kind && self.at.next()? == b']';
                     (closed && !name.is_empty()).then_some(())?;
                 }
                 _ => {}
@@ -174,21 +173,21 @@ impl<'a> Script<'a> {
     }
 
     fn substitution(&mut self) -> Option<()> {
-        let quote = self.next()?;
+        let quote = self.at.next()?;
         // What stands in brackets where the quote is one is read in more than one way.
         (!matches!(quote, b'[' | b']')).then_some(())?;
         self.part(quote, Part::Pattern)?;
         self.part(quote, Part::Plain)?;
         loop {
             self.blanks();
-            match self.peek() {
-                Some(b'g' | b'p' | b'i' | b'I' | b'm' | b'M' | b'0'..=b'9') => self.place += 1,
+            match self.at.peek() {
+                Some(b'g' | b'p' | b'i' | b'I' | b'm' | b'M' | b'0'..=b'9') => self.at.place += 1,
                 Some(b'e') => {
-                    self.place += 1;
+                    self.at.place += 1;
                     self.found.push(Effect::unknown_command());
                 }
                 Some(b'w') => {
-                    self.place += 1;
+                    self.at.place += 1;
                     return self.file(PathUse::Write);
                 }
                 _ => return self.end(),
@@ -199,11 +198,11 @@ impl<'a> Script<'a> {
     /// Reads the text of `a`, `i` and `c`.
     fn inserted(&mut self) -> Option<()> {
         self.blanks();
-        match self.peek()? {
+        match self.at.peek()? {
             b'\\' => {
-                self.place += 1;
-                match self.peek()? {
-                    b'\n' => self.place += 1,
+                self.at.place += 1;
+                match self.at.peek()? {
+                    b'\n' => self.at.place += 1,
                     // `a\text` is read in more than one way where its text starts so.
                     b'\\' | b' ' | b'\t' | b'\r' => return None,
                     _ => {}
@@ -213,10 +212,10 @@ impl<'a> Script<'a> {
             _ => {}
         }
         loop {
-            match self.next() {
+            match self.at.next() {
                 None | Some(b'\n') => return Some(()),
                 Some(b'\\') => {
-                    self.next();
+                    self.at.next();
                 }
                 Some(_) => {}
             }
@@ -249,7 +248,7 @@ impl<'a> Script<'a> {
     /// Reads a label of at least so many letters.
     fn label(&mut self, least: usize) -> Option<()> {
         let name =
-            self.skip(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+            self.at.skip(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
         (least <= name.len()).then_some(())?;
         self.end()
     }
@@ -257,10 +256,10 @@ impl<'a> Script<'a> {
     /// Whether a command ends here, as every command must.
     fn end(&mut self) -> Option<()> {
         self.blanks();
-        match self.peek() {
+        match self.at.peek() {
             None | Some(b'}' | b'#') => Some(()),
             Some(b'\n' | b';') => {
-                self.place += 1;
+                self.at.place += 1;
                 Some(())
             }
             Some(_) => None,
@@ -268,31 +267,14 @@ impl<'a> Script<'a> {
     }
 
     fn blanks(&mut self) {
-        self.skip(|byte| byte == b' ' || byte == b'\t');
+        self.at.skip(|byte| byte == b' ' || byte == b'\t');
     }
 
     /// Reads the rest of the line, and the newline.
     fn line(&mut self) -> &'a [u8] {
-        let line = self.skip(|byte| byte != b'\n');
-        self.place += 1;
+        let line = self.at.skip(|byte| byte != b'\n');
+        self.at.place += 1;
         line
-    }
-
-    fn skip(&mut self, covers: impl Fn(u8) -> bool) -> &'a [u8] {
-        let rest = self.text.get(self.place..).unwrap_or_default();
-        let length = rest.iter().position(|byte| !covers(*byte)).unwrap_or(rest.len());
-        self.place += length;
-        rest.get(..length).unwrap_or_default()
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.place).copied()
-    }
-
-    fn next(&mut self) -> Option<u8> {
-        let byte = self.peek()?;
-        self.place += 1;
-        Some(byte)
     }
 }
 

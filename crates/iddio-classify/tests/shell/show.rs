@@ -116,19 +116,7 @@ impl Out {
                 self.put(" ");
                 self.command(body);
             }
-            CommandKind::Test(parts) => {
-                self.put("test");
-                for part in parts {
-                    self.put(" ");
-                    match part {
-                        TestPart::Operand(word) => self.parts(&word.parts),
-                        TestPart::Operator(operator) => {
-                            self.put("`");
-                            self.bytes(operator);
-                        }
-                    }
-                }
-            }
+            CommandKind::Test(parts) => self.test(parts),
             CommandKind::Arithmetic(expression) => {
                 self.put("let");
                 self.arithmetic(expression);
@@ -137,6 +125,20 @@ impl Out {
                 self.put("coproc ");
                 self.bytes(name.as_deref().unwrap_or_default());
                 self.command(body);
+            }
+        }
+    }
+
+    fn test(&mut self, parts: &[TestPart]) {
+        self.put("test");
+        for part in parts {
+            self.put(" ");
+            match part {
+                TestPart::Operand(word) => self.parts(&word.parts),
+                TestPart::Operator(operator) => {
+                    self.put("`");
+                    self.bytes(operator);
+                }
             }
         }
     }

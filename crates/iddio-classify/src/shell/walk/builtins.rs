@@ -195,7 +195,7 @@ impl Walker<'_> {
 
     fn directory_at(&self, path: &[u8]) -> Option<RawText> {
         match path {
-            [b'/', ..] => Some(RawText::new(tidy(path))),
+            [b'/', ..] => Some(RawText::new(paths::absolute(path, None))),
             [b'~'] | [b'~', b'/', ..] if !path.windows(2).any(|pair| pair == b"..") => {
                 Some(RawText::new(path))
             }
@@ -206,7 +206,7 @@ impl Walker<'_> {
                 };
                 let joined = [directory.as_bytes(), b"/", relative].concat();
                 match directory.as_bytes() {
-                    [b'/', ..] => Some(RawText::new(tidy(&joined))),
+                    [b'/', ..] => Some(RawText::new(paths::absolute(&joined, None))),
                     _ if relative.windows(2).any(|pair| pair == b"..") => None,
                     _ => Some(RawText::new(joined)),
                 }
@@ -673,21 +673,6 @@ fn texts(line: &[Term]) -> Vec<Text> {
 
 fn evaluates(why: &'static str) -> Found {
     Found::new(Tier::UNKNOWN, Class::Unknown, "shell:evaluated", why)
-}
-
-/// Takes `.`, `..` and doubled slashes out of an absolute path.
-fn tidy(path: &[u8]) -> Vec<u8> {
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in path.split(|byte| *byte == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    [b"/", parts.join(&b'/').as_slice()].concat()
 }
 
 /// Files that only root writes, and that only set variables.

@@ -9,7 +9,7 @@ use super::{
     expand::{Piece, Pieces, Quoting, joined, pieces},
     glob,
     state::{Key, Parameters, Slot, Value, ambient},
-    text::{Chunk, Origin, Text, settled},
+    text::{Chunk, Origin, Text, quoted, settled},
 };
 use crate::{
     catalog::pattern,
@@ -418,17 +418,7 @@ impl Walker<'_> {
                 Text::unknown(Origin::Made)
             }
             (b'E', Some(bytes)) => Text::known(echo::escapes(bytes)),
-            (b'Q', Some(bytes)) => {
-                let mut quoted = vec![b'\''];
-                for byte in bytes {
-                    match byte {
-                        b'\'' => quoted.extend_from_slice(b"'\\''"),
-                        byte => quoted.push(*byte),
-                    }
-                }
-                quoted.push(b'\'');
-                Text::known(quoted)
-            }
+            (b'Q', Some(bytes)) => Text::known(quoted(bytes)),
             (b'U', Some(bytes)) => Text::known(bytes.to_ascii_uppercase()),
             (b'L', Some(bytes)) => Text::known(bytes.to_ascii_lowercase()),
             (b'u', Some(bytes)) => Text::known(cased(bytes, b"^")),

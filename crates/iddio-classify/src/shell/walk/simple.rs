@@ -14,7 +14,7 @@ use super::{
     programs,
     redirect::Plumbing,
     state::{Key, Names, Parameters, Slot, Sure, Value},
-    text::{Chunk, Origin, Text, settled},
+    text::{Chunk, Origin, Text, quoted, settled},
 };
 use crate::{
     command::{
@@ -694,17 +694,6 @@ fn element_set(value: Value, index: &Text, texts: Vec<Text>, appends: Appends) -
 
 /// Writes a word out again, so that a shell reads what is known of it.
 pub(super) fn written_out(term: &Term) -> Vec<u8> {
-    let quoted = |bytes: &[u8]| {
-        let mut out = vec![b'\''];
-        for byte in bytes {
-            match byte {
-                b'\'' => out.extend_from_slice(b"'\\''"),
-                byte => out.push(*byte),
-            }
-        }
-        out.push(b'\'');
-        out
-    };
     let bytes = term.text.as_bytes();
     match term.known {
         Known::Whole => quoted(bytes),

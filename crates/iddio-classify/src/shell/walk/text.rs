@@ -202,6 +202,19 @@ pub(super) fn settled(mut texts: Vec<Text>) -> Vec<Text> {
     texts
 }
 
+/// Returns bytes in single quotes, so that a shell reads them as they are.
+pub(super) fn quoted(bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![b'\''];
+    for byte in bytes {
+        match byte {
+            b'\'' => out.extend_from_slice(b"'\\''"),
+            byte => out.push(*byte),
+        }
+    }
+    out.push(b'\'');
+    out
+}
+
 /// Returns a text that stands for each of several, and more like them.
 pub(super) fn any_of(texts: &[Text]) -> Text {
     let digits = |text: &Text| match text.as_bytes() {
