@@ -163,6 +163,7 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("iddio-logd", &["iddio-audit", "iddio-core", "iddio-mint", "iddio-service"]),
     // It asks the signer in the frames that the log service speaks.
     ("iddio-mint", &["iddio-audit", "iddio-core"]),
+    ("iddio-net", &[]),
     ("iddio-policy", &["iddio-core"]),
     (
         "iddio-runtime",
