@@ -23,6 +23,7 @@ use crate::{
     clock::{SystemClock, draw_id},
     freezes::Freezes,
     home::Home,
+    mode::Mode,
     policy::{HomePolicy, InForce},
     recorder::{Recorder, ServiceError},
     store::{self, StoreError},
@@ -35,6 +36,7 @@ pub struct Runtime {
     clock: Arc<SystemClock>,
     recorder: Recorder,
     policy: Arc<HomePolicy>,
+    mode: Mode,
 }
 
 /// Why a home cannot be worked with.
@@ -72,9 +74,15 @@ impl Runtime {
         };
         let recorder = Recorder::open(&home.log(), options)?;
         let policy = Arc::new(HomePolicy::open(home.policy()));
-        let runtime = Self { home, clock, recorder, policy };
+        let runtime = Self { home, clock, recorder, policy, mode: Mode::Enforce };
         runtime.record_policy()?;
         Ok(runtime)
+    }
+
+    /// Lets its pipelines decide in `mode`.
+    #[must_use]
+    pub fn in_mode(self, mode: Mode) -> Self {
+        Self { mode, ..self }
     }
 
     /// The home.
@@ -108,12 +116,32 @@ impl Runtime {
         prompt: Prompt,
         notice: Arc<dyn Fn(Notice) + Send + Sync>,
     ) -> Pipeline {
+        self.assemble(self.mode, cancel, prompt, notice)
+    }
+
+    /// Assembles a pipeline that decides as policy says, in whatever mode the others do.
+    pub fn enforcing_pipeline(
+        &self,
+        cancel: Cancel,
+        prompt: Prompt,
+        notice: Arc<dyn Fn(Notice) + Send + Sync>,
+    ) -> Pipeline {
+        self.assemble(Mode::Enforce, cancel, prompt, notice)
+    }
+
+    fn assemble(
+        &self,
+        mode: Mode,
+        cancel: Cancel,
+        prompt: Prompt,
+        notice: Arc<dyn Fn(Notice) + Send + Sync>,
+    ) -> Pipeline {
         let clock: Arc<dyn Clock> = self.clock.clone();
         let approver =
             QueueApprover::new(setting(&self.home), clock.clone(), cancel, prompt, notice);
         Pipeline {
             freezer: Arc::new(Freezes::of(&self.home)),
-            policy: self.policy.clone(),
+            policy: mode.over(self.policy.clone()),
             approver: Arc::new(approver),
             sink: self.recorder.sink(),
             clock,

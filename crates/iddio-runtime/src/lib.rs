@@ -11,6 +11,7 @@ pub mod clock;
 pub mod freezes;
 pub mod home;
 pub mod identity;
+pub mod mode;
 pub mod policy;
 pub mod recorder;
 pub mod store;

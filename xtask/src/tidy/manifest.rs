@@ -145,7 +145,9 @@ const INSIDE: &[(&str, &[&str])] = &[
             "iddio-exec",
             "iddio-execd",
             "iddio-mint",
+            "iddio-net",
             "iddio-policy",
+            "iddio-run",
             "iddio-runtime",
             "iddio-spawn",
         ],
@@ -165,6 +167,8 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("iddio-mint", &["iddio-audit", "iddio-core"]),
     ("iddio-net", &[]),
     ("iddio-policy", &["iddio-core"]),
+    // A gateway as well: it lends agents a box, and tools that lead to another gateway behind a trait of its own.
+    ("iddio-run", &["iddio-core", "iddio-net", "iddio-runtime", "iddio-spawn"]),
     (
         "iddio-runtime",
         &["iddio-approve", "iddio-audit", "iddio-core", "iddio-mint", "iddio-policy"],
