@@ -376,7 +376,7 @@ impl<'a> Plot<'a> {
     /// Covers what is secret, wherever something above it is shown.
     fn cover(&mut self) {
         for secret in self.secrets.clone() {
-            if fs::symlink_metadata(&secret).is_err() {
+            if fs::symlink_metadata(&secret).is_err() || self.seen.hidden.contains(&secret) {
                 continue;
             }
             self.places.push(Place::new(&secret, Content::Hidden));

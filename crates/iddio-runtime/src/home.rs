@@ -111,6 +111,23 @@ pub enum HomeError {
     Store(#[from] StoreError),
 }
 
+/// A user of the host.
+#[derive(Clone, Debug)]
+pub struct UnixUser {
+    /// Its number.
+    pub uid: u32,
+    /// The number of its group.
+    pub gid: u32,
+    /// Its home.
+    pub directory: PathBuf,
+}
+
+/// Returns what the user database says of the user called `name`.
+pub fn unix_user(name: &str) -> Option<UnixUser> {
+    let user = User::from_name(name).ok().flatten()?;
+    Some(UnixUser { uid: user.uid.as_raw(), gid: user.gid.as_raw(), directory: user.dir })
+}
+
 // === impl Home ===
 
 impl Home {

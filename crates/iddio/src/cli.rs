@@ -67,6 +67,9 @@ pub(crate) enum Verb {
     /// Check, lint, test and explain the policy
     #[command(subcommand)]
     Policy(PolicyVerb),
+    /// Run an agent in a box: a workspace to write, tools through iddio, and no sight of credentials
+    #[command(after_help = RUN_HELP)]
+    Run(RunArgs),
     /// Lift a freeze
     #[command(after_help = THAW_HELP)]
     Thaw(ThawArgs),
@@ -102,6 +105,48 @@ pub(crate) struct ExecArgs {
     pub(crate) json: bool,
     /// The program and its arguments, after `--`
     #[arg(last = true, value_name = "COMMAND", required = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// `iddio run`.
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    /// What agents of this kind need: aider, claude, codex, gemini, shell, or a file `run/NAME.toml` of the
+    /// home; the one that fits the program, if none is named
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    /// Let it connect there, besides what its profile names; may be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) allow_net: Vec<iddio_net::Destination>,
+    /// Let it read this, besides what its profile names; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(crate) read: Vec<PathBuf>,
+    /// Let it write this, besides the working directory; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) write: Vec<PathBuf>,
+    /// Let through what policy refuses or asks about below tier 4, and record what policy says
+    #[arg(long, conflicts_with = "shadow")]
+    pub(crate) observe: bool,
+    /// Let nothing through, and record what policy says
+    #[arg(long)]
+    pub(crate) shadow: bool,
+    /// Act as this agent; its token must verify
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Say why, for the record and an approver; shown as untrusted
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) because: Option<String>,
+    /// As root: run the agent as this user
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<String>,
+    /// Say what the agent would get, and run nothing
+    #[arg(long, visible_alias = "dry-run")]
+    pub(crate) explain: bool,
+    /// Print JSON: what the agent gets, on the first line of stderr; with --explain, on stdout
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The agent and its arguments, after `--`
+    #[arg(last = true, value_name = "AGENT", required = true)]
     pub(crate) command: Vec<OsString>,
 }
 
@@ -678,6 +723,17 @@ holds that checkpoint needs nothing else of the log: docs/audit-format.md says h
 const REPAIR_HELP: &str = "\
 After a failed sync nobody knows what the disk holds, so nothing is recorded and nothing is allowed.
 What may not have been synced is set aside beside the log, never dropped, and a record says so.";
+
+const RUN_HELP: &str = "\
+The agent gets a terminal, a process namespace and a home of its own. It writes the working directory,
+reads the system's programs and what its profile names, and sees nothing else: no credentials, no
+sockets of yours, no other process. terraform, kubectl, helm, aws, ssh and their like lead through
+`iddio exec`, whose decisions, approvals and records are those of this home. It has no network but
+HTTPS to what its profile and --allow-net name.
+
+  iddio run -- claude
+  iddio run --explain -- claude
+  iddio run --allow-net registry.npmjs.org:443 -- bash";
 
 const STATEMENT_HELP: &str = "\
 For a key that lies elsewhere. Read the ask, sign the statement, hand both in:

@@ -20,6 +20,10 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    // The first process of a confined run is this program again, under another name.
+    if let Some(code) = iddio_spawn::sandbox::stage() {
+        return code;
+    }
     let words: Vec<OsString> = std::env::args_os().collect();
     let cli = match plain::exec(&words).map_or_else(|| Cli::try_parse_from(words), Ok) {
         Ok(cli) => cli,

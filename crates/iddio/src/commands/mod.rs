@@ -13,6 +13,7 @@ mod generate;
 mod init;
 mod operator;
 mod policy;
+mod run;
 mod tool;
 
 use std::{
@@ -57,6 +58,7 @@ pub(crate) fn run(verb: Verb, voice: Voice) -> Ended {
         Verb::Init(json) => init::run(json.json, voice),
         Verb::Operator(verb) => operator::run(verb, voice),
         Verb::Policy(verb) => policy::run(verb, voice),
+        Verb::Run(arguments) => run::run(arguments, voice),
         Verb::Thaw(arguments) => freeze::thaw(arguments, voice),
         Verb::Tool(verb) => tool::run(verb, voice),
         Verb::Version(json) => version(json.json),
