@@ -54,7 +54,10 @@ pub(crate) fn run(arguments: RunArgs, voice: Voice) -> Ended {
     let code = match setting.serve(grant, because.map(RawText::from)) {
         Ok(Served::Ran(code)) => code,
         Ok(Served::Refused(rejection)) => {
-            let refused = Refused::from_rejection(&rejection, None, None, Vec::new());
+            let refused = {
+                let worst = rejection.record().subject.operations.worst();
+                Refused::from_rejection(&rejection, worst, None, None, Vec::new())
+            };
             say_refused(&refused, json, voice);
             REFUSED
         }
