@@ -285,12 +285,18 @@ fn known(
         }
     }
     scopes::settle(catalog, tool, &parsed, command, judging.ambient, sum);
-    let mut description = describe(tool, terms);
-    let words = [tool, parsed.path.as_str()].join(" ");
-    description.command = Some(words.trim_end().to_owned());
-    description.workspace = one_name(&sum.scopes, ScopeKey::Workspaces);
-    description.namespace = one_name(&sum.scopes, ScopeKey::Namespaces);
-    description.resource = sum.resource.take();
+    let command = match parsed.path.as_str() {
+        "" => tool.to_owned(),
+        path => [tool, " ", path].concat(),
+    };
+    let description = Description {
+        command: Some(command),
+        argv: terms.iter().map(|word| word.text.clone()).collect(),
+        workspace: one_name(&sum.scopes, ScopeKey::Workspaces),
+        namespace: one_name(&sum.scopes, ScopeKey::Namespaces),
+        resource: sum.resource.take(),
+        ..Description::default()
+    };
     let pattern = match pattern {
         Some(pattern) if sum.overrides.is_empty() => pattern,
         _ => command_pattern(line, tool, sum),
@@ -841,14 +847,16 @@ fn describe(name: &str, words: &[Term]) -> Description {
 
 /// The words, for runbooks; only of a line without overrides, all of it text.
 fn command_pattern(line: &Line, name: &str, sum: &Sum) -> Pattern {
-    let rest: Option<Vec<_>> =
-        line.words.iter().skip(1).map(|word| word.as_str().map(str::to_owned)).collect();
-    match rest {
-        Some(rest) if sum.overrides.is_empty() && sum.within.is_empty() => {
-            Pattern::Command([name.to_owned()].into_iter().chain(rest).collect())
-        }
-        _ => Pattern::Unmatchable,
+    if !sum.overrides.is_empty() || !sum.within.is_empty() {
+        return Pattern::Unmatchable;
     }
+    let mut words = Vec::with_capacity(line.words.len());
+    words.push(name.to_owned());
+    for word in line.words.iter().skip(1) {
+        let Some(word) = word.as_str() else { return Pattern::Unmatchable };
+        words.push(word.to_owned());
+    }
+    Pattern::Command(words)
 }
 
 fn one_name(scopes: &Scopes, key: ScopeKey) -> Option<String> {

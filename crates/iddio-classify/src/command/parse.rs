@@ -484,7 +484,7 @@ impl<'a> Reader<'a> {
             let behind = place + letter.len_utf8();
             let rest = word.get(behind..).unwrap_or("");
             let (mut name, mut flags) =
-                self.lookup(Style::Pflag, path, Cow::Owned(format!("{sign}{letter}")));
+                self.lookup(Style::Pflag, path, short(word, sign, place, letter));
             if flags.is_empty() && letter.is_ascii_digit() {
                 (name, flags) = self.lookup(Style::Pflag, path, Cow::Borrowed("-#"));
                 digits = word.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -664,6 +664,14 @@ impl Word<'_> {
             known => known,
         };
         Term { text, known, span: term.span, stretches: None }
+    }
+}
+
+/// The name of a short option: the first of a word stands there as it is.
+fn short<'a>(word: &'a str, sign: &str, place: usize, letter: char) -> Cow<'a, str> {
+    match word.get(..place + letter.len_utf8()).filter(|_| place == sign.len()) {
+        Some(first) => Cow::Borrowed(first),
+        None => Cow::Owned([sign, letter.encode_utf8(&mut [0; 4])].concat()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 use iddio_core::tier::{Class, Tier};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::subject::{Part, Subject};
+use super::subject::{Ends, Part, Subject};
 use crate::catalog::{format::PathUse, packed};
 
 /// One kind of path.
@@ -42,9 +42,19 @@ struct Pattern {
 #[derive(Debug)]
 pub(super) struct Entries {
     all: Vec<Entry>,
-    by_name: BTreeMap<Vec<u8>, Vec<usize>>,
-    /// Those whose first name is no literal.
-    others: Vec<usize>,
+    /// Patterns by their first name, where that is a literal.
+    by_name: BTreeMap<Vec<u8>, Vec<Place>>,
+    /// The others, with what is known of the ends of their first names.
+    others: Vec<(Ends, Place)>,
+    /// Those of hidden names that may stand anywhere.
+    hidden: Vec<Place>,
+}
+
+/// Where a pattern stands: in which entry, and where there.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Place {
+    entry: usize,
+    pattern: usize,
 }
 
 /// Returns the entries; `None` if the catalog cannot be read, which a test rules out.
@@ -60,38 +70,76 @@ pub(super) fn read(source: &str) -> Result<Entries, toml::de::Error> {
 
 fn compiled(file: File) -> Entries {
     let all: Vec<_> = file.path.into_iter().map(Entry::of).collect();
-    let mut by_name: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
+    let mut by_name: BTreeMap<Vec<u8>, Vec<Place>> = BTreeMap::new();
     let mut others = Vec::new();
-    for (place, entry) in all.iter().enumerate() {
-        for pattern in &entry.at {
-            match pattern.parts.first().and_then(Part::literal) {
-                Some(name) => by_name.entry(name).or_default().push(place),
-                None => others.push(place),
+    let mut hidden = Vec::new();
+    for (entry, patterns) in all.iter().map(|entry| &entry.at).enumerate() {
+        for (pattern, written) in patterns.iter().enumerate() {
+            let place = Place { entry, pattern };
+            let first = written.parts.first();
+            match first.and_then(Part::literal) {
+                Some(name) => by_name.entry(name.to_vec()).or_default().push(place),
+                None => others.push((first.map_or(Ends::of(b""), Part::ends), place)),
+            }
+            if written.anywhere && first.is_some_and(Part::starts_hidden) {
+                hidden.push(place);
             }
         }
     }
-    others.dedup();
-    Entries { all, by_name, others }
+    Entries { all, by_name, others, hidden }
 }
 
 // === impl Entries ===
 
 impl Entries {
-    /// Returns the entries that may cover a path, in their order.
-    pub(super) fn near(&self, subject: &Subject, usage: PathUse) -> impl Iterator<Item = &Entry> {
-        let names = subject.parts.iter().map(Part::literal);
-        let names: Option<Vec<_>> = names.collect();
-        let places: Vec<usize> = match names.filter(|_| !subject.open && !takes_trees(usage)) {
-            None => (0..self.all.len()).collect(),
-            Some(names) => {
-                let named = names.iter().filter_map(|name| self.by_name.get(name)).flatten();
-                let mut places: Vec<_> = named.chain(&self.others).copied().collect();
-                places.sort_unstable();
-                places.dedup();
-                places
+    /// Returns the entries that a use of a path may be one of, in their order, each with how.
+    pub(super) fn covering(&self, subject: &Subject, usage: PathUse) -> Vec<(&Entry, How)> {
+        let near = self.near(subject, usage);
+        let entries = near.chunk_by(|one, other| one.entry == other.entry);
+        let covering = entries.filter_map(|places| {
+            let entry = self.all.get(places.first()?.entry)?;
+            let patterns = places.iter().filter_map(|place| entry.at.get(place.pattern));
+            Some((entry, entry.covers(patterns, subject, usage)?))
+        });
+        covering.collect()
+    }
+
+    /// The same, by trying every pattern.
+    #[cfg(test)]
+    pub(super) fn covering_slowly(&self, subject: &Subject, usage: PathUse) -> Vec<(&Entry, How)> {
+        let covering = |entry: &Entry| entry.covers(entry.at.iter(), subject, usage);
+        self.all.iter().filter_map(|entry| Some((entry, covering(entry)?))).collect()
+    }
+
+    /// Returns the patterns that may cover a path, sorted: the first name of each meets a name of
+    /// the path. The exceptions are a root, which is above everything, and a tree that holds homes.
+    fn near(&self, subject: &Subject, usage: PathUse) -> Vec<Place> {
+        let mut places: Vec<Place> = Vec::new();
+        if subject.parts.is_empty() || subject.parts.iter().any(Part::is_endless) {
+            places.extend(self.by_name.values().flatten());
+            places.extend(self.others.iter().map(|(_, place)| place));
+            places.sort_unstable();
+            return places;
+        }
+        for part in &subject.parts {
+            let ends = part.ends();
+            match part.literal() {
+                Some(name) => places.extend(self.by_name.get(name).into_iter().flatten()),
+                None => {
+                    let named = self.by_name.iter();
+                    let named = named.filter(|(name, _)| Ends::of(name).may_meet(ends));
+                    places.extend(named.flat_map(|(_, places)| places));
+                }
             }
-        };
-        places.into_iter().filter_map(|place| self.all.get(place))
+            let others = self.others.iter().filter(|(others, _)| others.may_meet(ends));
+            places.extend(others.map(|(_, place)| place));
+        }
+        if takes_trees(usage) && subject.holds_homes() {
+            places.extend(&self.hidden);
+        }
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 }
 
@@ -138,13 +186,19 @@ impl Entry {
         }
     }
 
-    /// Says whether a use of this path may be one of the entry's.
-    pub(super) fn covers(&self, subject: &Subject, usage: PathUse) -> Option<How> {
+    /// Says whether a use of this path may be one of the entry's, by those of its patterns that may
+    /// cover it.
+    fn covers<'p>(
+        &self,
+        patterns: impl Iterator<Item = &'p Pattern>,
+        subject: &Subject,
+        usage: PathUse,
+    ) -> Option<How> {
+        let how =
+            patterns.filter_map(|pattern| pattern.covers(subject, takes_trees(usage))).max()?;
         if self.except.iter().any(|pattern| pattern.covers(subject, false) == Some(How::Is)) {
             return None;
         }
-        let how = self.at.iter().filter_map(|pattern| pattern.covers(subject, takes_trees(usage)));
-        let how = how.max()?;
         // What a path may hold or become is not held against every look at its directory, and
         // makes nothing harmless or disposable.
         let reads = matches!(usage, PathUse::Read | PathUse::ReadTree | PathUse::LinkTarget);

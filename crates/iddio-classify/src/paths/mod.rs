@@ -56,8 +56,7 @@ pub(crate) fn judge(
         }
     };
     let mut disposable = false;
-    for entry in entries.near(&subject, usage) {
-        let Some(how) = entry.covers(&subject, usage) else { continue };
+    for (entry, how) in entries.covering(&subject, usage) {
         if entry.harmless {
             return None;
         }
@@ -171,6 +170,9 @@ pub(crate) fn is_of_the_system(path: &str, directory: Option<&RawText>) -> bool 
 /// Returns where a path leads that climbs out of a directory nobody knows, if that can only be meant
 /// for a place near the root.
 pub(crate) fn climbed(path: &[u8]) -> Option<Vec<u8>> {
+    if !path.windows(2).any(|pair| pair == b"..") {
+        return None;
+    }
     let tidied = absolute(path, None);
     let mut names = tidied.split(|byte| *byte == b'/').skip_while(|name| *name == b"..");
     let first = names.next()?;
@@ -195,6 +197,9 @@ pub(crate) fn unescaped(pattern: &[u8]) -> Vec<u8> {
 
 /// Returns a path without `.`, `..` and doubled slashes, from the root where that is known.
 pub(crate) fn absolute(path: &[u8], directory: Option<&RawText>) -> Vec<u8> {
+    if is_tidy(path) {
+        return path.to_vec();
+    }
     let directory = directory.map_or(&b""[..], RawText::as_bytes);
     let from = if path.starts_with(b"/") { &b""[..] } else { directory };
     let rooted = path.starts_with(b"/") || from.starts_with(b"/");
@@ -220,6 +225,16 @@ pub(crate) fn absolute(path: &[u8], directory: Option<&RawText>) -> Vec<u8> {
         true => [b"/", joined.as_slice()].concat(),
         false => joined,
     }
+}
+
+/// Whether a path starts at the root and holds nothing to tidy: no empty name, none with a dot in
+/// front.
+fn is_tidy(path: &[u8]) -> bool {
+    let parted = |pair: &[u8]| matches!(pair, b"//" | b"/.");
+    1 < path.len()
+        && path.starts_with(b"/")
+        && !path.ends_with(b"/")
+        && !path.windows(2).any(parted)
 }
 
 fn verb(usage: PathUse) -> &'static str {

@@ -23,7 +23,16 @@ pub(super) struct Subject {
 /// A name in a path, or in a pattern for paths.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Part {
-    pub(super) pieces: Vec<Piece>,
+    pieces: Vec<Piece>,
+    /// The name itself, where all of it is known.
+    literal: Option<Vec<u8>>,
+}
+
+/// The bytes at the ends of a name, where they are known. Names that differ there do not meet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Ends {
+    first: Option<u8>,
+    last: Option<u8>,
 }
 
 /// A piece of a name.
@@ -67,7 +76,7 @@ impl Subject {
             .collect();
         let partial = open && !bytes.ends_with(b"/");
         if partial {
-            parts.last_mut().into_iter().for_each(|part| part.pieces.push(Piece::Run));
+            parts.last_mut().into_iter().for_each(Part::goes_on);
         }
         Self { rooted, parts, open, partial }
     }
@@ -99,15 +108,13 @@ impl Subject {
         // Everything in a directory is the directory.
         let wild = self.parts.last().is_some_and(Part::is_wild);
         let len = self.parts.len() - usize::from(wild);
-        match (text(0).as_deref(), len) {
+        match (text(0), len) {
             (_, 0) => true,
             (Some(b"tmp"), _) => !wild && len == 1,
             (Some(top), 1) => !is_file_of_root(top) || wild,
             (None, _) => true,
             (Some(top), _) if SYSTEM.iter().any(|name| name.as_bytes() == top) => true,
-            (Some(b"var"), 2) => {
-                text(1).as_deref().is_none_or(|name| name != b"tmp" && name != b"www")
-            }
+            (Some(b"var"), 2) => text(1).is_none_or(|name| name != b"tmp" && name != b"www"),
             (Some(b"home"), 2) => true,
             _ => false,
         }
@@ -117,17 +124,13 @@ impl Subject {
     pub(super) fn is_setting(&self) -> bool {
         let first = self.parts.first().and_then(Part::literal);
         let wild = self.parts.iter().any(|part| part.literal().is_none());
-        self.rooted
-            && first.as_deref() == Some(b"etc")
-            && 1 < self.parts.len()
-            && !wild
-            && !self.open
+        self.rooted && first == Some(b"etc") && 1 < self.parts.len() && !wild && !self.open
     }
 
     /// Whether it is a home, or holds homes.
     pub(super) fn holds_homes(&self) -> bool {
         let first = self.parts.first().and_then(Part::literal);
-        match (self.rooted, first.as_deref(), self.parts.len()) {
+        match (self.rooted, first, self.parts.len()) {
             (false, _, _) => self.is_home(),
             (true, _, 0) => true,
             (true, Some(b"home" | b"Users"), 1 | 2) | (true, Some(b"root"), 1) => true,
@@ -157,8 +160,7 @@ impl Subject {
         if self.open && path.text.as_bytes().get(..self.known(path)).is_some_and(ends_name) {
             return false;
         }
-        if self.is_home() || self.parts.iter().any(|part| part.literal().as_deref() == Some(b".."))
-        {
+        if self.is_home() || self.parts.iter().any(|part| part.literal() == Some(b"..")) {
             return false;
         }
         let named = self.parts.iter().filter(|part| !part.is_wild()).count();
@@ -203,8 +205,10 @@ fn is_file_of_root(name: &[u8]) -> bool {
 impl Part {
     /// Reads a name, as a pattern of a shell or of the catalog, or as it stands.
     pub(super) fn of(name: &[u8], pattern: bool) -> Self {
-        if !pattern {
-            return Self { pieces: name.iter().copied().map(Piece::Byte).collect() };
+        let special = |byte: &u8| matches!(byte, b'*' | b'?' | b'[' | b'+' | b'@' | b'!' | b'\\');
+        if !pattern || !name.iter().any(special) {
+            let pieces = name.iter().copied().map(Piece::Byte).collect();
+            return Self { pieces, literal: Some(name.to_vec()) };
         }
         let mut pieces = Vec::with_capacity(name.len());
         let mut rest = name;
@@ -237,23 +241,42 @@ impl Part {
             });
         }
         pieces.dedup_by(|one, other| *one == Piece::Run && *other == Piece::Run);
-        Self { pieces }
+        let bytes = pieces.iter().map(|piece| match piece {
+            Piece::Byte(byte) => Some(*byte),
+            Piece::One | Piece::Run => None,
+        });
+        let literal = bytes.collect();
+        Self { pieces, literal }
+    }
+
+    /// Says that the name may go on.
+    fn goes_on(&mut self) {
+        self.pieces.push(Piece::Run);
+        self.literal = None;
     }
 
     /// Returns the name, if it is known.
-    pub(super) fn literal(&self) -> Option<Vec<u8>> {
-        self.pieces
-            .iter()
-            .map(|piece| match piece {
-                Piece::Byte(byte) => Some(*byte),
-                Piece::One | Piece::Run => None,
-            })
-            .collect()
+    pub(super) fn literal(&self) -> Option<&[u8]> {
+        self.literal.as_deref()
     }
 
     /// Whether the name is known.
     pub(super) fn is_literal(&self) -> bool {
-        self.pieces.iter().all(|piece| matches!(piece, Piece::Byte(_)))
+        self.literal.is_some()
+    }
+
+    /// Returns the bytes at its ends, where they are known.
+    pub(super) fn ends(&self) -> Ends {
+        let byte = |piece: Option<&Piece>| match piece {
+            Some(Piece::Byte(byte)) => Some(*byte),
+            Some(Piece::One | Piece::Run) | None => None,
+        };
+        Ends { first: byte(self.pieces.first()), last: byte(self.pieces.last()) }
+    }
+
+    /// Whether it is so long that it is taken to meet every other.
+    pub(super) fn is_endless(&self) -> bool {
+        ENDLESS <= self.pieces.len()
     }
 
     /// Whether nothing of it is known: `*`, `?`, `.*`.
@@ -290,10 +313,13 @@ impl Part {
     }
 
     /// Whether some name is covered by both.
-    pub(super) fn meets(&self, other: &Self) -> bool {
-        let (one, other) = (self.pieces.as_slice(), other.pieces.as_slice());
+    pub(super) fn meets(&self, with: &Self) -> bool {
+        let (one, other) = (self.pieces.as_slice(), with.pieces.as_slice());
         if one.len().saturating_mul(other.len()) > PIECES_MAX {
             return true;
+        }
+        if let (Some(one), Some(other)) = (&self.literal, &with.literal) {
+            return one == other;
         }
         // Most names part at their first or last byte.
         let Some((one, other)) = trimmed(one, other) else { return false };
@@ -304,6 +330,21 @@ impl Part {
             ([Piece::Run], _) | (_, [Piece::Run]) => true,
             _ => meets(one, other),
         }
+    }
+}
+
+// === impl Ends ===
+
+impl Ends {
+    /// The ends of a name that is known.
+    pub(super) fn of(name: &[u8]) -> Self {
+        Self { first: name.first().copied(), last: name.last().copied() }
+    }
+
+    /// Whether names with these ends may be the same.
+    pub(super) fn may_meet(self, other: Self) -> bool {
+        let differ = |one: Option<u8>, other: Option<u8>| matches!((one, other), (Some(one), Some(other)) if one != other);
+        !differ(self.first, other.first) && !differ(self.last, other.last)
     }
 }
 
@@ -367,3 +408,7 @@ const SYSTEM: [&str; 12] =
 
 /// The most comparisons of two names. Longer ones are taken to meet.
 const PIECES_MAX: usize = 64 * 1024;
+
+/// From this length on, a name may be one of those: no pattern of the catalog has as many bytes as
+/// this goes into [`PIECES_MAX`].
+const ENDLESS: usize = 512;

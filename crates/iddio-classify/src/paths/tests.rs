@@ -2,7 +2,7 @@
 
 use iddio_core::text::RawText;
 
-use super::{entries, judge};
+use super::{entries, judge, subject::Subject};
 use crate::{
     catalog::format::PathUse::{self, *},
     command::{
@@ -110,6 +110,99 @@ fn what_only_the_run_knows_is_the_worst_it_may_be() {
         ],
         part,
     );
+}
+
+#[test]
+fn an_index_over_patterns_leaves_out_none_that_covers() {
+    let names = [
+        "etc",
+        "shadow",
+        "*",
+        "home",
+        "bob",
+        ".ssh",
+        "id_rsa",
+        "id_*",
+        "*.pem",
+        "a.pem",
+        "var",
+        "run",
+        "~",
+        "..",
+        ".",
+        "",
+        "proc",
+        "1",
+        "mem",
+        "dev",
+        "sda",
+        "s*",
+        "?",
+        ".*",
+        "[a-z]*",
+        "docker.sock",
+        ".env",
+        ".env.local",
+        ".aws",
+        "credentials",
+        "root",
+        "usr",
+        "bin",
+        "sudoers.d",
+        "tmp",
+        ".git",
+        "config",
+        "terraform.tfstate",
+        "@(a|b)",
+        "kubeconfig",
+        "boot",
+        "authorized_keys",
+        "cron.d",
+    ];
+    let usages = [
+        PathUse::Read,
+        PathUse::ReadTree,
+        PathUse::Write,
+        PathUse::WriteTree,
+        PathUse::Remove,
+        PathUse::RemoveTree,
+        PathUse::LinkTarget,
+        PathUse::Append,
+        PathUse::AttributesTree,
+        PathUse::List,
+        PathUse::MoveFrom,
+        PathUse::Run,
+    ];
+    let entries = entries::entries().unwrap();
+    let mut seed = 7_u64;
+    let mut dice = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap() % below
+    };
+    let mut covered = 0;
+    for round in 0..6_000 {
+        let start = ["/", "", "~/", "./", "/home/bob/"][dice(5)];
+        let count = dice(4);
+        let chosen: Vec<_> = (0..count).map(|_| names[dice(names.len())]).collect();
+        let text = [start, &chosen.join("/")].concat();
+        let known = match dice(4) {
+            0 => Known::Pattern,
+            1 => Known::Prefix(text.len().saturating_sub(dice(3))),
+            _ => Known::Whole,
+        };
+        let text = if round % 500 == 0 { format!("/etc/{}", "x".repeat(600)) } else { text };
+        let term = Term { known, ..whole(&text) };
+        let directory = (dice(3) == 0).then(|| RawText::from("/etc"));
+        let subject = Subject::of(&term, directory.as_ref());
+        let usage = usages[dice(usages.len())];
+        let told = |found: Vec<(&entries::Entry, entries::How)>| -> Vec<_> {
+            found.into_iter().map(|(entry, how)| (entry.name.clone(), how)).collect()
+        };
+        let found = told(entries.covering(&subject, usage));
+        covered += usize::from(!found.is_empty());
+        assert_eq!(found, told(entries.covering_slowly(&subject, usage)), "{text} {usage:?}");
+    }
+    assert!(1_500 < covered, "only {covered}");
 }
 
 /// Uses of files, each with its tier.

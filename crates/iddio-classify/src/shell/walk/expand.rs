@@ -55,8 +55,17 @@ pub(super) type Pieces = Vec<Piece>;
 impl Walker<'_> {
     /// Expands the words of a command: each alternative is a whole command line.
     pub(super) fn arguments(&mut self, words: &[Word]) -> Vec<Vec<Term>> {
-        let mut lines: Vec<Vec<Term>> = vec![Vec::new()];
+        let mut lines: Vec<Vec<Term>> = vec![Vec::with_capacity(words.len())];
         for word in words {
+            if let Some(term) = self.plain_term(word) {
+                let (last, others) = match lines.split_last_mut() {
+                    Some(parts) => parts,
+                    None => continue,
+                };
+                others.iter_mut().for_each(|line| line.push(term.clone()));
+                last.push(term);
+                continue;
+            }
             let alternatives = self.terms(word);
             let span = self.place(word.span);
             lines = concatenated(lines, alternatives, || any(span));
@@ -64,17 +73,28 @@ impl Walker<'_> {
         lines
     }
 
+    /// Returns the term of a word in which nothing is expanded.
+    fn plain_term(&mut self, word: &Word) -> Option<Term> {
+        let bytes = match word.parts.as_slice() {
+            [Part::Quoted(bytes)] => bytes,
+            [Part::Text(bytes)] if stands_for_itself(bytes) => bytes,
+            _ => return None,
+        };
+        if self.holds_tame(bytes) {
+            return None;
+        }
+        self.step(1);
+        let text = RawText::new(bytes.as_slice());
+        let span = self.place(word.span);
+        Some(Term { text, known: Known::Whole, span, stretches: None })
+    }
+
     /// Expands one word to any number of words.
     pub(super) fn terms(&mut self, word: &Word) -> Vec<Vec<Term>> {
-        let span = self.place(word.span);
-        if let [Part::Text(bytes) | Part::Quoted(bytes)] = word.parts.as_slice()
-            && !self.holds_tame(bytes)
-            && (matches!(word.parts.first(), Some(Part::Quoted(_))) || stands_for_itself(bytes))
-        {
-            self.step(1);
-            let text = RawText::new(bytes.as_slice());
-            return vec![vec![Term { text, known: Known::Whole, span, stretches: None }]];
+        if let Some(term) = self.plain_term(word) {
+            return vec![vec![term]];
         }
+        let span = self.place(word.span);
         let mut all: Vec<Vec<Term>> = vec![Vec::new()];
         let Ok(words) = braces::expanded(&word.parts) else { return vec![vec![any(span)]] };
         for tokens in words {

@@ -163,6 +163,8 @@ struct Walker<'a> {
     seen: BTreeSet<Vec<u8>>,
     /// Commands that were judged already, each with all that its judgement hangs on.
     judged: BTreeSet<Vec<u8>>,
+    /// How often it was asked whether one was.
+    asked: usize,
     /// Variables that every later program has in its environment.
     environment: Vec<Surrounding>,
     /// How many of them there ever were.
@@ -309,6 +311,7 @@ impl<'a> Walker<'a> {
             operations: Vec::new(),
             seen: BTreeSet::new(),
             judged: BTreeSet::new(),
+            asked: 0,
             environment: Vec::new(),
             surroundings: 0,
             functions: Vec::new(),
@@ -628,7 +631,8 @@ impl<'a> Walker<'a> {
 
 /// What two operations have in common that are the same but for where they stand.
 fn likeness(operation: &Operation) -> Vec<u8> {
-    let mut key = vec![operation.protocol as u8, operation.tier as u8, operation.class as u8];
+    let mut key = Vec::with_capacity(KEY_BYTES);
+    key.extend([operation.protocol as u8, operation.tier as u8, operation.class as u8]);
     for word in &operation.description.argv {
         key.extend_from_slice(word.as_bytes());
         key.push(0);
@@ -654,6 +658,9 @@ fn likeness(operation: &Operation) -> Vec<u8> {
     }
     key
 }
+
+/// As many bytes as most of these keys have.
+const KEY_BYTES: usize = 128;
 
 /// What parts words unless the text says otherwise.
 const SEPARATORS: &[u8] = b" \t\n";

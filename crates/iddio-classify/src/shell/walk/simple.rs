@@ -498,8 +498,13 @@ impl Walker<'_> {
     /// Whether a command was not judged before just as it stands now. One that was need not be
     /// judged again: its operations are there.
     fn is_new(&mut self, judge: Judge, line: &[Term], around: &Around) -> bool {
+        self.asked += 1;
         let told_apart = around.settings.is_empty() && around.plumbing.found.is_empty();
-        let mut key = vec![judge as u8, around.adorned as u8];
+        if !told_apart || self.asked <= UNASKED {
+            return true;
+        }
+        let mut key = Vec::with_capacity(super::KEY_BYTES);
+        key.extend([judge as u8, around.adorned as u8]);
         let number = |key: &mut Vec<u8>, number: usize| key.extend(number.to_le_bytes());
         match &around.feed {
             Feed::Inherited => key.push(0),
@@ -511,9 +516,6 @@ impl Walker<'_> {
                 key.extend_from_slice(text.as_bytes());
             }
             Feed::Text(_) | Feed::File(_) => return true,
-        }
-        if !told_apart {
-            return true;
         }
         number(&mut key, self.judging.depth);
         number(&mut key, self.judging.written.borrow().len());
@@ -536,6 +538,7 @@ impl Walker<'_> {
             number(&mut key, known);
             number(&mut key, term.text.as_bytes().len());
             key.extend_from_slice(term.text.as_bytes());
+            number(&mut key, term.stretches.as_ref().map_or(0, |all| all.len() + 1));
             for stretch in term.stretches.iter().flat_map(|all| all.iter()) {
                 match stretch {
                     Stretch::Bytes(bytes) => {
@@ -763,6 +766,10 @@ const SPECIAL: [&[u8]; 13] = [
 
 /// The most bytes a variable keeps.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// How many commands are judged before it is worth to remember which: most lines have no more, and
+/// what stands often is remembered soon.
+const UNASKED: usize = 4;
 
 /// The most bytes of standard input that a command is told apart by.
 const FEED_BYTES_MAX: usize = 256;
