@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::command::line::{Stretch, is_tame};
+
 /// Whether `*` (any run) patterns cover `text`.
 pub(crate) fn covers(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
@@ -43,6 +45,61 @@ pub(crate) fn may_cover(pattern: &str, known: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern.starts_with(known),
         Some((head, _)) => head.starts_with(known) || known.starts_with(head),
+    }
+}
+
+/// Whether a pattern may cover a text that starts with `known` and goes on with `tail`.
+pub(crate) fn may_cover_tame(pattern: &str, known: &str, tail: &[Stretch]) -> bool {
+    let pattern = pattern.as_bytes();
+    let mut reached = vec![false; pattern.len() + 1];
+    if let Some(first) = reached.first_mut() {
+        *first = true;
+    }
+    skip_stars(pattern, &mut reached);
+    let step = |reached: &[bool], takes: &dyn Fn(u8) -> bool| {
+        let mut next = vec![false; reached.len()];
+        for (place, byte) in pattern.iter().enumerate() {
+            let to = match byte {
+                b'*' => place,
+                byte if takes(*byte) => place + 1,
+                _ => continue,
+            };
+            if let (Some(true), Some(next)) = (reached.get(place), next.get_mut(to)) {
+                *next = true;
+            }
+        }
+        skip_stars(pattern, &mut next);
+        next
+    };
+    let head = [Stretch::Bytes(known.as_bytes().to_vec())];
+    for stretch in head.iter().chain(tail) {
+        match stretch {
+            Stretch::Bytes(bytes) => {
+                for own in bytes {
+                    reached = step(&reached, &|byte| byte == *own);
+                }
+            }
+            Stretch::Tame => {
+                let mut all = vec![false; reached.len()];
+                // As long as the pattern is all that can make a difference.
+                for _ in 0..=pattern.len() {
+                    reached = step(&reached, &is_tame);
+                    all.iter_mut().zip(&reached).for_each(|(all, one)| *all |= one);
+                }
+                reached = all;
+            }
+        }
+    }
+    reached.last().copied().unwrap_or_default()
+}
+
+fn skip_stars(pattern: &[u8], reached: &mut [bool]) {
+    for (place, byte) in pattern.iter().enumerate() {
+        if *byte == b'*' && reached.get(place).copied().unwrap_or_default() {
+            if let Some(next) = reached.get_mut(place + 1) {
+                *next = true;
+            }
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     catalog::{
         Catalog,
-        format::{Command, Flag, NeedWord, PathUse, Rule, Stage, Stdin, Takes},
+        format::{Command, Flag, NeedWord, PathUse, Rule, Stage, Stdin, Style, Takes},
         pattern,
     },
     paths, shell,
@@ -276,6 +276,10 @@ fn known(
         inputs::collect(catalog, &parsed, line, judging.ambient, sum);
         files::judge(&parsed, terms, judging, sum);
         follow::judge(catalog, &parsed, command, line, judging, sum);
+        // What is not taken apart may run what follows it.
+        if catalog.style() == Style::Words && runs == Runs::Nothing && Tier::Sensitive <= sum.tier {
+            behind(line, judging, sum);
+        }
         sent::judge(&parsed, command, &line.feed, judging, sum);
         pattern = command
             .and_then(|command| command.kube.as_ref())
@@ -651,7 +655,7 @@ fn flag(
     }
     for flag in &given.flags {
         if !(flag.alone && runs == Runs::Something) {
-            raise(flag, given, &rule, sum);
+            raise(flag, given, parsed, &rule, sum);
         }
         let value = given.value.as_ref().map_or("", |value| &value.text);
         if let Some(kind) = flag.overrides {
@@ -672,7 +676,13 @@ fn flag(
     }
 }
 
-fn raise(flag: &Flag, given: &Given<'_>, rule: &impl Fn() -> String, sum: &mut Sum) {
+fn raise(
+    flag: &Flag,
+    given: &Given<'_>,
+    parsed: &Parsed<'_>,
+    rule: &impl Fn() -> String,
+    sum: &mut Sum,
+) {
     let word = Some(given.word);
     let switch = flag.value == Takes::Switch;
     let value = given.value.as_ref();
@@ -680,12 +690,12 @@ fn raise(flag: &Flag, given: &Given<'_>, rule: &impl Fn() -> String, sum: &mut S
         return;
     }
     if let Some(tier) = flag.tier
-        && let Some(tier) = raised(tier, &flag.when, &flag.unless, value, switch)
+        && let Some(tier) = raised(tier, &flag.when, &flag.unless, parsed, value, switch)
     {
         sum.add(tier, flag.class.unwrap_or(Class::Unknown), &rule(), &flag.why, word);
     }
     for also in &flag.also {
-        if let Some(tier) = raised(also.tier, &also.when, &also.unless, value, switch) {
+        if let Some(tier) = raised(also.tier, &also.when, &also.unless, parsed, value, switch) {
             sum.add(tier, also.class.unwrap_or(Class::Unknown), &rule(), &also.why, word);
         }
     }
@@ -698,6 +708,7 @@ fn raised(
     tier: Tier,
     when: &[String],
     unless: &[String],
+    parsed: &Parsed<'_>,
     value: Option<&Word<'_>>,
     switch: bool,
 ) -> Option<Tier> {
@@ -726,7 +737,11 @@ fn raised(
     match when {
         [] => Some(tier),
         when => {
-            let may = when.iter().any(|when| pattern::may_cover(when, known));
+            let tail = parsed.tail(value);
+            let may = when.iter().any(|when| match tail {
+                Some(tail) => pattern::may_cover_tame(when, known, tail),
+                None => pattern::may_cover(when, known),
+            });
             may.then_some(tier.min(Tier::Sensitive))
         }
     }
@@ -756,7 +771,7 @@ fn arguments(parsed: &Parsed<'_>, command: Option<&Command>, sum: &mut Sum) {
             sum.add(Tier::Modify, Class::Unknown, rule, text, Some(word.word));
             continue;
         };
-        let raised = |tier, when, unless| raised(tier, when, unless, Some(word), false);
+        let raised = |tier, when, unless| raised(tier, when, unless, parsed, Some(word), false);
         if let Some(tier) = arg.tier.and_then(|tier| raised(tier, &arg.when, &arg.unless)) {
             let class = arg.class.unwrap_or(Class::Unknown);
             sum.add(tier, class, rule, &arg.why, Some(word.word));

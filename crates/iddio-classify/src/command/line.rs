@@ -77,8 +77,13 @@ pub struct Term {
 pub(crate) enum Stretch {
     /// These bytes.
     Bytes(Vec<u8>),
-    /// Letters, digits and a few marks, none of which means anything to a shell.
+    /// Some of the letters that [`is_tame`] takes, one at least.
     Tame,
+}
+
+/// Whether a letter means nothing to a shell wherever it stands among others like it.
+pub(crate) fn is_tame(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
 /// How much of a word is known.
@@ -302,13 +307,14 @@ pub(crate) fn shell_text(words: &[Term]) -> Option<Vec<u8>> {
 /// Whether a tame stretch between these means no more than its letters.
 fn is_apart(before: &[u8], next: Option<&Stretch>) -> bool {
     let after = match next {
-        Some(Stretch::Bytes(bytes)) => bytes.first().copied(),
-        Some(Stretch::Tame) | None => None,
+        Some(Stretch::Bytes(bytes)) => bytes.as_slice(),
+        Some(Stretch::Tame) | None => b"",
     };
-    // `$x`, `\x`, `~x`, `{1..x}`, `!x`, `&1`, and a descriptor in front of a redirection.
-    let joins = matches!(before.last(), Some(b'$' | b'\\' | b'~' | b'{' | b'.' | b'!' | b'&'))
-        && !before.ends_with(b"/.");
-    !joins && !matches!(after, Some(b'<' | b'>' | b'{' | b'}' | b'(' | b'='))
+    // `$x`, `\\x`, `~x`, `{1..x}`, `!x`, `&1`, and a descriptor in front of a redirection.
+    let joins = matches!(before.last(), Some(b'$' | b'\\' | b'~' | b'{' | b'!' | b'&'))
+        || before.ends_with(b"..")
+        || after.starts_with(b"..");
+    !joins && !matches!(after.first(), Some(b'<' | b'>' | b'{' | b'}' | b'(' | b'='))
 }
 
 /// The variable that stands for what is tame in text for a shell.

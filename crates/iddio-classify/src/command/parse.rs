@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use iddio_core::{text::RawText, tier::Tier};
 
-use super::line::{Known, Term};
+use super::line::{Known, Stretch, Term};
 use crate::catalog::{
     Catalog,
     format::{Arg, Bundle, Command, Flag, Instead, Language, Special, Style, Takes},
@@ -18,6 +18,8 @@ use crate::catalog::{
 
 /// A command line taken apart.
 pub(super) struct Parsed<'a> {
+    /// The words as they came.
+    pub(super) terms: &'a [Term],
     pub(super) resolution: Resolution<'a>,
     /// The command's words, or what stands where they should.
     pub(super) path: String,
@@ -84,6 +86,17 @@ pub(super) struct Word<'a> {
 // === impl Parsed ===
 
 impl Parsed<'_> {
+    /// Returns what follows what is known of a value, if all of it is bytes and tame stretches.
+    pub(super) fn tail(&self, value: &Word<'_>) -> Option<&[Stretch]> {
+        let stretches = self.terms.get(value.word)?.stretches.as_deref()?;
+        let Known::Prefix(known) = value.known else { return None };
+        match stretches {
+            [Stretch::Bytes(head), rest @ ..] if head.len() == value.start + known => Some(rest),
+            rest if value.start + known == 0 => Some(rest),
+            _ => None,
+        }
+    }
+
     /// Whether files are written into the working directory by names that only the run knows.
     pub(super) fn unpacks(&self) -> bool {
         let command = match self.resolution {
@@ -145,7 +158,19 @@ pub(super) fn parse<'a>(
         "" if catalog.plain().is_some() => catalog.name().to_owned(),
         path => [catalog.name(), ":", path].concat(),
     };
-    Parsed { resolution, path, rule, path_words, flags, args, slots, program, doubts, veiled }
+    Parsed {
+        resolution,
+        path,
+        rule,
+        path_words,
+        flags,
+        args,
+        slots,
+        program,
+        doubts,
+        veiled,
+        terms,
+    }
 }
 
 struct Reader<'a> {

@@ -69,7 +69,7 @@ fn what_may_hold_a_mark_of_a_shell_stays_break_glass() {
         "read -r x; ssh h \"ls $x\"",
         "for f in *; do bash -c \"cat $f\"; done",
         "ssh h \"echo $(date +%c)\"",
-        "ssh h \"echo $(date '+;id;')\"",
+        "ssh h \"echo $(date '+;reboot;')\"",
         "ssh h \"echo $(date -d +%F)\"",
         "ssh h \"echo $(pgrep -a x)\"",
         "ssh h \"echo $(grep -c x *)\"",

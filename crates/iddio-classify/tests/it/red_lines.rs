@@ -221,6 +221,9 @@ fn a_program_that_nobody_knows_hides_nothing_that_it_runs() {
         (4, "salt '*' cmd.run 'rm -rf /'"),
         (4, "unknown --command='rm -rf /'"),
         (4, "unknown sudo sh -c 'rm -rf /'"),
+        (4, "perf stat rm -rf /"),
+        (4, "perf record -- rm -rf /"),
+        (4, "start-stop-daemon --start --exec /bin/rm -- -rf /"),
     ]);
     at_most(&[
         (3, "unknown get node"),
@@ -258,10 +261,18 @@ fn a_terminal_in_an_image_is_a_session_without_a_command() {
 
 #[test]
 fn an_option_whose_end_nobody_knows_may_end_as_any() {
-    at_least(&[(3, "chmod \"u$x\" f"), (3, "git remote add o \"a$x\""), (3, "jq \".a$x\" f")]);
+    at_least(&[
+        (3, "chmod \"u$x\" f"),
+        (3, "git remote add o \"a$x\""),
+        (3, "jq \".a$x\" f"),
+        (3, "tar czf \"app-$x.tgz\" x"),
+        (3, "tar czf \"app-$(date +%T).tgz\" x"),
+    ]);
     at_most(&[
         (2, "curl -H \"Authorization: Bearer $T\" https://x"),
         (0, "curl -H \"Accept: application/$v\" https://x"),
+        (2, "tar czf app-$(date +%Y%m%d).tgz x"),
+        (2, "tar czf app-$(date +%F)-$$.tgz x"),
     ]);
 }
 

@@ -562,6 +562,9 @@ impl Walker<'_> {
             self.own(line, around, found);
             return;
         }
+        if line.len() < 2 {
+            found.push(shows_variables());
+        }
         let mut rest = line.get(1..).unwrap_or_default();
         let mut parameters = None;
         while let [first, tail @ ..] = rest {
@@ -669,6 +672,12 @@ impl Walker<'_> {
 
 fn texts(line: &[Term]) -> Vec<Text> {
     line.iter().skip(1).map(text_of).collect()
+}
+
+/// What it means to print every variable.
+pub(super) fn shows_variables() -> Found {
+    let why = "prints every variable, and some may hold secrets";
+    Found::new(Tier::Sensitive, Class::Unknown, "shell:variables", why)
 }
 
 fn evaluates(why: &'static str) -> Found {

@@ -109,6 +109,11 @@ impl Walker<'_> {
                 },
             }
         }
+        let names = line.iter().skip(1).filter(|term| !is_option(term)).count();
+        let functions = letters.contains(&b'f') || letters.contains(&b'F');
+        if names == 0 && !functions {
+            found.push(super::builtins::shows_variables());
+        }
         self.own(line, around, found);
         let prints = line.len() < 2 || letters.contains(&b'p');
         if prints {

@@ -4,7 +4,7 @@ use iddio_core::{operation::Operation, text::RawText, tier::Tier};
 
 use super::{
     glob,
-    text::{Origin, Text},
+    text::{Chunk, Origin, Text},
 };
 use crate::{
     catalog::Catalog,
@@ -56,7 +56,7 @@ pub(super) fn output(line: &Line) -> Text {
         {
             Text::plain()
         }
-        (["date", rest @ ..], _) if writes_a_day(rest) => Text::tame(),
+        (["date", rest @ ..], _) => day(rest).unwrap_or_else(|| Text::unknown(Origin::Made)),
         _ => Text::unknown(Origin::Made),
     }
 }
@@ -88,24 +88,36 @@ fn counted(numbers: &[&str]) -> Text {
     Text::known(text)
 }
 
-/// Whether `date` writes nothing but digits, plain letters and the marks between them.
-fn writes_a_day(words: &[&str]) -> bool {
-    let Some((format, options)) = words.split_last() else { return false };
+/// What `date` writes, if that is nothing but digits and the marks of its format.
+fn day(words: &[&str]) -> Option<Text> {
+    let (format, options) = words.split_last()?;
     let known = |word: &&str| matches!(*word, "-u" | "--utc") || DAYS.contains(word);
-    let Some(format) = format.strip_prefix('+') else { return false };
-    let mut letters = format.chars();
-    let mut any = false;
+    let fits = options.iter().all(known) && options.last() != Some(&"-d");
+    let mut letters = format.strip_prefix('+').filter(|_| fits)?.chars();
+    let mut text = Text::default();
     while let Some(letter) = letters.next() {
-        any = true;
-        let fits = match letter {
-            '%' => letters.next().is_some_and(|letter| "FTYmdHMSsjNyDVuw".contains(letter)),
-            letter => letter.is_ascii_alphanumeric() || "-_.:/".contains(letter),
+        let (count, mark) = match letter {
+            '%' => match letters.next()? {
+                'T' => (3, ":"),
+                'D' => (3, "/"),
+                'R' => (2, ":"),
+                letter if "FYmdHMSsjNyVuw".contains(letter) => (1, ""),
+                _ => return None,
+            },
+            letter => {
+                text.push(Chunk::Bytes(letter.to_string().into_bytes()));
+                continue;
+            }
         };
-        if !fits {
-            return false;
+        for place in 0..count {
+            if place > 0 {
+                text.push(Chunk::Bytes(mark.as_bytes().to_vec()));
+            }
+            text.push(Chunk::Tame);
         }
     }
-    any && options.iter().all(known) && options.last() != Some(&"-d")
+    text.push(Chunk::Bytes(b"\n".to_vec()));
+    Some(text)
 }
 
 /// Whether it prints the name of a new file or directory among the temporary ones.

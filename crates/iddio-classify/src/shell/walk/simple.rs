@@ -167,17 +167,17 @@ impl Walker<'_> {
         };
         match &assignment.value {
             AssignedValue::Array(elements) => {
-                let mut all = match (present(), self.value(&assignment.name)) {
-                    (Some(()), Value::Array(elements)) => elements,
-                    (Some(()), Value::Scalar(_)) => return Value::unknown(Origin::Made),
-                    (None, _) => Vec::new(),
+                let more = self.elements_of(elements);
+                let before = match (present(), self.value(&assignment.name)) {
+                    (Some(()), Value::Array(elements)) => Some(elements),
+                    (Some(()), Value::Scalar(_)) => None,
+                    (None, _) => Some(Vec::new()),
                 };
-                match self.elements_of(elements) {
-                    Some(more) => {
-                        all.extend(more);
-                        Value::Array(all)
+                match (before, more) {
+                    (Some(before), Some(more)) => {
+                        Value::Array(before.into_iter().chain(more).collect())
                     }
-                    None => Value::unknown(Origin::Made),
+                    (None, _) | (_, None) => Value::unknown(Origin::Made),
                 }
             }
             AssignedValue::Word(word) => {

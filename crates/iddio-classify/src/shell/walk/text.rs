@@ -19,8 +19,8 @@ pub(super) enum Chunk {
     Names(Vec<u8>),
     /// A name without white space, as somebody sets it: a user, a host.
     Plain,
-    /// Letters, digits, `-`, `_`, `.`, `:`, `/` and `+`, and not none of them: a count, a process id,
-    /// a day. None of it means anything to a shell.
+    /// Letters that [`crate::command::line::is_tame`] takes, one at least: a count, a process id, a
+    /// day. None of it means anything to a shell.
     Tame,
     /// Anything.
     Unknown(Origin),
