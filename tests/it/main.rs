@@ -16,6 +16,7 @@ mod first_minutes;
 mod freeze;
 mod guide;
 mod hand;
+mod installing;
 mod keepers;
 mod kit;
 mod one_truth;

@@ -108,13 +108,13 @@ const BYTES_MAX: u64 = 64 << 10;
 mod tests {
     use super::*;
 
-    const EXAMPLE: &str = include_str!("../../../packaging/log.toml");
+    const EXAMPLE: &str = include_str!("../../../dist/etc/log.toml");
     const DOCUMENT: &str = include_str!("../../../docs/log-service.md");
 
     #[test]
     fn the_example_that_is_shipped_is_a_configuration_and_stands_in_the_document() {
         let config: Config = toml::from_str(EXAMPLE).unwrap();
-        assert_eq!(config.gateways, ["iddio-kube", "iddio-exec"]);
+        assert_eq!(config.gateways, ["iddio-exec"]);
         assert_eq!(config.directory, directory());
         assert!(DOCUMENT.contains(&format!("```toml\n{EXAMPLE}```")));
     }

@@ -15,6 +15,7 @@ pub mod checkpoint;
 mod file;
 pub mod signer;
 pub mod token;
+pub mod wrapping;
 
 pub use approver::{ApproverKey, ApproverPublic, Passphrase};
 pub use checkpoint::CheckpointKey;

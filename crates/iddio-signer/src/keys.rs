@@ -21,6 +21,7 @@ use aes_gcm::{
 };
 use base64ct::{Base64, Encoding};
 use ed25519_dalek::{Signer, SigningKey};
+use iddio_mint::wrapping::{WRAPPING_BYTES, WRAPPING_HEADER, WrappingError, create_wrapping_key};
 use rcgen::{KeyPair, PublicKeyData, SignatureAlgorithm};
 use rustix::fs::OFlags;
 use zeroize::Zeroizing;
@@ -92,6 +93,9 @@ pub enum KeyStoreError {
     /// The system gave no random bytes.
     #[error("no random bytes")]
     Random,
+    /// There is no wrapping key.
+    #[error(transparent)]
+    Wrapping(#[from] WrappingError),
     /// A library could not do what it must be able to do.
     #[error("bug: {0}")]
     Bug(&'static str),
@@ -141,7 +145,7 @@ impl Wrapped {
             let seed = wrapping.unseal(name, &path)?;
             let seed: &[u8; 32] =
                 seed.as_slice().try_into().map_err(|_| KeyStoreError::Sealed(path))?;
-            Ok(SigningKey::from_bytes(seed))
+            Ok::<_, KeyStoreError>(SigningKey::from_bytes(seed))
         };
         let path = path_of(dir, KeyName::X509);
         let der = wrapping.unseal(KeyName::X509, &path)?;
@@ -232,18 +236,14 @@ impl fmt::Debug for Wrapped {
 // === impl WrappingKey ===
 
 impl WrappingKey {
-    /// Makes a new one in a new file, mode 0400.
+    /// Makes a new one in a new file, mode 0600.
     ///
     /// # Errors
     ///
     /// When the file exists or cannot be written, or there are no random bytes.
     pub fn create(path: &Path) -> Result<Self, KeyStoreError> {
-        let mut bytes = Zeroizing::new([0; WRAPPING_BYTES]);
-        getrandom::fill(bytes.as_mut()).map_err(|_| KeyStoreError::Random)?;
-        let digits = Zeroizing::new(Base64::encode_string(bytes.as_ref()));
-        let text = Zeroizing::new(format!("{WRAPPING_HEADER}\n{}\n", digits.as_str()));
-        create(path, text.as_bytes())?;
-        Ok(Self(bytes))
+        create_wrapping_key(path)?;
+        Self::open(path, Kept::InFile)
     }
 
     /// Reads the one in `path`.
@@ -414,14 +414,8 @@ fn create(path: &Path, bytes: &[u8]) -> Result<(), KeyStoreError> {
     })
 }
 
-/// The first line of a file with a wrapping key.
-const WRAPPING_HEADER: &str = "iddio-wrapping-key/v1";
-
 /// The first word of a file with a wrapped key; its name follows.
 const SEALED_HEADER: &str = "iddio-wrapped-key/v1";
-
-/// AES-256.
-const WRAPPING_BYTES: usize = 32;
 
 /// What AES-GCM takes. A key is sealed once or a few times, so random ones never meet.
 const NONCE_BYTES: usize = 12;

@@ -61,6 +61,9 @@ pub(crate) enum Verb {
     Generate(GenerateArgs),
     /// Make the home, with keys and a default policy
     Init(Json),
+    /// Install the services of this host: log service, signer, exec broker
+    #[command(after_help = INSTALL_HELP)]
+    Install(SystemArgs),
     /// Register the humans who may approve
     #[command(subcommand)]
     Operator(OperatorVerb),
@@ -76,6 +79,8 @@ pub(crate) enum Verb {
     /// Trust or list programs
     #[command(subcommand)]
     Tool(ToolVerb),
+    /// Remove the services of this host; what was recorded, and the keys, stay
+    Uninstall(SystemArgs),
     /// Print the version
     Version(Json),
     /// Wait for the answer to an ask
@@ -86,6 +91,26 @@ pub(crate) enum Verb {
 /// Shared by verbs that only offer JSON.
 #[derive(Args, Debug)]
 pub(crate) struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `iddio install` and `iddio uninstall`.
+#[derive(Args, Debug)]
+pub(crate) struct SystemArgs {
+    /// For the whole host, as root
+    #[arg(long, required = true)]
+    pub(crate) system: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Say what is wrong with what is installed, and do nothing
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) check: bool,
+    /// Work on the tree of another system, for images and tests
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -741,6 +766,11 @@ For a key that lies elsewhere. Read the ask, sign the statement, hand both in:
   iddio approvals statement ID --as bob > statement
   ssh-keygen -Y sign -f KEY -n iddio-approval statement
   iddio approvals approve ID --statement statement --signature statement.sig";
+
+const INSTALL_HELP: &str = "\
+Copies the programs that lie beside this one, writes units, users, directories and first configurations, and starts the sockets. Doing it again does only what is missing.
+
+From then on every record of every user goes to the log service. docs/installing.md says what is where.";
 
 const THAW_HELP: &str = "\
 Only a human thaws, and nobody who is frozen. As soon as an operator of this home has a key, a thaw is

@@ -5,6 +5,7 @@
 mod cli;
 mod commands;
 mod exit;
+mod install;
 mod output;
 mod plain;
 mod version;

@@ -21,6 +21,7 @@ use serde_json::json;
 use crate::{
     commands::{self, enrolment::Enrolments},
     exit::{DONE, Ended, Failure},
+    install,
     output::{self, Paint, Voice, foreign},
 };
 
@@ -78,6 +79,8 @@ fn findings(home: &Home) -> Vec<Finding> {
     freezes(home, &mut findings);
     tools(home, &mut findings);
     private(home.root(), &mut findings);
+    let faults = install::faults(Path::new("/")).into_iter();
+    findings.extend(faults.map(|install::Fault { what, mend }| wrong(what, mend)));
     if fs::symlink_metadata("/etc/iddio").is_ok() {
         findings.push(note("/etc/iddio exists, so IDDIO_HOME chooses nothing", "nothing to do"));
     }
@@ -154,7 +157,7 @@ fn service(remote: &Remote, findings: &mut Vec<Finding>) {
         )),
         Err(error) => findings.push(wrong(
             format!("everything is refused: {error}"),
-            "systemctl status iddio-log.socket iddio-log.service",
+            "systemctl status iddio-logd.socket iddio-logd.service",
         )),
     }
 }

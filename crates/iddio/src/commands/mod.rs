@@ -39,6 +39,7 @@ use iddio_runtime::{
 use crate::{
     cli::Verb,
     exit::{DONE, Ended, Failure},
+    install,
     output::{self, Voice},
     version::CALVER,
 };
@@ -56,11 +57,13 @@ pub(crate) fn run(verb: Verb, voice: Voice) -> Ended {
         Verb::Freeze(arguments) => freeze::run(arguments, voice),
         Verb::Generate(arguments) => generate::run(&arguments),
         Verb::Init(json) => init::run(json.json, voice),
+        Verb::Install(arguments) => install::install(arguments, voice),
         Verb::Operator(verb) => operator::run(verb, voice),
         Verb::Policy(verb) => policy::run(verb, voice),
         Verb::Run(arguments) => run::run(arguments, voice),
         Verb::Thaw(arguments) => freeze::thaw(arguments, voice),
         Verb::Tool(verb) => tool::run(verb, voice),
+        Verb::Uninstall(arguments) => install::uninstall(arguments, voice),
         Verb::Version(json) => version(json.json),
         Verb::Wait(arguments) => approvals::wait(&arguments),
     }
