@@ -487,6 +487,17 @@ impl<'a> Gateway<'a> {
 // === impl ServeError ===
 
 impl ServeError {
+    /// Returns what to do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Audit(_) => Some("nothing runs that cannot be recorded: iddio doctor"),
+            Self::Resolve(_) => {
+                Some("tools are found in the system's directories or by iddio tool trust PATH")
+            }
+            _ => None,
+        }
+    }
+
     /// Returns the exit code: 126 and 127 as `env` has them, 69 for everything that is not there.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -518,6 +529,16 @@ impl CommandAction {
         let snapshot: Snapshot = self.material.trees.into_iter().next()?;
         Some(Tree { snapshot, module: self.module })
     }
+}
+
+/// Returns how many resources a plan adds, changes and destroys, if it is one.
+pub fn counts(effects: &[Effect]) -> Option<String> {
+    let resources = || effects.iter().filter(|effect| !effect.text.starts_with("output."));
+    let count =
+        |signs: &[&str]| resources().filter(|effect| signs.contains(&effect.sign.as_str())).count();
+    let (add, change, destroy) =
+        (count(&["+", "-/+", "+/-"]), count(&["~"]), count(&["-", "-/+", "+/-"]));
+    (!effects.is_empty()).then(|| format!("{add} to add, {change} to change, {destroy} to destroy"))
 }
 
 fn not_run(error: &ForwardError) -> End {

@@ -4,7 +4,11 @@
 //! Which broker that is, the host says, or else, inside `iddio run`, the variable it set there. INVARIANT:
 //! where `/etc/iddio` exists no variable is read (E06).
 
+mod terminal;
+mod visit;
+
 use std::{
+    ffi::OsString,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
 };
@@ -12,7 +16,51 @@ use std::{
 use nix::unistd::{Uid, User};
 use rustix::net::sockopt::socket_peercred;
 
-use crate::config::{self, Config, ConfigError};
+use crate::{
+    carry::CarryError,
+    config::{self, Config, ConfigError},
+    wire::{Say, Token},
+};
+
+/// What a caller wants run.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The command.
+    pub words: Vec<OsString>,
+    /// The caller's environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The agent that it says it is.
+    pub agent: Option<String>,
+    /// The agent's token.
+    pub token: Option<Token>,
+    /// What it says about the command.
+    pub because: Option<OsString>,
+}
+
+/// Shows a caller what the broker says meanwhile.
+pub trait Face {
+    /// Shows it.
+    fn show(&mut self, say: &Say);
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum VisitError {
+    /// The broker went away. What became of the command is in its log.
+    #[error("the exec broker went away before it answered: {0}")]
+    Away(#[from] CarryError),
+    /// There is no broker to speak to.
+    #[error(transparent)]
+    Find(#[from] FindError),
+    /// Something of this process's own failed.
+    #[error("{what}: {source}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}
 
 /// A broker that the host, or `iddio run`, names.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,6 +136,15 @@ impl Broker {
             true => Ok(stream),
             false => Err(FindError::Foreign { socket: self.socket.clone(), uid }),
         }
+    }
+
+    /// Has a command run, and returns its exit code. What is said meanwhile is shown on `face`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no answer.
+    pub fn run(&self, wanted: Wanted, face: &mut dyn Face) -> Result<u8, VisitError> {
+        visit::run(self, wanted, face)
     }
 }
 

@@ -11,5 +11,12 @@
 pub mod carry;
 pub mod client;
 pub mod config;
+mod confine;
+mod line;
+mod run;
+pub mod scrub;
 pub mod server;
+mod session;
+pub mod stream;
+pub mod tree;
 pub mod wire;

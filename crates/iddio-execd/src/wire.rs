@@ -107,6 +107,8 @@ pub enum Say {
     },
     /// Something the caller should know and nobody decided on.
     Remark(String),
+    /// The command runs from here on, with streams that are these.
+    Started([Stream; 3]),
 }
 
 /// What happened to an ask.
@@ -259,6 +261,10 @@ impl Say {
                 out.byte(7);
                 out.text(text);
             }
+            Self::Started(streams) => {
+                out.byte(8);
+                out.streams(streams);
+            }
         }
         out.finish()
     }
@@ -290,6 +296,7 @@ impl Say {
                 Self::Refused { tier, lines, json: from.text()? }
             }
             7 => Self::Remark(from.text()?),
+            8 => Self::Started(from.streams()?),
             _ => return Err(WireError::Kind),
         };
         from.end().map(|()| say)
@@ -361,8 +368,12 @@ impl Out {
         self.option(token.as_ref().map(Token::expose));
         self.byte(u8::from(because.is_some()));
         because.iter().for_each(|because| self.raw(because.as_encoded_bytes()));
-        streams.iter().for_each(|stream| self.byte(u8::from(*stream == Stream::Terminal)));
+        self.streams(streams);
         self.window(*window);
+    }
+
+    fn streams(&mut self, streams: &[Stream; 3]) {
+        streams.iter().for_each(|stream| self.byte(u8::from(*stream == Stream::Terminal)));
     }
 
     fn notice(&mut self, notice: &Notice) {
@@ -482,6 +493,10 @@ impl<'a> In<'a> {
         }
     }
 
+    fn streams(&mut self) -> Result<[Stream; 3], WireError> {
+        Ok([self.stream()?, self.stream()?, self.stream()?])
+    }
+
     fn start(&mut self) -> Result<Start, WireError> {
         match self.short()? {
             VERSION => {}
@@ -495,7 +510,7 @@ impl<'a> In<'a> {
             agent: self.option(Self::text)?,
             token: self.option(Self::text)?.map(Token::new),
             because: self.option(Self::os)?,
-            streams: [self.stream()?, self.stream()?, self.stream()?],
+            streams: self.streams()?,
             window: self.window()?,
         })
     }
@@ -568,6 +583,7 @@ mod tests {
         let refused = Say::Refused { tier: 4, lines: vec![text("a"), text("b")], json: text("{}") };
         let mut says =
             vec![asking, Say::Back, Say::Ended(9), failed, refused, Say::Remark(text("r"))];
+        says.push(Say::Started([Stream::Plain, Stream::Terminal, Stream::Plain]));
         says.extend(notices.map(Say::Notice));
         says
     }

@@ -22,7 +22,7 @@ use crate::{
     block_on::block_on,
     clock::{SystemClock, draw_id},
     freezes::Freezes,
-    home::Home,
+    home::{Home, Keeping},
     mode::Mode,
     policy::{HomePolicy, InForce},
     recorder::{Recorder, ServiceError},
@@ -244,7 +244,11 @@ pub fn queue(home: &Home, clock: Arc<dyn Clock>) -> Result<Queue, QueueError> {
 
 /// Returns where the queue of a home is and what it may take for granted.
 pub fn setting(home: &Home) -> Setting {
-    Setting { dir: home.root().to_owned(), user: home.user().to_owned(), form: Form::Personal }
+    let form = match home.keeping() {
+        Keeping::Personal => Form::Personal,
+        Keeping::Service => Form::Service,
+    };
+    Setting { dir: home.root().to_owned(), user: home.user().to_owned(), form }
 }
 
 /// Reads the public half of the checkpoint key, and leaves it beside the key for the next time, so

@@ -28,6 +28,16 @@ use crate::{
 pub struct Home {
     root: PathBuf,
     user: Owner,
+    keeping: Keeping,
+}
+
+/// Whose a home is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Keeping {
+    /// One person's.
+    Personal,
+    /// A service's, for many callers.
+    Service,
 }
 
 /// What the user database says of the effective user.
@@ -161,6 +171,31 @@ impl Home {
         }
     }
 
+    /// Opens the home of a service of this process's own user, making it on first use.
+    ///
+    /// # Errors
+    ///
+    /// When it is somebody else's, open to others, or cannot be made.
+    pub fn service(root: &Path) -> Result<Self, HomeError> {
+        let uid = Uid::effective();
+        let user = User::from_uid(uid).ok().flatten();
+        let user = user.ok_or(HomeError::NoUser { uid: uid.as_raw() })?;
+        let user = Owner { name: user.name, directory: user.dir };
+        let opened = match fs::symlink_metadata(root) {
+            Ok(_) => Self::check(root.to_owned(), user)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                make(root.to_owned(), user)?.home().clone()
+            }
+            Err(source) => return Err(HomeError::Io { path: root.to_owned(), source }),
+        };
+        Ok(Self { keeping: Keeping::Service, ..opened })
+    }
+
+    /// Whose it is.
+    pub fn keeping(&self) -> Keeping {
+        self.keeping
+    }
+
     /// Where it is.
     pub fn root(&self) -> &Path {
         &self.root
@@ -236,7 +271,7 @@ impl Home {
         if mode & 0o077 != 0 {
             return Err(HomeError::Loose { path: root, mode });
         }
-        Ok(Self { root, user })
+        Ok(Self { root, user, keeping: Keeping::Personal })
     }
 }
 
@@ -349,7 +384,10 @@ fn make(root: PathBuf, user: Owner) -> Result<Opened, HomeError> {
     fs::DirBuilder::new().mode(0o700).create(&new).map_err(io(&new))?;
     let furnished = furnish(&new, &user.name);
     let moved = furnished.and_then(|()| match fs::rename(&new, &root) {
-        Ok(()) => Ok(Opened::Made(Home { root: root.clone(), user: user.clone() })),
+        Ok(()) => {
+            let (root, user) = (root.clone(), user.clone());
+            Ok(Opened::Made(Home { root, user, keeping: Keeping::Personal }))
+        }
         Err(_) if root.is_dir() => Home::check(root.clone(), user).map(Opened::Found),
         Err(source) => Err(HomeError::Io { path: root.clone(), source }),
     });

@@ -59,6 +59,27 @@ pub fn identify(home: &Home, shown: &Credentials<'_>) -> Result<Identified, Iden
     Ok(Identified::assertion(principal))
 }
 
+/// Returns who calls from another process, which the kernel says is `user`'s. The store of agents is the
+/// service's: only a token that the caller shows makes it an agent, never a name.
+///
+/// # Errors
+///
+/// When the stores cannot be read, or the name cannot be recorded.
+pub fn identify_peer(
+    home: &Home,
+    user: &str,
+    shown: &Credentials<'_>,
+) -> Result<Identified, IdentityError> {
+    match (shown.token, shown.agent) {
+        (Some(_), _) => identify(home, shown),
+        (None, Some(name)) => Ok(Identified::assertion(claimed(name)?)),
+        (None, None) => {
+            let id = principal_id(&format!("local:{user}"))?;
+            Ok(Identified::assertion(principal(id, PrincipalKind::Human, Proof::UnixUser)))
+        }
+    }
+}
+
 fn local(home: &Home) -> Result<Identified, IdentityError> {
     let id = principal_id(&format!("local:{}", home.user()))?;
     Ok(Identified::assertion(principal(id, PrincipalKind::Human, Proof::UnixUser)))

@@ -1,5 +1,6 @@
 //! How a run ends: an exit code, and the words that go with it.
 
+use iddio_execd::client::{FindError, VisitError};
 use iddio_runtime::{
     agents::AgentError, home::HomeError, identity::IdentityError, store::StoreError,
 };
@@ -94,6 +95,24 @@ impl From<AgentError> for Failure {
             }
             AgentError::Handover { .. } | AgentError::Random(_) => Self::unavailable(error),
             AgentError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<FindError> for Failure {
+    fn from(error: FindError) -> Self {
+        Self::unavailable(error).hint("nothing runs without the exec broker of this host")
+    }
+}
+
+impl From<VisitError> for Failure {
+    fn from(error: VisitError) -> Self {
+        match error {
+            VisitError::Find(error) => error.into(),
+            VisitError::Away(_) => {
+                Self::unavailable(error).hint("the record says what became of the command")
+            }
+            VisitError::System { .. } => Self::unavailable(error),
         }
     }
 }

@@ -11,6 +11,7 @@ use iddio_core::{
     audit::{AdminEvent, Field},
     operation::{Effect, Operations},
     text::RawText,
+    tier::Tier,
 };
 use iddio_exec::{
     catalogs::Catalogs,
@@ -18,7 +19,11 @@ use iddio_exec::{
     prepare::Setting,
     reach::Reach,
     refuse::{self, Refused},
-    serve::{Gateway, Narrate, ServeError, Served},
+    serve::{Gateway, Narrate, ServeError, Served, counts},
+};
+use iddio_execd::{
+    client::{Broker, Face, Wanted},
+    wire::{self, Say, Token},
 };
 use iddio_runtime::assemble::Runtime;
 use iddio_spawn::ToolPath;
@@ -31,6 +36,9 @@ use crate::{
 };
 
 pub(crate) fn run(arguments: ExecArgs, voice: Voice) -> Ended {
+    if let Some(broker) = Broker::find()? {
+        return at_broker(&broker, arguments, voice);
+    }
     let ExecArgs { agent, because, json, command } = arguments;
     let runtime = commands::runtime(voice)?;
     let caller = commands::caller(runtime.home(), agent.as_deref())?;
@@ -78,6 +86,71 @@ pub(crate) fn run(arguments: ExecArgs, voice: Voice) -> Ended {
     }
 }
 
+/// Has the broker of the host, or of `iddio run`, run the command.
+fn at_broker(broker: &Broker, arguments: ExecArgs, voice: Voice) -> Ended {
+    let ExecArgs { agent, because, json, command } = arguments;
+    let wanted = Wanted {
+        words: command,
+        environment: commands::environment().into_iter().collect(),
+        agent,
+        token: commands::token().map(Token::new),
+        because: because.map(Into::into),
+    };
+    Ok(broker.run(wanted, &mut Shown { voice, json })?)
+}
+
+/// Shows what a broker says, as if it happened here.
+struct Shown {
+    voice: Voice,
+    json: bool,
+}
+
+impl Face for Shown {
+    fn show(&mut self, say: &Say) {
+        let Self { voice, json } = *self;
+        match say {
+            Say::Asking { tier, command, workspace, counts } => {
+                let Some(tier) = tier_of(*tier) else { return };
+                say_asking(tier, command, workspace.as_deref(), counts.as_deref(), voice);
+            }
+            Say::Notice(notice) => match notice {
+                wire::Notice::Waiting { id, lapses_millis } => {
+                    say_waiting(&foreign(id), *lapses_millis, voice);
+                }
+                wire::Notice::Failed(reason) => {
+                    voice.tell(format_args!("nobody can be asked: {}", foreign(reason)));
+                }
+                wire::Notice::NoRegistry(reason) => {
+                    voice.tell(format_args!("no signature counts: {}", foreign(reason)));
+                }
+                wire::Notice::Ignored { id, why } => {
+                    let (id, why) = (foreign(id), foreign(why));
+                    voice.tell(format_args!("an answer to {id} was ignored: {why}"));
+                }
+                wire::Notice::Ticket(id) => {
+                    voice.say(format_args!("a ticket answers {}", foreign(id)));
+                }
+            },
+            Say::Refused { tier, lines, json: line } => {
+                let lines = lines.iter().map(|line| foreign(line)).collect();
+                say_refusal(tier_of(*tier), lines, &foreign(line), json, voice);
+            }
+            Say::Failed { what, hint, .. } => {
+                voice.tell(foreign(what));
+                if let Some(hint) = hint {
+                    voice.more(format_args!("hint:  {}", foreign(hint)));
+                }
+            }
+            Say::Remark(text) => voice.tell(foreign(text)),
+            Say::Back | Say::Ended(_) | Say::Started(_) => {}
+        }
+    }
+}
+
+fn tier_of(number: u8) -> Option<Tier> {
+    Tier::ALL.into_iter().find(|tier| tier.number() == number)
+}
+
 /// Records the answers that were none.
 ///
 /// They are noticed on the thread that waits for an answer, while the pipeline may hold the log:
@@ -99,27 +172,29 @@ fn record_ignored(runtime: &Runtime, narrator: &Narrator, voice: Voice) {
 
 /// Says why a command was refused: lines for people, and one line of JSON, last, for programs.
 fn say_refused(refused: &Refused, json: bool, voice: Voice) {
+    let line = refused.json().to_string();
+    say_refusal(Some(refused.tier), refused.lines(), &line, json, voice);
+}
+
+fn say_refusal(tier: Option<Tier>, lines: Vec<String>, line: &str, json: bool, voice: Voice) {
     if !json {
-        let mut lines = refused.lines().into_iter();
+        let mut lines = lines.into_iter();
         if let Some(first) = lines.next() {
-            voice.tell(voice.paint_err(tier_paint(refused.tier), first));
+            match tier {
+                Some(tier) => voice.tell(voice.paint_err(tier_paint(tier), first)),
+                None => voice.tell(first),
+            }
         }
         lines.for_each(|line| voice.more(line));
     }
     if json || !io::stderr().is_terminal() {
-        voice.more(refused.json());
+        voice.more(line);
     }
 }
 
 fn complain(error: &ServeError, voice: Voice) {
     voice.tell(foreign(&error.to_string()));
-    let hint = match error {
-        ServeError::Audit(_) => Some("nothing runs that cannot be recorded: iddio doctor"),
-        ServeError::Resolve(_) => {
-            Some("tools are found in the system's directories or by iddio tool trust PATH")
-        }
-        _ => None,
-    };
+    let hint = error.hint();
     if let Some(hint) = hint {
         voice.more(format_args!("hint:  {hint}"));
     }
@@ -134,29 +209,15 @@ struct Narrator {
 impl Narrate for Narrator {
     fn asking(&self, operations: &Operations, effects: &[Effect]) {
         let worst = operations.worst();
-        let mut line = format!(
-            "{}  {}",
-            self.voice.paint_err(tier_paint(worst.native_tier()), worst.native_tier()),
-            foreign(&refuse::command(worst))
-        );
-        if let Some(workspace) = &worst.description.workspace {
-            line.push_str(&format!("  workspace {}", foreign(workspace)));
-        }
-        if let Some(counts) = counts(effects) {
-            line.push_str(&format!("  ({counts})"));
-        }
-        self.voice.say(line);
+        let (command, tier) = (refuse::command(worst), worst.native_tier());
+        let workspace = worst.description.workspace.as_deref();
+        say_asking(tier, &command, workspace, counts(effects).as_deref(), self.voice);
     }
 
     fn notice(&self, notice: Notice) {
         match notice {
             Notice::Waiting { id, lapses_millis, .. } => {
-                let id = id.as_str();
-                self.voice.tell(format_args!(
-                    "waiting for approval {} ({}). Another terminal: iddio approvals show {id}",
-                    self.voice.paint_err(Paint::Bold, id),
-                    render::span(lapses_millis)
-                ));
+                say_waiting(id.as_str(), lapses_millis, self.voice);
             }
             Notice::NotPut { reason } | Notice::Failed { reason } => {
                 self.voice.tell(format_args!("nobody can be asked: {}", foreign(&reason)));
@@ -184,14 +245,29 @@ impl Narrate for Narrator {
     }
 }
 
-/// Returns how many resources a plan adds, changes and destroys, if it is one.
-fn counts(effects: &[Effect]) -> Option<String> {
-    let resources = || effects.iter().filter(|effect| !effect.text.starts_with("output."));
-    let count =
-        |signs: &[&str]| resources().filter(|effect| signs.contains(&effect.sign.as_str())).count();
-    let (add, change, destroy) =
-        (count(&["+", "-/+", "+/-"]), count(&["~"]), count(&["-", "-/+", "+/-"]));
-    (!effects.is_empty()).then(|| format!("{add} to add, {change} to change, {destroy} to destroy"))
+fn say_asking(
+    tier: Tier,
+    command: &str,
+    workspace: Option<&str>,
+    counts: Option<&str>,
+    voice: Voice,
+) {
+    let mut line = format!("{}  {}", voice.paint_err(tier_paint(tier), tier), foreign(command));
+    if let Some(workspace) = workspace {
+        line.push_str(&format!("  workspace {}", foreign(workspace)));
+    }
+    if let Some(counts) = counts {
+        line.push_str(&format!("  ({})", foreign(counts)));
+    }
+    voice.say(line);
+}
+
+fn say_waiting(id: &str, lapses_millis: u64, voice: Voice) {
+    voice.tell(format_args!(
+        "waiting for approval {} ({}). Another terminal: iddio approvals show {id}",
+        voice.paint_err(Paint::Bold, id),
+        render::span(lapses_millis)
+    ));
 }
 
 /// How many ignored answers of one command are recorded: more than a quorum has, and no more than a

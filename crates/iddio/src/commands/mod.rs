@@ -106,7 +106,7 @@ pub(crate) fn runtime(voice: Voice) -> Result<Runtime, Failure> {
 
 /// Returns who calls.
 pub(crate) fn caller(home: &Home, agent: Option<&str>) -> Result<Identified, Failure> {
-    let token = variable(TOKEN_VARIABLE).map(|token| token.to_string_lossy().into_owned());
+    let token = token();
     Ok(identify(home, &Credentials { agent, token: token.as_deref() })?)
 }
 
@@ -163,6 +163,11 @@ pub(crate) fn named(path: &Path, error: &io::Error) -> Failure {
 /// Returns the caller's environment.
 pub(crate) fn environment() -> BTreeMap<OsString, OsString> {
     std::env::vars_os().collect()
+}
+
+/// Returns the token that the caller shows, if it shows one.
+pub(crate) fn token() -> Option<String> {
+    variable(TOKEN_VARIABLE).map(|token| token.to_string_lossy().into_owned())
 }
 
 fn variable(name: &str) -> Option<OsString> {
