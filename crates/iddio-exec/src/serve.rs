@@ -33,7 +33,7 @@ use iddio_core::{
     audit::{AdminEvent, AuditError, End, Field, Outcome, Refusal, Subject},
     credential::{MintError, NoCredential},
     operation::{Effect, Operation, Operations},
-    pipeline::{Committed, InFlight, Pipeline, Rejection, Request, Warrant},
+    pipeline::{Committed, InFlight, Pipeline, Rejection, Request, Session, Warrant},
     policy::{Evaluation, Query, Verdict},
     principal::Identified,
     recording::MetadataOnly,
@@ -59,6 +59,7 @@ pub struct Gateway<'a> {
     hand: Box<dyn Hand>,
     asked: Arc<Mutex<Option<String>>>,
     narrator: Arc<dyn Narrate>,
+    within: Option<Session>,
 }
 
 /// Tells the caller what is going on. Nothing is told when a command is allowed.
@@ -141,7 +142,13 @@ impl<'a> Gateway<'a> {
             told.notice(notice);
         });
         let pipeline = runtime.pipeline(cancel.clone(), prompt, notice);
-        Ok(Self { runtime, setting, caller, pipeline, cancel, hand, asked, narrator })
+        Ok(Self { runtime, setting, caller, pipeline, cancel, hand, asked, narrator, within: None })
+    }
+
+    /// Takes every command as one within another operation, whose caller it then is.
+    #[must_use]
+    pub fn within(self, session: Option<Session>) -> Self {
+        Self { within: session, ..self }
     }
 
     /// Takes a command through.
@@ -226,7 +233,14 @@ impl<'a> Gateway<'a> {
             what: "random numbers",
             source: io::Error::other(error.to_string()),
         })?;
-        let request = Request::new(&self.caller, id, self.runtime.clock().now(), action);
+        let now = self.runtime.clock().now();
+        let request = match &self.within {
+            Some(session) => Request::within(session, id, now, action).map_err(|_| {
+                let source = io::Error::other("it has ended");
+                ServeError::System { what: "the run that this is part of", source }
+            })?,
+            None => Request::new(&self.caller, id, now, action),
+        };
         let committed = self.admit(request)?;
         match committed {
             Committed::Rejection(rejection) => {

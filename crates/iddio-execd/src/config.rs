@@ -28,6 +28,15 @@ pub struct Config {
     /// Where runs have their private directories.
     #[serde(default = "runs")]
     pub runs: PathBuf,
+    /// Where programs are looked for; without, in the system's directories.
+    #[serde(default)]
+    pub tool_path: Vec<PathBuf>,
+    /// What runs see besides the system, to read.
+    #[serde(default)]
+    pub visible: Vec<PathBuf>,
+    /// What runs reach: `HOST:PORT`, `*.DOMAIN:PORT`.
+    #[serde(default)]
+    pub network: Vec<String>,
     /// The users that runs are started as, one at a time each.
     #[serde(default)]
     pub uids: Uids,

@@ -13,6 +13,7 @@ pub mod client;
 pub mod config;
 mod confine;
 mod line;
+mod net;
 mod run;
 pub mod scrub;
 pub mod server;

@@ -22,7 +22,7 @@ use iddio_exec::{
 use iddio_runtime::freezes::Watch;
 use iddio_spawn::{
     Ended, Limits, Output, RunTime, SpawnError, Status, Stragglers,
-    sandbox::{Confined, Job, Launch, Network, Streams},
+    sandbox::{Confined, Job, Launch, Streams},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -36,6 +36,7 @@ use rustix::{
 use crate::{
     confine::{self, Base, Shown},
     line::{Line, Presence},
+    net::Reachable,
     scrub::Secrets,
     server::Terms,
     stream::{Bell, Channel, keep, put, relay},
@@ -110,7 +111,10 @@ impl Hand for Remote {
         };
         let plan = Wiring::lay(self, &action.material, keeps).map_err(not)?;
         let (started, since) = (SystemTime::now(), since_boot());
-        let mut confined = self.start(action, plan.given)?;
+        let reachable = Reachable::new(self.terms.network.clone());
+        let mut confined = self.start(action, plan.given, &reachable)?;
+        let listeners = confined.take_listeners();
+        let (_outlet, _left) = reachable.serve(listeners).map_err(not)?;
         let bell = Bell::new().map_err(not)?;
         let movers =
             plan.ends.move_all(self, &mut confined, keeps, &secrets, &bell).map_err(not)?;
@@ -142,13 +146,19 @@ impl Hand for Remote {
 }
 
 impl Remote {
-    fn start(&self, action: &CommandAction, streams: Streams) -> Result<Confined, ForwardError> {
+    fn start(
+        &self,
+        action: &CommandAction,
+        streams: Streams,
+        reachable: &Reachable,
+    ) -> Result<Confined, ForwardError> {
         let not = |error: &dyn std::fmt::Display| ForwardError::NotConfined(error.to_string());
         let Material { program, arguments, environment, directory, inputs, .. } = &action.material;
         let directory = self.base.directory(directory.path());
         let home = self.base.home();
-        let environment = confine::environment(environment, &home, &directory, &[])
-            .map_err(|error| not(&error))?;
+        let environment =
+            confine::environment(environment, &home, &directory, &reachable.variables())
+                .map_err(|error| not(&error))?;
         let inputs: Vec<_> = inputs.iter().map(|input| &input.sealed).collect();
         let visible = &self.terms.visible;
         let launch = match self.base.shows(program.path(), visible) {
@@ -164,7 +174,7 @@ impl Remote {
             inputs: &inputs,
             streams,
         };
-        let sandbox = self.base.sandbox(visible, Network::Loopback { listen: Vec::new() });
+        let sandbox = self.base.sandbox(visible, reachable.network(None));
         sandbox.start(&self.terms.stage, job).map_err(|error| not(&error))
     }
 

@@ -20,6 +20,8 @@ use std::{
     time::Duration,
 };
 
+use iddio_core::pipeline::Session;
+use iddio_net::Destination;
 use iddio_runtime::assemble::Runtime;
 use iddio_spawn::{ToolPath, sandbox::Stage};
 use nix::unistd::User;
@@ -35,7 +37,7 @@ use crate::{
     config::Uids,
     confine::Pool,
     line::Line,
-    session::{Session, Turned, hear},
+    session::{self, Turned, hear},
     stream::Bell,
     wire::Say,
 };
@@ -56,6 +58,10 @@ pub struct Terms {
     pub visible: Vec<PathBuf>,
     /// Whom children run as; without, as the user of this process.
     pub uids: Option<Uids>,
+    /// What children reach.
+    pub network: Vec<Destination>,
+    /// The operation that everything happens within: an agent's run.
+    pub within: Option<Session>,
 }
 
 /// Who clients of a broker are.
@@ -260,8 +266,9 @@ fn attend(socket: UnixStream, user: String, terms: Arc<Terms>, pool: &Pool, gues
     let ear = thread::Builder::new().name("iddio-hear".to_owned()).stack_size(STACK_BYTES);
     let Ok(ear) = ear.spawn(move || hearing.hear()) else { return };
     let lease = pool.lease().map_err(|error| Turned::ours("a user", error));
-    let session =
-        lease.and_then(|lease| Session::open(terms, line.clone(), user, start, descriptors, lease));
+    let session = lease.and_then(|lease| {
+        session::Session::open(terms, line.clone(), user, start, descriptors, lease)
+    });
     match session {
         Ok(session) => session.serve(),
         Err(Turned { code, what, hint }) => line.say(&Say::Failed { code, what, hint }, &[]),

@@ -210,7 +210,9 @@ impl Session {
         let words = self.start.words.clone();
         let served =
             Gateway::new(runtime, setting, caller, Prompt::Off, narrator.clone(), Box::new(hand))
-                .and_then(|mut gateway| gateway.serve(words, because));
+                .and_then(|gateway| {
+                    gateway.within(self.terms.within.clone()).serve(words, because)
+                });
         self.record_ignored(&narrator);
         Ok(match served {
             Ok(Served::Ran(code)) => Say::Ended(code),

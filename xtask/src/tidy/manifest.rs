@@ -159,7 +159,10 @@ const INSIDE: &[(&str, &[&str])] = &[
     // A gateway knows no sink, no approver and no other gateway.
     ("iddio-exec", &["iddio-classify", "iddio-core", "iddio-runtime", "iddio-spawn"]),
     // The broker is the gateway of exec for callers elsewhere.
-    ("iddio-execd", &["iddio-core", "iddio-exec", "iddio-runtime", "iddio-spawn"]),
+    (
+        "iddio-execd",
+        &["iddio-core", "iddio-exec", "iddio-net", "iddio-runtime", "iddio-service", "iddio-spawn"],
+    ),
     ("iddio-fuzz", &[ANY]),
     // The service keeps a log and is lent a signer; it judges nothing and starts nothing.
     ("iddio-logd", &["iddio-audit", "iddio-core", "iddio-mint", "iddio-service"]),

@@ -8,14 +8,21 @@ use iddio_exec::{
     refuse::{self, Refused},
     run_dir::RunDir,
 };
-use iddio_execd::server::{Callers, Serving, Terms};
+use iddio_execd::{
+    config::Uids,
+    server::{Callers, Serving, Terms},
+};
+use iddio_net::Destination;
 use iddio_run::{
     grant::{Grant, GrantError, Surroundings, Wish},
     profile::Profile,
     serve::{Narrate, ServeError, Served, Setting, Tools},
 };
 use iddio_runtime::{assemble::Runtime, clock::draw_id, home::Home, mode::Mode};
-use iddio_spawn::sandbox::{Applied, Ids};
+use iddio_spawn::{
+    ToolPath,
+    sandbox::{Applied, Ids, Stage},
+};
 
 use crate::{
     cli::RunArgs,
@@ -42,7 +49,12 @@ pub(crate) fn run(arguments: RunArgs, voice: Voice) -> Ended {
         Arc::new(Narrator { voice, json, who: caller.principal().id.as_str().to_owned() });
     let id = draw_id().map_err(Failure::unavailable)?;
     let directory = RunDir::of(&runtime.home().runs(), id);
-    let tools = Broker { runtime: runtime.clone(), agent, runs: runtime.home().runs() };
+    let tools = Broker {
+        runtime: runtime.clone(),
+        agent,
+        runs: directory.path()?.join("tools"),
+        network: grant.network.clone(),
+    };
     let setting = Setting {
         runtime: &runtime,
         caller: &caller,
@@ -203,12 +215,24 @@ struct Broker {
     runtime: Arc<Runtime>,
     agent: Option<String>,
     runs: PathBuf,
+    network: Vec<Destination>,
 }
 
 impl Tools for Broker {
-    fn serve(&self, listener: UnixListener, _within: Session) -> io::Result<Box<dyn Send>> {
+    fn serve(&self, listener: UnixListener, within: Session) -> io::Result<Box<dyn Send>> {
         let callers = Callers::Own { agent: self.agent.clone() };
-        let terms = Terms { runtime: self.runtime.clone(), callers, runs: self.runs.clone() };
+        let terms = Terms {
+            runtime: self.runtime.clone(),
+            callers,
+            runs: self.runs.clone(),
+            stage: Stage::current()?,
+            tool_path: ToolPath::system(),
+            visible: Vec::new(),
+            // Root's tools run as users that nobody is.
+            uids: rustix::process::geteuid().is_root().then(Uids::default),
+            network: self.network.clone(),
+            within: Some(within),
+        };
         Ok(Box::new(Serving::start(listener, terms)?))
     }
 }
