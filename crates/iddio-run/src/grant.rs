@@ -362,6 +362,7 @@ impl<'a> Plot<'a> {
             let real = fs::canonicalize(&path).ok().filter(|real| *real == path);
             match real.and_then(|real| Source::pinned(real).ok()) {
                 Some(source) => {
+                    self.hold_above(top, &path);
                     self.places.push(Place::new(&path, Content::ReadOnly(source)));
                     self.seen.protected.push(path);
                 }
@@ -369,6 +370,20 @@ impl<'a> Plot<'a> {
                     let what = format!("`{}` is a link and is not protected", path.display());
                     self.remarks.push(what);
                 }
+            }
+        }
+    }
+
+    /// Mounts what lies between `top` and `path` on itself, so that it cannot be renamed and made anew without
+    /// what is protected in it.
+    fn hold_above(&mut self, top: &Path, path: &Path) {
+        let between = path.ancestors().skip(1).take_while(|above| *above != top);
+        let mut between: Vec<_> = between.map(Path::to_owned).collect();
+        between.reverse();
+        for above in between {
+            let held = self.places.iter().any(|place| place.at == above);
+            if let Some(source) = Source::pinned(&above).ok().filter(|_| !held) {
+                self.places.push(Place::new(above, Content::Writable(source)));
             }
         }
     }

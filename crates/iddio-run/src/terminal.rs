@@ -42,12 +42,24 @@ pub struct Side {
     modes: Modes,
 }
 
-/// What the agent switched on in the caller's terminal.
+/// What the agent switched on in the caller's terminal, and what it asked of it.
 #[derive(Debug, Default)]
 struct Modes {
     on: BTreeSet<u16>,
-    /// The beginning of a sequence that is not over.
-    tail: Vec<u8>,
+    /// Questions whose answer may be taken for that to our own, less the answers that passed.
+    open: usize,
+    shown: Reading,
+    typed: Reading,
+}
+
+/// How far into a control sequence a stream is.
+#[derive(Debug, Default)]
+enum Reading {
+    #[default]
+    Text,
+    Escape,
+    /// Within one, with its parameters so far.
+    Sequence(Vec<u8>),
 }
 
 // === impl Side ===
@@ -211,7 +223,7 @@ impl Side {
         // Whatever of this fails, the rest is still worth doing.
         let _ = out.write_all(self.modes.off().as_bytes());
         let _ = out.write_all(ARE_YOU_THERE).and_then(|()| out.flush());
-        swallow_answers();
+        swallow_answers(self.modes.open);
         let _ = tcflush(io::stdin(), QueueSelector::IFlush);
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
     }
@@ -256,7 +268,11 @@ impl Carried {
             let mut typed = [0; TYPED_BYTES];
             match io::stdin().lock().read(&mut typed) {
                 Ok(0) => self.stdin = Source::Closed,
-                Ok(count) => self.pending.extend_from_slice(typed.get(..count).unwrap_or_default()),
+                Ok(count) => {
+                    let typed = typed.get(..count).unwrap_or_default();
+                    modes.hear(typed);
+                    self.pending.extend_from_slice(typed);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The terminal is gone; a signal says so too.
                 Err(_) => self.stdin = Source::Closed,
@@ -305,30 +321,54 @@ impl Carried {
     }
 }
 
+// === impl Reading ===
+
+impl Reading {
+    /// Takes a byte. Returns the parameters and the end of a sequence, if it ends here.
+    fn take(&mut self, byte: u8) -> Option<(Vec<u8>, u8)> {
+        let (next, found) = match (std::mem::take(self), byte) {
+            (_, ESCAPE) => (Self::Escape, None),
+            (Self::Escape, b'[') | (_, CSI) => (Self::Sequence(Vec::new()), None),
+            (Self::Sequence(_), 0x18 | 0x1a) | (Self::Text | Self::Escape, _) => (Self::Text, None),
+            // What controls within a sequence do, they do without ending it.
+            (Self::Sequence(so_far), ..0x20 | 0x7f) => (Self::Sequence(so_far), None),
+            (Self::Sequence(mut so_far), 0x20..=0x3f) => {
+                so_far.push(byte);
+                let sound = so_far.len() <= SEQUENCE_BYTES_MAX;
+                (if sound { Self::Sequence(so_far) } else { Self::Text }, None)
+            }
+            (Self::Sequence(so_far), end) => (Self::Text, Some((so_far, end))),
+        };
+        *self = next;
+        found
+    }
+}
+
 // === impl Modes ===
 
 impl Modes {
-    /// Looks for `ESC [ ? numbers h` and `l`.
+    /// Looks at what the agent shows: `ESC [ ? numbers h` and `l`, and questions.
     fn see(&mut self, bytes: &[u8]) {
-        let mut all = std::mem::take(&mut self.tail);
-        all.extend_from_slice(bytes);
-        let mut rest = all.as_slice();
-        while let Some(start) = rest.windows(PRIVATE.len()).position(|window| window == PRIVATE) {
-            let body = rest.get(start.saturating_add(PRIVATE.len())..).unwrap_or_default();
-            let length = body.iter().position(|byte| !byte.is_ascii_digit() && *byte != b';');
-            let Some(length) = length else {
-                if body.len() < SEQUENCE_BYTES_MAX {
-                    self.tail = rest.get(start..).unwrap_or_default().to_vec();
+        for byte in bytes {
+            match self.shown.take(*byte) {
+                Some((numbers, end @ (b'h' | b'l'))) => {
+                    if let Some(numbers) = numbers.strip_prefix(b"?") {
+                        self.switch(numbers, Some(end));
+                    }
                 }
-                return;
-            };
-            let (numbers, end) = body.split_at_checked(length).unwrap_or_default();
-            self.switch(numbers, end.first().copied());
-            rest = end;
+                Some((_, b'n')) => self.open = self.open.saturating_add(1),
+                _ => {}
+            }
         }
-        // The beginning of one may be all that there is.
-        let kept = rest.len().saturating_sub(PRIVATE.len().saturating_sub(1));
-        self.tail = rest.get(kept..).unwrap_or_default().to_vec();
+    }
+
+    /// Looks at what is typed to the agent: answers.
+    fn hear(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            if self.typed.take(*byte).is_some_and(|(numbers, end)| numbers == b"0" && end == b'n') {
+                self.open = self.open.saturating_sub(1);
+            }
+        }
     }
 
     fn switch(&mut self, numbers: &[u8], end: Option<u8>) {
@@ -363,11 +403,11 @@ impl Modes {
     }
 }
 
-/// Throws away what the terminal answers, up to the answer to our own question.
-fn swallow_answers() {
+/// Throws away what the terminal answers, up to the answer to our own question, which comes after `open` others.
+fn swallow_answers(open: usize) {
     let until = Instant::now().checked_add(ANSWER_TIME_MAX);
-    let mut seen: Vec<u8> = Vec::new();
-    while !seen.windows(I_AM.len()).any(|window| window == I_AM) {
+    let (mut reading, mut heard, mut count) = (Reading::default(), 0_usize, 0_usize);
+    while heard <= open && count <= ANSWER_BYTES_MAX {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let patience = left.filter(|left| !left.is_zero());
         let Some(patience) = patience.and_then(|left| Timespec::try_from(left).ok()) else {
@@ -379,12 +419,13 @@ fn swallow_answers() {
             return;
         }
         let mut bytes = [0; TYPED_BYTES];
-        match rustix::io::read(stdin.as_fd(), &mut bytes) {
-            Ok(count @ 1..) => seen.extend_from_slice(bytes.get(..count).unwrap_or_default()),
-            _ => return,
-        }
-        if seen.len() > ANSWER_BYTES_MAX {
-            return;
+        let Ok(read @ 1..) = rustix::io::read(stdin.as_fd(), &mut bytes) else { return };
+        count = count.saturating_add(read);
+        for byte in bytes.get(..read).unwrap_or_default() {
+            let answer = reading.take(*byte);
+            heard = heard.saturating_add(usize::from(
+                answer.is_some_and(|(n, end)| n == b"0" && end == b'n'),
+            ));
         }
     }
 }
@@ -419,9 +460,10 @@ const SIZE: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel:
 const TERM_GRACE: Duration = Duration::from_secs(10);
 const TYPED_BYTES: usize = 4096;
 const SHOWN_BYTES: usize = 64 * 1024;
-/// How a private mode begins.
-const PRIVATE: &[u8] = b"\x1b[?";
-/// Numbers of one sequence: none is longer.
+const ESCAPE: u8 = 0x1b;
+/// Begins a sequence in one byte.
+const CSI: u8 = 0x9b;
+/// Parameters of one sequence: none of a program's own is longer.
 const SEQUENCE_BYTES_MAX: usize = 64;
 /// Modes that outlive a program to the caller's grief: keys, wrapping off, the mouse, the other screen, focus, paste.
 const REVERSIBLE: [u16; 14] =
@@ -430,8 +472,6 @@ const REVERSIBLE: [u16; 14] =
 const USUALLY_ON: [u16; 2] = [7, 25];
 /// Asks a terminal whether it is well.
 const ARE_YOU_THERE: &[u8] = b"\x1b[5n";
-/// It is.
-const I_AM: &[u8] = b"\x1b[0n";
 /// A terminal at the other end of the world answers sooner.
 const ANSWER_TIME_MAX: Duration = Duration::from_millis(500);
 /// More than all answers that an agent can provoke before it ends; after it, flushing has to do.
@@ -450,6 +490,8 @@ mod tests {
             ("\x1b[?1000;1006h", "\x1b[?1000l\x1b[?1006l\x1b[0m"),
             ("\x1b[?2004h\x1b[?99999999999h\x1b[?h", "\x1b[?2004l\x1b[0m"),
             ("\x1b[?12h", ""),
+            ("\x1b[?10\x0749h", "\x1b[?1049l\x1b[0m"),
+            ("\x1b[?1049\x18h", ""),
         ] {
             for cut in 0..=shown.len() {
                 let mut modes = Modes::default();

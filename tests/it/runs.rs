@@ -1,0 +1,287 @@
+//! `iddio run` as people use it: shells, editors and pagers in a terminal, what is recorded, how a run is ended.
+
+use std::{fs, process::Command, thread, time::Duration};
+
+use iddio_tests::{Said, person::Person, real};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+/// A tmux server of its own, of an ordinary user.
+struct Tmux<'a> {
+    person: &'a Person,
+    socket: TempDir,
+}
+
+impl Tmux<'_> {
+    fn start<'a>(person: &'a Person, command: &str) -> Tmux<'a> {
+        let socket = TempDir::with_prefix_in("iddio-tmux-", person.elsewhere("sockets")).unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(socket.path(), Some(person.uid()), None).unwrap();
+        }
+        let tmux = Tmux { person, socket };
+        let words = ["-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", command];
+        let output = tmux.command(&words).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        tmux
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let socket = self.socket.path().join("s");
+        let tmux = real("tmux", "apt-get install tmux").unwrap();
+        let mut command = self.person.within([tmux.to_str().unwrap(), "-S"]);
+        command.arg(socket).args(words);
+        command
+    }
+
+    fn keys(&self, keys: &[&str]) {
+        let words: Vec<_> = ["send-keys"].into_iter().chain(keys.iter().copied()).collect();
+        assert!(self.command(&words).output().unwrap().status.success());
+    }
+
+    fn says(&self, words: &[&str]) -> String {
+        let output = self.command(words).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Waits until the screen shows `text`. Only a hang takes long.
+    #[track_caller]
+    fn until(&self, text: &str) -> String {
+        for _ in 0..1_200 {
+            let screen = self.says(&["capture-pane", "-p"]);
+            if screen.contains(text) {
+                return screen;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        panic!("no `{text}` on\n{}", self.says(&["capture-pane", "-p"]));
+    }
+}
+
+impl Drop for Tmux<'_> {
+    fn drop(&mut self) {
+        let _ = self.command(&["kill-server"]).output();
+    }
+}
+
+fn iddio(person: &Person) -> String {
+    person.home().parent().unwrap().join("iddio").display().to_string()
+}
+
+fn records(person: &Person) -> Vec<serde_json::Value> {
+    let said = person.iddio(["audit", "query", "--json"]).ok();
+    said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_shell_has_a_terminal_of_its_own_with_jobs_and_sizes() {
+    let person = Person::new();
+    let program = iddio(&person);
+    let tmux = Tmux::start(
+        &person,
+        &format!(
+            "sh -c '{program} -q run -- bash --norc; echo ended $?; stty -a | grep -o .icanon; exec sh'"
+        ),
+    );
+    tmux.keys(&["PS1='box> '; echo at $(tty) $(stty size)", "Enter"]);
+    tmux.until("at /dev/pts/0 30 100");
+    tmux.keys(&["sleep 600", "Enter"]);
+    tmux.keys(&["C-z"]);
+    tmux.until("Stopped");
+    tmux.keys(&["fg", "Enter"]);
+    tmux.keys(&["C-c"]);
+    tmux.keys(&["echo interrupted $?", "Enter"]);
+    tmux.until("interrupted 130");
+    tmux.says(&["resize-window", "-x", "90", "-y", "25"]);
+    tmux.keys(&["clear; sleep 0.3; echo now $(stty size)", "Enter"]);
+    tmux.until("now 25 90");
+    tmux.keys(&["exit 7", "Enter"]);
+    tmux.until("ended 7");
+    // The caller's terminal is as it was: lines are edited by it again.
+    tmux.until(" icanon");
+}
+
+#[test]
+fn vim_edits_a_file_of_the_workspace_in_a_box() {
+    let Some(vim) = real("vim", "apt-get install vim") else { return };
+    let person = Person::new();
+    let run = format!("{} -q run -- {} -u NONE note.txt", iddio(&person), vim.display());
+    let tmux = Tmux::start(&person, &format!("sh -c '{run}; echo ended $?; exec sh'"));
+    tmux.until("note.txt");
+    tmux.keys(&["i", "written in a box", "Escape"]);
+    tmux.until("written in a box");
+    tmux.keys(&[":wq", "Enter"]);
+    tmux.until("ended 0");
+    let note = person.shop().join("note.txt");
+    assert_eq!(fs::read_to_string(note).unwrap(), "written in a box\n");
+}
+
+#[test]
+fn less_pages_a_file_in_a_box() {
+    let person = Person::new();
+    let lines: String = (1..=200).map(|number| format!("line {number}\n")).collect();
+    person.file("shop/long", lines);
+    let run = format!("{} -q run -- less long", iddio(&person));
+    let tmux = Tmux::start(&person, &format!("sh -c '{run}; echo ended $?; exec sh'"));
+    tmux.until("line 29");
+    tmux.keys(&["G"]);
+    tmux.until("line 200");
+    tmux.keys(&["q"]);
+    tmux.until("ended 0");
+}
+
+#[test]
+fn an_agent_that_dies_leaves_the_terminal_as_it_was() {
+    let person = Person::new();
+    person.file(
+        "shop/die",
+        "printf '\\033[?1049h\\033[?25l\\033[?1000hgone'; sleep 0.2; kill -9 $$\n",
+    );
+    let run = format!("{} -q run -- sh die", iddio(&person));
+    let tmux = Tmux::start(&person, &format!("sh -c '{run}; echo ended $?; exec sh'"));
+    tmux.until("ended 137");
+    let state = "#{alternate_on} #{cursor_flag} #{mouse_standard_flag}";
+    assert_eq!(tmux.says(&["display-message", "-p", state]).trim(), "0 1 0");
+}
+
+#[test]
+fn b38_what_a_terminal_answers_to_an_agents_last_words_is_typed_to_nobody() {
+    let person = Person::new();
+    // Who it is, where its cursor is, whether it is well: each is answered as if it were typed.
+    person.file("shop/ask", "printf '\\033[c\\033[6n\\033[5n\\033[>c\\033[c'\n");
+    let shell = "PS1='ready> ' exec sh";
+    let control = Tmux::start(&person, &format!("sh -c \"sh ask; sleep 0.3; {shell}\""));
+    let screen = control.until("ready>");
+    thread::sleep(Duration::from_millis(300));
+    let typed = control.says(&["capture-pane", "-p"]);
+    assert!(typed.contains("[?1;") || screen.contains("[?1;"), "{typed}");
+    let run = format!("{} -q run -- sh ask", iddio(&person));
+    let tmux = Tmux::start(&person, &format!("sh -c \"{run}; sleep 0.3; {shell}\""));
+    tmux.until("ready>");
+    tmux.keys(&["echo nothing-$((1+1)) typed", "Enter"]);
+    let screen = tmux.until("nothing-2 typed");
+    assert!(!screen.contains("[?1") && !screen.contains("[0n"), "{screen}");
+}
+
+#[test]
+fn streams_that_are_no_terminal_pass_through_and_so_does_the_exit_code() {
+    let person = Person::new();
+    let script = "cat; echo wrong >&2; exit 9";
+    let words = ["-q", "run", "--", "sh", "-c", script];
+    let mut command = person.command(words);
+    command.stdin(fs::File::open(person.file("shop/in", "line\n")).unwrap());
+    let said = Said::of(command.output().unwrap());
+    assert!(
+        said.stderr.contains("wrong") && said.stdout == "line\n" && said.code == 9,
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn a_run_is_decided_before_it_starts_and_closed_after_its_end() {
+    let person = Person::new();
+    person.boxed("echo here; exit 3").exits(3).prints("here");
+    let records = records(&person);
+    let of = |event: &str| records.iter().find(|record| record["event"] == event).unwrap();
+    let (decided, closed) = (of("decided"), of("closed"));
+    assert_eq!(decided["command"], "iddio-run shell");
+    assert_eq!(decided["tier"], 0);
+    let shop = person.shop().display().to_string();
+    assert!(decided["resource"].as_str().unwrap().contains(&format!("writes {shop}")), "{decided}");
+    assert_eq!((&closed["exit_code"], &closed["outcome"]), (&3.into(), &"forwarded".into()));
+    person.iddio(["audit", "verify"]).ok();
+}
+
+#[test]
+fn policy_says_who_may_run_agents_and_with_what() {
+    let person = Person::new();
+    person.set_policy(
+        "agents:\n  local:ada:\n    rules:\n      - {protocol: command, commands: [iddio-run], tiers: {0: allow, 2: deny, 3: deny}}\n",
+    );
+    person.boxed("true").ok();
+    for options in
+        [["--allow-net", "example.com:443"], ["--write", "/var/tmp"], ["--observe", "-q"]]
+    {
+        let said = person.boxed_with(&options, "true").exits(77);
+        assert!(said.stderr.contains("refused"), "{said:#?}");
+    }
+    person.set_policy("agents: {}\n");
+    person.boxed("true").exits(77);
+}
+
+#[test]
+fn what_an_agent_gets_is_said_before_it_gets_it() {
+    let person = Person::new();
+    let words = ["run", "--explain", "--json", "--allow-net", "example.com:443", "--", "bash"];
+    let said = person.iddio(words).ok();
+    let facts: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let shop = person.shop().display().to_string();
+    assert_eq!(facts["workspace"], shop);
+    assert_eq!(facts["write"], serde_json::json!([shop]));
+    assert_eq!(facts["network"], serde_json::json!(["example.com:443"]));
+    assert_eq!(facts["beyond_profile"], serde_json::json!(["network example.com:443"]));
+    let hidden = facts["hidden"].as_array().unwrap();
+    for name in [".ssh", ".aws", ".kube", ".netrc", ".iddio"] {
+        let path = person.home().join(name).display().to_string();
+        assert!(hidden.iter().any(|hidden| *hidden == path), "{name} {facts}");
+    }
+    person.iddio(["run", "--explain", "--", "bash"]).ok().prints("writes").prints("tools");
+    let records = records(&person);
+    assert!(!records.iter().any(|record| record["event"] == "decided"), "nothing was run");
+}
+
+#[test]
+fn a_freeze_ends_the_whole_run() {
+    let person = Person::new();
+    let mut run =
+        person.start_boxed(&[], "trap '' TERM; setsid -f sleep 654321; echo up >&2; sleep 600");
+    run.until("up");
+    person.iddio(["freeze", "--all", "--reason", "enough"]).ok();
+    let said = run.end();
+    assert_eq!(said.code, 77, "{said:#?}");
+    assert!(said.stderr.contains("the agent was ended"), "{said:#?}");
+    let records = records(&person);
+    let closed = records.iter().find(|record| record["event"] == "closed").unwrap();
+    assert_eq!(closed["outcome"], "frozen", "{closed}");
+    // And nobody starts one.
+    person.boxed("true").exits(77);
+}
+
+#[test]
+fn a_request_to_end_reaches_the_agent() {
+    let person = Person::new();
+    let mut run = person.start_boxed(
+        &[],
+        "trap 'echo asked; exit 5' TERM; echo up >&2; while :; do sleep 0.05; done",
+    );
+    run.until("up");
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().exits(5).stdout, "asked\n");
+}
+
+#[test]
+fn an_agent_that_lives_in_the_home_is_found_and_sees_its_own() {
+    let person = Person::new();
+    let agent = person.file(".local/share/claude/cli", "#!/bin/sh\necho \"$0\" \"$CLAUDE_CONFIG_DIR\"; touch ~/.claude/state; cat ~/.claude/settings.json\n");
+    fs::set_permissions(&agent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    person.file(".local/bin/.keep", "");
+    person.file(".claude/settings.json", "{}");
+    std::os::unix::fs::symlink(&agent, person.home().join(".local/bin/claude")).unwrap();
+    let mut command = person.command(["run", "--", "claude"]);
+    let path = format!("{}:/usr/bin:/bin", person.home().join(".local/bin").display());
+    let said = Said::of(command.env("PATH", path).output().unwrap());
+    let own = format!("{} {}", agent.display(), person.home().join(".claude").display());
+    assert_eq!(said.code, 0, "{said:#?}");
+    assert_eq!(said.stdout, format!("{own}\n{{}}"), "{said:#?}");
+    assert!(person.home().join(".claude/state").exists());
+    assert!(said.stderr.contains("profile claude"), "{said:#?}");
+}
+
+#[test]
+fn a_box_within_a_box_and_an_agent_that_would_not_be_seen_are_refused() {
+    let person = Person::new();
+    person.boxed("iddio run -- true").exits(64);
+    let program = person.elsewhere("far").join("agent");
+    fs::copy("/bin/true", &program).unwrap();
+    let said = person.iddio(["run", "--", program.to_str().unwrap()]);
+    assert!(said.code == 69 && said.stderr.contains("--read"), "{said:#?}");
+}
