@@ -17,6 +17,7 @@ mod first_minutes;
 mod freeze;
 mod guide;
 mod hand;
+mod hosts;
 mod installing;
 mod keepers;
 mod kit;

@@ -177,6 +177,45 @@ impl Keepers {
         command.output().expect("it runs")
     }
 
+    /// Runs a program as a user of a machine whose `/etc/iddio` is this host's, and which has nobody's
+    /// home but that user's own new one.
+    pub fn within(&self, uid: u32, words: &[&str]) -> Command {
+        let etc = self.path("etc");
+        if !etc.exists() {
+            let copied = Command::new("cp").args(["-a", "/etc"]).arg(&etc).status();
+            assert!(copied.expect("cp runs").success(), "cp");
+            fs::create_dir(etc.join("iddio")).expect("a directory");
+            fs::copy(self.log_config(), etc.join("iddio/log.toml")).expect("a configuration");
+            let passwd = fs::read_to_string("/etc/passwd").expect("the user database");
+            let homes = passwd.lines().map(|line| {
+                let mut fields: Vec<&str> = line.split(':').collect();
+                let home = self.home(fields.get(2).and_then(|uid| uid.parse().ok()).unwrap_or(0));
+                let home = home.display().to_string();
+                if let Some(field) = fields.get_mut(5) {
+                    *field = &home;
+                }
+                fields.join(":") + "\n"
+            });
+            fs::write(etc.join("passwd"), homes.collect::<String>()).expect("a user database");
+        }
+        let home = self.home(uid);
+        if !home.exists() {
+            fs::create_dir(&home).expect("a directory");
+            chown(&home, Some(uid), Some(uid)).expect("an owner");
+            fs::set_permissions(&home, Permissions::from_mode(0o700)).expect("a mode");
+        }
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", ENTER]).arg(&etc).arg(uid.to_string()).args(words);
+        command.current_dir(home).env_clear().env("PATH", crate::PATH).env("LANG", "C.UTF-8");
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// The home directory of a user of [`Self::within`].
+    pub fn home(&self, uid: u32) -> PathBuf {
+        self.path(&format!("home-{uid}"))
+    }
+
     /// A path of this host.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -266,6 +305,10 @@ fn kill(child: Option<Child>) {
         child.wait().expect("it ends");
     }
 }
+
+/// Mounts this host's `/etc` over the system's, and becomes the program as the user.
+const ENTER: &str = r#"mount --bind "$0" /etc && uid="$1" && shift &&
+exec setpriv --reuid="$uid" --regid="$uid" --clear-groups "$@""#;
 
 /// How long anything may take on a busy machine before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -12,6 +12,7 @@
 
 use std::{
     io::{self, Read, Write},
+    ops::ControlFlow,
     os::{fd::AsFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     sync::{
@@ -108,6 +109,11 @@ impl Remote {
         &self.socket
     }
 
+    /// The user the service runs as.
+    pub fn keeper(&self) -> u32 {
+        self.keeper
+    }
+
     /// Asks whether the service is there, and returns how many records it has.
     ///
     /// # Errors
@@ -166,6 +172,36 @@ impl Remote {
             Reply::Records { next } => Ok((connection.hear_bytes()?, next)),
             other => Err(refused(other)),
         })
+    }
+
+    /// Calls `each` with every line from record `from` on, without its newline, until it breaks or there
+    /// are no more; returns the number of the record after the last.
+    ///
+    /// # Errors
+    ///
+    /// When the service is away or will not.
+    pub fn lines(
+        &self,
+        from: u64,
+        mut each: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<u64, RemoteError> {
+        let mut next = from;
+        loop {
+            let (page, after) = self.read(next)?;
+            let lines = page.split_inclusive(|byte| *byte == b'\n');
+            for line in lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line)) {
+                next += 1;
+                if each(line).is_break() {
+                    return Ok(next);
+                }
+            }
+            if after == next && page.is_empty() {
+                return Ok(next);
+            }
+            if after != next {
+                return Err(RemoteError::Wire(WireError::Shape));
+            }
+        }
     }
 
     /// Returns the line of record `seq`, without its newline, and whether what it decided is still

@@ -93,22 +93,43 @@ pub fn verify_against(
     run(dir, threads, Some((note, key)))
 }
 
+/// Verifies a log whose lines come one after the other, as a log service shows them.
+pub struct Stream<'a> {
+    run: Run,
+    against: Option<(&'a Note, Option<[u8; 32]>)>,
+}
+
+// === impl Stream ===
+
+impl<'a> Stream<'a> {
+    /// Begins, to compare with a checkpoint if there is one, as [`verify_against`] does.
+    pub fn new(against: Option<(&'a Note, Option<[u8; 32]>)>) -> Self {
+        Self { run: Run::new(1, against.map(|(note, _)| note)), against }
+    }
+
+    /// Takes the next line, without its newline. After a bad one nothing is believed.
+    pub fn line(&mut self, line: &[u8]) {
+        if self.run.bad.is_some() {
+            return;
+        }
+        let opening = self.run.first.is_none().then(|| line.to_vec());
+        let lines = vec![Line { bytes: line.len(), scanned: scan(line) }];
+        self.run.link(Block { lines, opening, unfinished: 0 }, 1);
+    }
+
+    /// Returns what was found.
+    pub fn finish(self) -> Report {
+        self.run.report(self.against)
+    }
+}
+
 fn run(
     dir: &Path,
     threads: usize,
     against: Option<(&Note, Option<[u8; 32]>)>,
 ) -> Result<Report, FileError> {
     let dir = Directory::open_to_read(dir)?;
-    let mut run = Run {
-        verifier: Verifier::new(),
-        bad: None,
-        unfinished: 0,
-        whole: 0,
-        first: None,
-        tree: against
-            .map(|(note, _)| Growing { wanted: note.checkpoint.size, tree: Frontier::default() }),
-        threads: threads.clamp(1, THREADS_MAX),
-    };
+    let mut run = Run::new(threads, against.map(|(note, _)| note));
     for number in segment::numbers(&dir)? {
         let file = segment::open_to_read(&dir, number)?;
         run.segment(&file, number)?;
@@ -116,11 +137,7 @@ fn run(
             break;
         }
     }
-    let head = run.verifier.head().prev();
-    let checkpoint = against.map(|(note, key)| run.standing(note, key));
-    let Run { verifier, bad, unfinished, first, .. } = run;
-    let log_id = first.map(|first| first.log_id);
-    Ok(Report { story: verifier.finish(), bad, unfinished, log_id, head, checkpoint })
+    Ok(run.report(against))
 }
 
 struct Run {
@@ -146,7 +163,31 @@ struct Growing {
     tree: Frontier,
 }
 
+// === impl Run ===
+
 impl Run {
+    fn new(threads: usize, note: Option<&Note>) -> Self {
+        let grows =
+            |note: &Note| Growing { wanted: note.checkpoint.size, tree: Frontier::default() };
+        Self {
+            verifier: Verifier::new(),
+            bad: None,
+            unfinished: 0,
+            whole: 0,
+            first: None,
+            tree: note.map(grows),
+            threads: threads.clamp(1, THREADS_MAX),
+        }
+    }
+
+    fn report(self, against: Option<(&Note, Option<[u8; 32]>)>) -> Report {
+        let head = self.verifier.head().prev();
+        let checkpoint = against.map(|(note, key)| self.standing(note, key));
+        let Self { verifier, bad, unfinished, first, .. } = self;
+        let log_id = first.map(|first| first.log_id);
+        Report { story: verifier.finish(), bad, unfinished, log_id, head, checkpoint }
+    }
+
     fn segment(&mut self, file: &OwnedFd, number: u64) -> Result<(), FileError> {
         let fail = |errno| io_error(&segment::name(number), errno);
         if self.unfinished != 0 {

@@ -6,25 +6,31 @@ use std::{
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use iddio_audit::{
     Health, Log, Options, Repaired, Room, Status,
-    checkpoint::{CheckpointError, Tree, last_checkpoint},
     commitments::{self, Erased},
-    query::{self, Filter, Record, Tail},
-    verify::{Report, Standing, verify, verify_against},
+    query::{Filter, Record},
+    verify::{Report, Standing},
 };
 use iddio_core::{
-    audit::{AdminEvent, Field, checkpoint::Note, verify::Oddity},
+    audit::{
+        AdminEvent, Field,
+        checkpoint::{Checkpoint, Note},
+        tree,
+        verify::Oddity,
+    },
     digest::Digest,
     time::Clock,
 };
 use iddio_mint::checkpoint::CheckpointKey;
-use iddio_runtime::{clock::SystemClock, home::Home};
+use iddio_runtime::clock::SystemClock;
 use serde_json::{Value, json};
 
+mod source;
+
+use self::source::{Source, source};
 use crate::{
     cli::{AuditVerb, QueryArgs},
     commands,
@@ -52,26 +58,19 @@ fn run_verify(
     json: bool,
     voice: Voice,
 ) -> Ended {
-    let dir = match log {
-        Some(log) => log,
-        None => commands::home_there()?.log(),
-    };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let source = log.map_or_else(source, |log| Ok(Source::Directory(log)))?;
     let note = match &checkpoint {
         Some(path) => Some(commands::text(path)?),
-        None => last_checkpoint(&dir).map_err(Failure::unavailable)?,
+        None => source.checkpoint()?,
     };
-    let report = match &note {
-        Some(note) => {
-            let note = Note::read(note).ok_or_else(|| {
-                Failure::usage("the checkpoint is not one")
-                    .hint("it is the C2SP form, as `iddio audit checkpoint` writes it")
-            })?;
-            verify_against(&dir, threads, &note, None)
-        }
-        None => verify(&dir, threads),
+    let note = match &note {
+        Some(note) => Some(Note::read(note).ok_or_else(|| {
+            Failure::usage("the checkpoint is not one")
+                .hint("it is the C2SP form, as `iddio audit checkpoint` writes it")
+        })?),
+        None => None,
     };
-    let report = report.map_err(Failure::unavailable)?;
+    let report = source.verify(note.as_ref())?;
     let sound = is_sound(&report);
     match json {
         true => output::json(&value(&report, sound))?,
@@ -216,32 +215,30 @@ fn is_day(text: &str) -> bool {
 }
 
 fn prove(seq: u64) -> Ended {
-    let home = commands::home_there()?;
-    let dir = home.log();
-    let record = numbered(&dir, seq)?;
+    let source = source()?;
+    let record = source.numbered(seq)?;
     let record = record.ok_or_else(|| {
         Failure::usage(format!("no record #{seq}")).hint("iddio audit tail --no-follow")
     })?;
     let hash = record.text("hash").and_then(Digest::from_hex);
     let hash = hash.ok_or_else(|| Failure::unavailable(format!("record #{seq} has no hash")))?;
-    let note = last_checkpoint(&dir).map_err(Failure::unavailable)?;
-    let note = note.ok_or_else(|| {
-        Failure::unavailable("there is no checkpoint yet").hint("iddio audit checkpoint")
-    })?;
-    let mut tree = Tree::open(&dir).map_err(Failure::unavailable)?;
-    let proof = tree.prove(seq, hash).map_err(|error| match error {
-        CheckpointError::NoRecord(_) => {
-            Failure::unavailable(format!("record #{seq} is younger than the last checkpoint"))
-                .hint("iddio audit checkpoint")
-        }
-        error => Failure::unavailable(error),
-    })?;
-    let path = proof.path.iter().map(|sibling| sibling.to_hex());
+    let (note, path) = source.prove(seq, hash)?;
+    let damaged = || Failure::unavailable("the last checkpoint is damaged");
+    let Checkpoint { size, root, .. } = Note::read(&note).ok_or_else(damaged)?.checkpoint;
+    // Whoever is shown a proof checks it; so does whoever shows one.
+    let leaf = tree::leaf(&hash);
+    if tree::includes(leaf, seq, size, &path, &root) == tree::Proof::Fails {
+        return Err(Failure::unavailable(format!(
+            "record #{seq} is younger than the last checkpoint"
+        ))
+        .hint("iddio audit checkpoint"));
+    }
+    let path = path.iter().map(|sibling| sibling.to_hex());
     output::json(&json!({
-        "seq": proof.seq,
-        "record_hash": proof.record_hash.to_hex(),
-        "size": proof.size,
-        "root": proof.root.to_hex(),
+        "seq": seq,
+        "record_hash": hash.to_hex(),
+        "size": size,
+        "root": root.to_hex(),
         "path": path.collect::<Vec<_>>(),
         "checkpoint": note,
     }))?;
@@ -275,6 +272,17 @@ fn repair(json: bool) -> Ended {
 }
 
 fn run_status(json: bool) -> Ended {
+    if let Source::Service(remote) = source()? {
+        let records = remote.head().map_err(Failure::unavailable)?;
+        match json {
+            true => output::json(&json!({"ok": true, "records": records, "kept_by": "service"}))?,
+            false => output::line(format_args!(
+                "{records} records, kept by the log service at {}; it takes records",
+                remote.socket().display()
+            ))?,
+        }
+        return Ok(DONE);
+    }
     let home = commands::home_there()?;
     let Status { records, bytes, segments, room, health } =
         iddio_audit::status(&home.log(), None).map_err(Failure::unavailable)?;
@@ -315,22 +323,20 @@ fn run_query(arguments: QueryArgs) -> Ended {
             ));
         }
     }
-    let dir = commands::home_there()?.log();
+    let source = source()?;
     let filter =
         Filter { agent, decision, event, since, tier_min: tier, until, ..Filter::default() };
     if let Some(count) = last {
-        let records = query::last(&dir, &filter, count).map_err(Failure::unavailable)?;
-        for record in &records {
+        for record in &source.last(&filter, count)? {
             print(record, json)?;
         }
         return Ok(DONE);
     }
     let mut printed = Ok(());
-    query::query(&dir, &filter, |record| {
+    source.each(&filter, |record| {
         printed = print(&record, json);
         if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })
-    .map_err(Failure::unavailable)?;
+    })?;
     printed?;
     Ok(DONE)
 }
@@ -347,8 +353,7 @@ fn begins_a_time(text: &str) -> bool {
 }
 
 fn show(id: &str, json: bool) -> Ended {
-    let home = commands::home_there()?;
-    let records = story(&home, id)?;
+    let records = story(&source()?, id)?;
     if records.is_empty() {
         let hint = match id.parse::<u64>() {
             Ok(number) => format!("the record with that number: iddio audit show '#{number}'"),
@@ -366,49 +371,35 @@ fn show(id: &str, json: bool) -> Ended {
 }
 
 /// Returns the records of an operation, of the operation an ask belongs to, or with a number.
-fn story(home: &Home, id: &str) -> Result<Vec<Record>, Failure> {
-    let dir = home.log();
+fn story(source: &Source, id: &str) -> Result<Vec<Record>, Failure> {
     if let Some(number) = id.strip_prefix('#').and_then(|number| number.parse::<u64>().ok()) {
-        return Ok(numbered(&dir, number)?.into_iter().collect());
+        return Ok(source.numbered(number)?.into_iter().collect());
     }
     let id = match id.starts_with("esc_") {
         true => {
             let clock = std::sync::Arc::new(iddio_runtime::clock::SystemClock::new());
-            let queue = iddio_runtime::assemble::queue(home, clock);
+            let queue = iddio_runtime::assemble::queue(&commands::home_there()?, clock);
             let entry = queue.and_then(|mut queue| queue.show(id)).map_err(Failure::unavailable)?;
             entry.ask.id.to_string()
         }
         false => id.to_owned(),
     };
-    query::show(&dir, &id).map_err(Failure::unavailable)
-}
-
-fn numbered(dir: &Path, seq: u64) -> Result<Option<Record>, Failure> {
-    let mut found = None;
-    query::query(dir, &Filter::default(), |record| {
-        if record.int("seq") != Some(seq) {
-            return ControlFlow::Continue(());
-        }
-        found = Some(record);
-        ControlFlow::Break(())
-    })
-    .map_err(Failure::unavailable)?;
-    Ok(found)
+    let filter = Filter { id_prefix: Some(id), ..Filter::default() };
+    source.last(&filter, RECORDS_PER_OPERATION_MAX)
 }
 
 fn tail(last: usize, no_follow: bool, json: bool) -> Ended {
-    let dir = commands::home_there()?.log();
-    let mut tail = Tail::from_end(&dir).map_err(Failure::unavailable)?;
-    for record in query::last(&dir, &Filter::default(), last).map_err(Failure::unavailable)? {
+    let source = source()?;
+    let mut following = source.follow()?;
+    for record in source.last(&Filter::default(), last)? {
         print(&record, json)?;
     }
     if no_follow {
         return Ok(DONE);
     }
     loop {
-        if let Some(line) = tail.next_line(FOLLOW_WAIT).map_err(Failure::unavailable)? {
-            let value = iddio_core::json::Value::read(&line).map_err(Failure::unavailable)?;
-            print(&Record { line, value }, json)?;
+        for record in following.next()? {
+            print(&record, json)?;
         }
     }
 }
@@ -455,5 +446,5 @@ const YEAR_CHARS: usize = 4;
 /// The characters of a date: `2026-11-20`.
 const DAY_CHARS: usize = 10;
 
-/// How long one wait for a record lasts before the next: nothing depends on it.
-const FOLLOW_WAIT: Duration = Duration::from_secs(60);
+/// How many records one id may have in an answer: an operation has a handful.
+const RECORDS_PER_OPERATION_MAX: usize = 10_000;

@@ -77,8 +77,8 @@ impl Step {
             Act::Unless { all, .. } => all.iter().any(|path| fs::symlink_metadata(path).is_err()),
             Act::Users { passwd, .. } => {
                 let known = fs::read_to_string(passwd).unwrap_or_default();
-                let knows = |user: &&str| known.lines().any(|line| is_of(line, user));
-                !USERS.iter().all(|user| knows(&user))
+                let knows = |user: &str| known.lines().any(|line| is_of(line, user));
+                !USERS.iter().all(|user| knows(user))
             }
             Act::While { any, .. } => any.iter().any(|path| fs::symlink_metadata(path).is_ok()),
         }
