@@ -95,10 +95,9 @@ pub(crate) fn may_cover_tame(pattern: &str, known: &str, tail: &[Stretch]) -> bo
 
 fn skip_stars(pattern: &[u8], reached: &mut [bool]) {
     for (place, byte) in pattern.iter().enumerate() {
-        if *byte == b'*' && reached.get(place).copied().unwrap_or_default() {
-            if let Some(next) = reached.get_mut(place + 1) {
-                *next = true;
-            }
+        let here = *byte == b'*' && reached.get(place) == Some(&true);
+        if let Some(next) = reached.get_mut(place + 1).filter(|_| here) {
+            *next = true;
         }
     }
 }

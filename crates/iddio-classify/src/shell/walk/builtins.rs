@@ -11,6 +11,7 @@ use super::{
     declare::is_option,
     echo,
     parameter::is_name,
+    programs::is_secret_file,
     simple::{Around, Lookup},
     state::{Key, Parameters, Slot, Sure, Value},
     text::{Origin, Text},
@@ -291,11 +292,22 @@ impl Walker<'_> {
             (b"getopts", _) | (_, Feed::Inherited | Feed::Nothing) => Origin::Outside,
             _ => Origin::Made,
         };
+        let secret = self.reads_secret(around);
         self.own(line, around, found);
         for name in names {
+            if let (true, Some(name)) = (secret, name.as_bytes()) {
+                self.secret.insert(name.to_vec());
+            }
             self.subscripts(&name, around.at);
             self.assign_named(&name, Value::unknown(origin), around);
         }
+    }
+
+    /// Whether what is read from standard input is a secret file.
+    pub(super) fn reads_secret(&mut self, around: &Around) -> bool {
+        let Feed::File(file) = &around.feed else { return false };
+        let found = self.path(PathUse::Read, file, around.at);
+        found.is_some_and(|found| Tier::Sensitive <= found.tier && is_secret_file(&found.rule))
     }
 
     fn unset(&mut self, line: &[Term], around: &Around) {

@@ -12,14 +12,15 @@ use iddio_core::{
 use super::{
     Called, Defined, Isolation, Pace, Walker,
     endless::{self, Repeats},
-    programs,
+    programs::Traffic,
     state::{Body, Key, Parameters, Slot, Sure, Value, ambient},
     text::{Chunk, Origin, Text, settled},
 };
 use crate::{
     command::line::{Feed, Known, Stretch, Term},
-    shell::ast::{
-        Command, CommandKind, Ends, Join, List, Pipeline, Redirect, Script, TestPart, Word,
+    shell::{
+        Span,
+        ast::{Command, CommandKind, Ends, Join, List, Pipeline, Redirect, Script, TestPart, Word},
     },
 };
 
@@ -88,18 +89,24 @@ impl Walker<'_> {
             return;
         };
         let outer = self.feed.clone();
-        let start = self.operations.len();
         let mut selves = 0;
+        let mut collected = false;
+        let mut away = false;
         for command in std::iter::once(first).chain(middle) {
+            let before = self.traffic;
             let mut written = Text::default();
             selves += usize::from(self.reaches_itself(|walker| {
                 written = walker.apart(|walker| walker.command(command));
             }));
+            let Traffic { collect, send, .. } = self.traffic.since(before);
+            away |= collected && 0 < send;
+            collected |= 0 < collect;
             self.feed = match written.as_bytes() {
                 Some(bytes) => Feed::Text(RawText::new(bytes)),
                 None => Feed::Unknown,
             };
         }
+        let before = self.traffic;
         selves += usize::from(self.reaches_itself(|walker| match walker.last_pipe {
             Isolation::Here => walker.command(last),
             Isolation::Apart => {
@@ -107,16 +114,21 @@ impl Walker<'_> {
                 walker.emit(written);
             }
         }));
+        away |= collected && 0 < self.traffic.since(before).send;
         if 1 < selves {
             self.bomb();
         }
         self.feed = outer;
-        let stages = self.operations.get(start..).unwrap_or_default();
-        if programs::sends_away(stages) {
-            let why = "what it reads in bulk, or in secret, goes to another machine";
-            let at = self.place(first.span);
-            self.raise(Tier::BreakGlass, Class::Identity, "shell:exfiltration", why, at);
+        if away {
+            self.sent_away(first.span);
         }
+    }
+
+    /// What is read in bulk, or in secret, reaches another machine.
+    pub(super) fn sent_away(&mut self, span: Span) {
+        let why = "what it reads in bulk, or in secret, goes to another machine";
+        let at = self.place(span);
+        self.raise(Tier::BreakGlass, Class::Identity, "shell:exfiltration", why, at);
     }
 
     /// Whether something calls a function that it is a part of.
@@ -277,10 +289,12 @@ impl Walker<'_> {
         let mut values: Vec<Text> = Vec::new();
         match words {
             Some(words) => {
+                let before = self.traffic;
                 for word in words {
                     let alternatives = self.terms(word);
                     values.extend(alternatives.iter().flatten().map(text_of));
                 }
+                self.tells(name, before);
             }
             None => match self.state.slot(&Key::Positional) {
                 Some(Slot::Positional(Parameters::Known(list))) => {

@@ -66,7 +66,13 @@ impl Walker<'_> {
                 last.push(term);
                 continue;
             }
+            let before = self.traffic;
             let alternatives = self.terms(word);
+            // A header that says who asks is for that.
+            let names =
+                |term: &Term| term.head().to_ascii_lowercase().starts_with("authorization:");
+            let secret = 0 < self.traffic.since(before).files;
+            self.told += usize::from(secret && !alternatives.iter().flatten().all(names));
             let span = self.place(word.span);
             lines = concatenated(lines, alternatives, || any(span));
         }

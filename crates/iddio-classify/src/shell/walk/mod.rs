@@ -39,6 +39,7 @@ use iddio_core::{
 };
 
 use self::{
+    programs::Traffic,
     state::{Body, Key, Parameters, Slot, State, Value},
     text::{Chunk, Origin, Text},
 };
@@ -162,7 +163,7 @@ struct Walker<'a> {
     /// Operations that were there already.
     seen: BTreeSet<Vec<u8>>,
     /// Commands that were judged already, each with all that its judgement hangs on.
-    judged: BTreeSet<Vec<u8>>,
+    judged: BTreeMap<Vec<u8>, Traffic>,
     /// How often it was asked whether one was.
     asked: usize,
     /// Variables that every later program has in its environment.
@@ -193,6 +194,11 @@ struct Walker<'a> {
     last_pipe: Isolation,
     tame: Tame,
     pace: Pace,
+    traffic: Traffic,
+    /// Variables that hold what a secret file does.
+    secret: BTreeSet<Vec<u8>>,
+    /// How many words of commands hold it.
+    told: usize,
 }
 
 /// What a variable stands for.
@@ -310,7 +316,7 @@ impl<'a> Walker<'a> {
             shell: Shell::default(),
             operations: Vec::new(),
             seen: BTreeSet::new(),
-            judged: BTreeSet::new(),
+            judged: BTreeMap::new(),
             asked: 0,
             environment: Vec::new(),
             surroundings: 0,
@@ -328,6 +334,9 @@ impl<'a> Walker<'a> {
             last_pipe: Isolation::Apart,
             tame: Tame::Nothing,
             pace: Pace::default(),
+            traffic: Traffic::default(),
+            secret: BTreeSet::new(),
+            told: 0,
         }
     }
 
@@ -588,6 +597,7 @@ impl<'a> Walker<'a> {
 
     /// Keeps an operation, unless it is there already.
     fn keep(&mut self, operation: Operation) {
+        self.traffic.note(&operation);
         if !self.seen.insert(likeness(&operation)) {
             return;
         }

@@ -70,8 +70,11 @@ impl Walker<'_> {
         if let Some(star) = star
             && parameter.indirect == Indirect::Direct
         {
+            self.traffic.files += usize::from(self.secret.contains(&parameter.name));
             return self.list(parameter, star, quoting);
         }
+        // What a secret file says is read once more with the variable that holds it.
+        self.traffic.files += usize::from(self.secret.contains(&parameter.name));
         let values = self.values(parameter, at);
         self.operated(parameter, values, quoting)
     }

@@ -127,23 +127,60 @@ pub(super) fn makes_temporary(line: &Line) -> bool {
         && words.all(|word| matches!(word, "-d" | "-q" | "-dq" | "-qd" | "--directory" | "--quiet"))
 }
 
-/// Whether one of the commands of a pipeline sends away what an earlier one collects.
-pub(super) fn sends_away(stages: &[Operation]) -> bool {
-    let mut collects = false;
-    for operation in stages {
+/// What commands do with secrets: how many that do it ran so far.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Traffic {
+    /// They write secrets, or everything there is, to standard output.
+    pub(super) collect: usize,
+    /// What they write is what a file keeps secret, or everything there is.
+    pub(super) files: usize,
+    /// They send what they read to another machine.
+    pub(super) send: usize,
+    /// They send what their words say.
+    pub(super) tell: usize,
+}
+
+// === impl Traffic ===
+
+impl Traffic {
+    /// Adds what one command does.
+    pub(super) fn note(&mut self, operation: &Operation) {
         let program = operation.description.argv.first().and_then(RawText::as_str);
         let file = program.and_then(|path| path.rsplit('/').next()).unwrap_or_default();
-        if collects && SENDERS.contains(&file) {
-            return true;
-        }
-        // What a file, a cluster or a store keeps secret: whoever reads it passes it on.
-        let secret = operation.reasons.iter().any(|reason| {
-            let read = reason.rule.starts_with("path:") || reason.rule == "kube:5";
-            Tier::Sensitive <= reason.tier && (read || STORES.contains(&file))
-        });
-        collects |= secret || COLLECTORS.contains(&file);
+        let sensitive = |rule: &dyn Fn(&str) -> bool| {
+            let mut reasons = operation.reasons.iter();
+            reasons.any(|reason| Tier::Sensitive <= reason.tier && rule(&reason.rule))
+        };
+        let path = sensitive(&is_secret_file) || COLLECTORS.contains(&file);
+        let store = sensitive(&|rule| rule == "kube:5" || STORES.contains(&file));
+        self.collect += usize::from(path || store);
+        self.files += usize::from(path);
+        self.send += usize::from(SENDERS.contains(&file));
+        self.tell += usize::from(SENDERS.contains(&file) || ASKERS.contains(&file));
     }
-    false
+
+    /// Adds what was counted elsewhere.
+    pub(super) fn add(&mut self, other: Self) {
+        self.collect += other.collect;
+        self.files += other.files;
+        self.send += other.send;
+        self.tell += other.tell;
+    }
+
+    /// Returns what was added since.
+    pub(super) fn since(self, before: Self) -> Self {
+        Self {
+            collect: self.collect - before.collect,
+            files: self.files - before.files,
+            send: self.send - before.send,
+            tell: self.tell - before.tell,
+        }
+    }
+}
+
+/// Whether a rule is about a file that holds secrets.
+pub(super) fn is_secret_file(rule: &str) -> bool {
+    rule.starts_with("path:") && rule != "path:unknown" && rule != "path:place"
 }
 
 /// Options of `pgrep` that leave it at printing numbers.
@@ -179,6 +216,9 @@ const SENDERS: [&str; 19] = [
     "aws", "curl", "ftp", "gh", "gsutil", "http", "https", "mail", "mailx", "nc", "ncat", "netcat",
     "openssl", "rclone", "sendmail", "socat", "ssh", "telnet", "wget",
 ];
+
+/// Programs whose words reach other machines: the names that they ask for.
+const ASKERS: [&str; 6] = ["dig", "drill", "host", "nslookup", "ping", "traceroute"];
 
 /// Programs that do harm with most arguments, whether a catalog knows them or not.
 const DANGEROUS: [&str; 34] = [

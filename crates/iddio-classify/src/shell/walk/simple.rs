@@ -11,7 +11,7 @@ use super::{
     compound::text_of,
     endless,
     parameter::is_name,
-    programs,
+    programs::{self, Traffic, is_secret_file},
     redirect::Plumbing,
     state::{Key, Names, Parameters, Slot, Sure, Value},
     text::{Chunk, Origin, Text, quoted, settled},
@@ -47,6 +47,14 @@ enum Adorned {
     Yes,
 }
 
+/// Whether a command was judged just as it stands.
+enum Standing {
+    /// It was, and did this with secrets.
+    Judged(Traffic),
+    /// It was not; with what it is known by, if it is worth knowing.
+    New(Option<Vec<u8>>),
+}
+
 /// Who judges a command.
 #[derive(Clone, Copy)]
 enum Judge {
@@ -74,10 +82,14 @@ impl Walker<'_> {
         let at = self.place(span);
         if simple.words.is_empty() {
             for assignment in &simple.assignments {
+                let before = self.traffic;
                 self.statement(assignment);
+                self.tells(&assignment.name, before);
             }
             let plumbing = self.plumb(redirects);
             for found in &plumbing.found {
+                let secret = Tier::Sensitive <= found.tier && is_secret_file(&found.rule);
+                self.traffic.files += usize::from(secret);
                 self.raise_found(found);
             }
             if simple.assignments.is_empty() && plumbing.feed.is_some() {
@@ -86,17 +98,23 @@ impl Walker<'_> {
             }
             return;
         }
+        let told = self.told;
         let lines = self.command_words(&simple.words);
         let mut settings = Vec::new();
         let mut values = Vec::new();
         for assignment in &simple.assignments {
+            let before = self.traffic;
             let value = self.assigned(assignment);
+            self.tells(&assignment.name, before);
             let at = self.place(assignment.span);
             let set = self.settings(&assignment.name, &value);
             settings.extend(set.into_iter().map(|setting| (setting, at)));
             values.push((assignment.name.clone(), value, at));
         }
+        let own = self.traffic;
         let plumbing = self.plumb(redirects);
+        let fed = 0 < self.traffic.since(own).files;
+        let tells = self.traffic;
         let feed = plumbing.feed.clone().unwrap_or_else(|| self.feed.clone());
         let adorned = match simple.assignments.is_empty() && redirects.is_empty() {
             true => Adorned::No,
@@ -120,6 +138,11 @@ impl Walker<'_> {
                     self.emit(Text::unknown(Origin::Made));
                 }
             }
+        }
+        let did = self.traffic.since(tells);
+        let sends = 0 < did.send && (fed || self.reads_secret(&around));
+        if sends || told < self.told && 0 < did.tell {
+            self.sent_away(span);
         }
         // Behind some commands of the shell itself, what is set for one stays.
         let stays = simple.words.first().is_some_and(|word| match word.parts.as_slice() {
@@ -463,8 +486,16 @@ impl Walker<'_> {
         self.pace.paused += usize::from(endless::takes_time(&line));
         self.judging.directory = self.directory();
         let line = Line { words: line, feed: around.feed.clone() };
-        if !more.is_empty() || self.is_new(Judge::Command, &line.words, around) {
-            self.judged_externally(&line, around, more);
+        match self.standing(Judge::Command, &line.words, around) {
+            Standing::Judged(traffic) if more.is_empty() => self.traffic.add(traffic),
+            Standing::Judged(_) => self.judged_externally(&line, around, more),
+            Standing::New(key) => {
+                let before = self.traffic;
+                self.judged_externally(&line, around, more);
+                if let Some(key) = key {
+                    self.judged.insert(key, self.traffic.since(before));
+                }
+            }
         }
         let written = match programs::makes_temporary(&line) && self.keeps_temporary() {
             true => {
@@ -497,11 +528,11 @@ impl Walker<'_> {
 
     /// Whether a command was not judged before just as it stands now. One that was need not be
     /// judged again: its operations are there.
-    fn is_new(&mut self, judge: Judge, line: &[Term], around: &Around) -> bool {
+    fn standing(&mut self, judge: Judge, line: &[Term], around: &Around) -> Standing {
         self.asked += 1;
         let told_apart = around.settings.is_empty() && around.plumbing.found.is_empty();
         if !told_apart || self.asked <= UNASKED {
-            return true;
+            return Standing::New(None);
         }
         let mut key = Vec::with_capacity(super::KEY_BYTES);
         key.extend([judge as u8, around.adorned as u8]);
@@ -515,7 +546,7 @@ impl Walker<'_> {
                 number(&mut key, text.as_bytes().len());
                 key.extend_from_slice(text.as_bytes());
             }
-            Feed::Text(_) | Feed::File(_) => return true,
+            Feed::Text(_) | Feed::File(_) => return Standing::New(None),
         }
         number(&mut key, self.judging.depth);
         number(&mut key, self.judging.written.borrow().len());
@@ -549,7 +580,10 @@ impl Walker<'_> {
                 }
             }
         }
-        self.judged.insert(key)
+        match self.judged.get(&key) {
+            Some(traffic) => Standing::Judged(*traffic),
+            None => Standing::New(Some(key)),
+        }
     }
 
     /// Whether temporary files lie where they do by default, for all that the text says.
@@ -560,8 +594,12 @@ impl Walker<'_> {
 
     /// Keeps an operation of the shell itself: a builtin, or a program nobody knows.
     pub(super) fn own(&mut self, line: &[Term], around: &Around, found: Vec<Found>) {
-        if found.is_empty() && !self.is_new(Judge::Shell, line, around) {
-            return;
+        if found.is_empty() {
+            match self.standing(Judge::Shell, line, around) {
+                Standing::Judged(_) => return,
+                Standing::New(Some(key)) => _ = self.judged.insert(key, Traffic::default()),
+                Standing::New(None) => {}
+            }
         }
         let name = match line.first() {
             Some(Term { known: Known::Whole, text, .. }) => {

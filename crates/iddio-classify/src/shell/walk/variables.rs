@@ -9,6 +9,7 @@ use iddio_core::tier::{Class, Tier};
 use super::{
     Walker,
     parameter::is_name,
+    programs::Traffic,
     state::{Key, Slot, Value, ambient},
     text::{Origin, Text, settled},
 };
@@ -67,6 +68,13 @@ impl Walker<'_> {
             let mut texts = self.value(&name).texts();
             texts.push(Text::unknown(Origin::Made));
             self.state.set(Key::Variable(name), Slot::Variable(Value::Scalar(settled(texts))));
+        }
+    }
+
+    /// Notes that a variable holds what secret files do that were read since.
+    pub(super) fn tells(&mut self, name: &[u8], before: Traffic) {
+        if 0 < self.traffic.since(before).files {
+            self.secret.insert(name.to_vec());
         }
     }
 
