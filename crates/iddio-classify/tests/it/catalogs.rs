@@ -15,6 +15,16 @@ fn every_built_in_catalog_can_be_read() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
+/// What is built in is packed without being checked, so that nothing of it is checked at each start.
+#[test]
+fn every_built_in_catalog_is_sound() {
+    let broken: Vec<_> = Catalog::sources()
+        .filter_map(|(name, source)| Some((name, Catalog::parse(source).err()?)))
+        .map(|(name, error)| format!("{name}.toml:{error}"))
+        .collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
 #[test]
 fn a_catalog_is_found_by_each_of_its_programs_and_no_other() {
     for catalog in Catalog::built_in() {
