@@ -48,7 +48,8 @@ pub(crate) fn run(arguments: RunArgs, voice: Voice) -> Ended {
     let narrator =
         Arc::new(Narrator { voice, json, who: caller.principal().id.as_str().to_owned() });
     let id = draw_id().map_err(Failure::unavailable)?;
-    let directory = RunDir::of(&runtime.home().runs(), id);
+    // Beside iddio's home and not in it: the tools of the agent work here, and what leads into that home is evasion.
+    let directory = RunDir::of(&runtime.home().user_directory().join(RUNS), id);
     let tools = Broker {
         runtime: runtime.clone(),
         agent,
@@ -317,6 +318,9 @@ impl Narrate for Narrator {
         self.voice.tell(foreign(text));
     }
 }
+
+/// Where runs of agents have their private directories, below the user's home.
+const RUNS: &str = ".iddio-run";
 
 /// Set in every box.
 const WITHIN: &str = "IDDIO_RUN";
