@@ -296,6 +296,15 @@ fn a_signer_killed_at_any_call_signs_for_no_record_twice() {
 }
 
 #[test]
+fn keepers_serve_the_sockets_that_systemd_opened() {
+    iddio_tests::real("systemd-socket-activate", "apt-get install systemd").unwrap();
+    let mut host = Keepers::new("", "");
+    host.start_activated();
+    let record = state(&host, &decided(1, ssh("shell", "a@b", &[]), None));
+    host.signer().unwrap().ssh(record, SSH_KEY).unwrap();
+}
+
+#[test]
 fn without_the_log_service_nothing_is_signed_and_with_a_full_disk_neither() {
     let mut host = Keepers::started();
     let record = state(&host, &decided(1, ssh("shell", "a@b", &[]), None));

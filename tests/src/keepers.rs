@@ -116,6 +116,30 @@ impl Keepers {
         self.run_signer(command);
     }
 
+    /// Starts both keepers on sockets that somebody else opened, as systemd does, and waits until they
+    /// answer.
+    pub fn start_activated(&mut self) {
+        for (name, uid) in [("iddio-signer", SIGNER), ("iddio-logd", LOG)] {
+            let (socket, config) = match uid {
+                LOG => (self.log_socket(), self.log_config()),
+                _ => (self.signer_socket(), self.signer_config()),
+            };
+            let mut command = Command::new("systemd-socket-activate");
+            command.uid(uid).gid(uid).arg("--listen").arg(&socket);
+            command.arg(service(name)).arg("--config").arg(config);
+            let child = self.spawn(command);
+            match uid {
+                LOG => self.log = Some(child),
+                _ => self.signer = Some(child),
+            }
+            until(|| socket.exists(), || self.errors());
+            // As the unit says.
+            fs::set_permissions(&socket, Permissions::from_mode(0o666)).expect("a mode");
+        }
+        until(|| self.signer().is_ok(), || self.errors());
+        until(|| self.log().head().is_ok(), || self.errors());
+    }
+
     fn run_signer(&mut self, mut command: Command) {
         command.arg("--config").arg(self.signer_config());
         command.arg("--socket").arg(self.signer_socket());

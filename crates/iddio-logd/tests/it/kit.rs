@@ -101,6 +101,25 @@ impl Host {
         self.run(command);
     }
 
+    /// Starts the service with its log on a file system of its own, seen by nobody else, with some
+    /// bytes of it taken, and waits until it answers.
+    pub(crate) fn start_on(&mut self, options: &str, ballast: &str) {
+        let mount = format!("{options},uid={KEEPER},gid={KEEPER},mode=0700");
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", ON_ITS_OWN, "sh"]).arg(self.path("lib")).arg(mount);
+        command.arg(ballast).arg(KEEPER.to_string()).arg(env!("CARGO_BIN_EXE_iddio-logd"));
+        self.run(command);
+        self.wait();
+    }
+
+    /// Removes the ballast.
+    pub(crate) fn make_room(&self) {
+        let pid = self.service.as_ref().unwrap().id().to_string();
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &pid, "-m", "rm"]).arg(self.path("lib/ballast"));
+        assert!(command.status().unwrap().success());
+    }
+
     fn run(&mut self, mut command: Command) {
         assert!(self.service.is_none());
         command.arg("--config").arg(self.config()).arg("--socket").arg(self.socket());
@@ -240,6 +259,10 @@ pub(crate) fn hear(stream: &mut UnixStream) -> Option<Reply> {
 pub(crate) fn hello() -> Vec<u8> {
     Call::Hello(wire::VERSION).to_bytes().to_vec()
 }
+
+/// Mounts a file system, takes some of it, and becomes the service.
+const ON_ITS_OWN: &str = r#"mount -t tmpfs -o "$2" tmpfs "$1" && head -c "$3" /dev/zero > "$1/ballast" &&
+user="$4" && shift 4 && exec setpriv --reuid="$user" --regid="$user" --clear-groups "$@""#;
 
 /// How long anything may take on a busy machine before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
