@@ -37,6 +37,11 @@ fn wrappers_never_hide_and_only_sudo_raises() {
         "chrt -f 10",
         "taskset -c 0,1",
         "setarch x86_64 -R",
+        "choom -n 500 --",
+        "cpulimit -l 50 -i",
+        "systemd-inhibit --what=sleep",
+        "dbus-run-session --",
+        "faketime yesterday",
         "flock -n /tmp/lock",
         "busybox",
         "nohup nice -n 19 ionice -c3 timeout 5 stdbuf -o0 setsid",
@@ -56,6 +61,48 @@ fn wrappers_never_hide_and_only_sudo_raises() {
     assert_eq!(tier("sudo kubectl get pods"), 2);
     assert_eq!(tier("sudo -n -u ada kubectl get pods"), 2);
     assert_eq!(tier("sudo sudo -u ada kubectl get pods"), 2);
+}
+
+#[test]
+fn what_runs_the_programs_of_a_project_costs_what_it_runs() {
+    let runners = [
+        "bundle exec",
+        "cargo watch --",
+        "composer exec",
+        "conda run -n env",
+        "conda run -p ./env",
+        "consul lock prefix",
+        "gem exec",
+        "gosu postgres",
+        "heroku local:run",
+        "npm exec --",
+        "npx",
+        "npx -y",
+        "op run --env-file .env --",
+        "perf record -g --",
+        "perf stat -r 3",
+        "pipx run",
+        "pnpm exec",
+        "poetry run",
+        "rustup run stable",
+        "start-stop-daemon --start --exec",
+        "tsp",
+        "uv run",
+        "uv tool run",
+        "watchexec -r --",
+        "yarn exec",
+    ];
+    for runner in runners {
+        for program in ["terraform destroy", "bash", "env -i rm -rf /", "sudo kubectl delete ns x"]
+        {
+            let text = format!("{runner} {program}");
+            assert_eq!(tier(&text), 4, "{text}");
+            let text = format!("nohup {runner} {program}");
+            assert_eq!(tier(&text), 4, "{text}");
+        }
+        let text = format!("{runner} frobnicate");
+        assert!((2..=3).contains(&tier(&text)), "{text}");
+    }
 }
 
 #[test]
