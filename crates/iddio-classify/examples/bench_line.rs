@@ -5,12 +5,13 @@
 //! bench_line argv 1000 kubectl get pods
 //! bench_line shell 1000 'ls | wc -l'
 //! bench_line sitter 1000 'ls | wc -l'
-//! bench_line family 1 'deep substitutions'
+//! bench_line shell 1 '@deep substitutions'
 //! ```
 //!
 //! prints one JSON object. Under callgrind, two runs that differ only in how often they judge tell
 //! the instructions of one judgement: none and one that of the first, which unpacks the catalog; one
-//! and many that of any other. `families` prints the names of the worst texts of 64 KiB.
+//! and many that of any other. A text `@NAME` is one of the worst texts of 64 KiB; `families` prints
+//! their names.
 
 use std::{hint::black_box, time::Instant};
 
@@ -29,18 +30,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let times: u64 = words.next().ok_or(USAGE)?.parse()?;
     let argv: Vec<RawText> = words.map(RawText::from).collect();
-    let text = argv.first().and_then(RawText::as_str).ok_or(USAGE)?.to_owned();
+    let text = text(argv.first().and_then(RawText::as_str).ok_or(USAGE)?)?;
     let ambient = Ambient::default();
     match kind.as_str() {
         "argv" => report(times, || judge(black_box(&argv), &ambient).tier().number()),
         "shell" => {
             let text = RawText::from(text);
-            report(times, || shell_line(black_box(&text), &ambient).tier().number());
-        }
-        "family" => {
-            let mut all = families::families(FAMILY_BYTES).into_iter();
-            let (_, text) = all.find(|(name, _)| **name == *text).ok_or("no such family")?;
-            let text = RawText::new(text);
             report(times, || shell_line(black_box(&text), &ambient).tier().number());
         }
         "sitter" => {
@@ -63,6 +58,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+fn text(word: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let Some(name) = word.strip_prefix('@') else { return Ok(word.to_owned()) };
+    let mut all = families::families(FAMILY_BYTES).into_iter();
+    let (_, text) = all.find(|(known, _)| *known == name).ok_or("no such text")?;
+    Ok(String::from_utf8(text)?)
+}
+
 /// Does it once, then as often as told, and prints what one time took: the first, and the least of
 /// all rounds of the others.
 fn report(times: u64, mut once: impl FnMut() -> u8) {
@@ -83,7 +85,7 @@ fn report(times: u64, mut once: impl FnMut() -> u8) {
     println!("{report}");
 }
 
-const USAGE: &str = "bench_line argv|shell|family|sitter|brush TIMES WORD…";
+const USAGE: &str = "bench_line argv|shell|sitter|brush TIMES WORD…";
 
 /// How long the worst texts are: as long as a text may be.
 const FAMILY_BYTES: usize = 64 * 1024;

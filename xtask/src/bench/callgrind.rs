@@ -19,45 +19,6 @@ struct Size {
     rules: u64,
 }
 
-/// Counts what judging a command line costs: the first time, which reads the tool's catalog, and
-/// every other time.
-pub(super) fn lines(workspace: &Workspace, program: &Path) -> Result<Vec<Row>> {
-    let mut rows = Vec::new();
-    for (id, kind, words, goal) in LINES {
-        let count = |times: u64| {
-            let times = times.to_string();
-            let settings = [kind, times.as_str()].into_iter().chain(words.iter().copied());
-            counted(workspace, program, settings)
-        };
-        let (none, one, many) = (count(0)?, count(1)?, count(1 + JUDGED)?);
-        let told = [kind, "2"].into_iter().chain(words.iter().copied());
-        let told = process::output(workspace.command(program).args(told))?;
-        let json: Value = serde_json::from_str(told.trim()).with_context(|| format!("`{told}`"))?;
-        let allocations = json.get("allocations").and_then(Value::as_u64);
-        let allocations = allocations.context("no allocations were counted")?;
-        let first = one.checked_sub(none).context("judging took less than nothing")?;
-        let each = many.checked_sub(one).context("more judging took less")? / JUDGED;
-        let line = words.join(" ").replace('|', "\\|");
-        let what = match kind {
-            "shell" => format!("judgement of the shell text `{line}`"),
-            _ => format!("judgement of the arguments `{line}`"),
-        };
-        rows.push(Row {
-            id: id.to_owned(),
-            what,
-            ours: format!(
-                "{each} instructions, {allocations} allocations, counting them included; the first \
-                 time {:.2} million instructions",
-                first as f64 / 1e6
-            ),
-            reference: "callgrind".to_owned(),
-            ratio: String::new(),
-            goal: goal.to_owned(),
-        });
-    }
-    Ok(rows)
-}
-
 /// Counts what a decision costs under a small and under a large policy.
 pub(super) fn decisions(workspace: &Workspace, program: &Path) -> Result<Vec<Row>> {
     let small = per_decision(workspace, program, SMALL)?;
@@ -108,7 +69,7 @@ fn instructions(workspace: &Workspace, program: &Path, size: Size, times: u64) -
 }
 
 /// Counts the instructions of one run.
-fn counted<'w>(
+pub(super) fn counted<'w>(
     workspace: &Workspace,
     program: &Path,
     words: impl Iterator<Item = &'w str>,
@@ -156,30 +117,6 @@ const MANY: u64 = 201_000;
 
 /// How many decisions allocations are counted over.
 const COUNTED: u64 = 100_000;
-
-/// How often a line is judged besides the first time.
-const JUDGED: u64 = 200;
-
-/// What is judged: id, kind, words, goal.
-const LINES: [(&str, &str, &[&str], &str); 9] = [
-    ("P3", "argv", &["ls", "-la"], FIRST),
-    ("P3", "argv", &["git", "status"], FIRST),
-    ("P3", "argv", &["kubectl", "get", "pods"], FIRST),
-    ("P3", "argv", &["terraform", "plan"], FIRST),
-    ("P3", "argv", &["aws", "ec2", "describe-instances"], FIRST),
-    ("P3", "argv", &["bash", "-c", "ls | wc"], FIRST),
-    ("P13", "shell", &["ls -la /var/log/nginx"], "≤ 1 µs without metacharacters"),
-    ("P13", "shell", &[LOOP], "≤ 15 µs for 125 bytes"),
-    ("P13", "shell", &[PIPES], "≤ 15 µs for 125 bytes"),
-];
-
-const FIRST: &str = "the first time ≤ 2 ms";
-
-const LOOP: &str = "for f in $(find /var/log -name '*.gz'); do echo \"${f%.gz}\" && zcat \"$f\" | \
-                    grep -c 'ERROR' >> /tmp/errors.txt 2>&1; done; echo ok";
-
-const PIPES: &str = "cat /var/log/nginx/access.log | grep -v healthz | awk '{print $1}' | sort | \
-                     uniq -c | sort -rn | head -20 > /tmp/top-clients.txt";
 
 #[cfg(test)]
 mod tests {

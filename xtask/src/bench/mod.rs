@@ -8,6 +8,7 @@
 //! could not be measured is a failure.
 
 mod callgrind;
+mod lines;
 mod report;
 mod startup;
 
@@ -120,8 +121,9 @@ fn decision(workspace: &Workspace) -> Result<Vec<Row>> {
 
 /// P3 of command lines, and P13.
 fn line(workspace: &Workspace) -> Result<Vec<Row>> {
-    let program = build_example(workspace, "iddio-classify", "bench_line")?;
-    callgrind::lines(workspace, &program)
+    let times = build_example(workspace, "iddio-classify", "bench_line")?;
+    let allocations = build_example(workspace, "iddio-classify", "count_line")?;
+    lines::rows(workspace, &lines::Programs { times, allocations })
 }
 
 const BENCHES: [Bench; 4] = [
