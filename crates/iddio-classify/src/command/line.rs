@@ -348,6 +348,8 @@ const COMMANDS_MAX: usize = super::NAMED_MAX;
 /// The most levels of shell grammar, over all texts within texts: it bounds the stack.
 const LEVELS_MAX: usize = 96;
 
-/// The most steps of one walk. A text takes about as many as it has bytes, loops and calls a small
-/// multiple of that: a program of ten kilobytes, which is long for a command line, stays far below.
-const STEPS_MAX: usize = 100_000;
+/// The most steps of one walk: as many as the longest text has bytes. A text takes fewer than it has
+/// bytes, loops, calls and judgements a small multiple of that; a script of twenty kilobytes, which
+/// is long for a command line, takes ten thousand. A step is a third of a microsecond: all of them
+/// are the 20 ms that the worst text may take.
+const STEPS_MAX: usize = crate::shell::TEXT_BYTES_MAX;

@@ -194,7 +194,7 @@ impl Walker<'_> {
             Part::Parameter(parameter) => {
                 let all = self.parameter(parameter, quoting);
                 let bytes: usize = all.iter().flatten().map(length).sum();
-                self.step(bytes / BYTES_PER_STEP);
+                self.step(bytes / BYTES_PER_STEP + all.len().saturating_sub(1));
                 if self.spent() { vec![vec![Piece::Many]] } else { all }
             }
             Part::Process(_, script) => vec![vec![Piece::Fixed(self.process(script))]],

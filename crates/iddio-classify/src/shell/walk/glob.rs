@@ -25,32 +25,85 @@ pub(super) fn is_pattern(bytes: &[u8]) -> bool {
 
 /// Whether a pattern covers a text. What is not understood covers everything.
 pub(super) fn covers(pattern: &[u8], text: &[u8]) -> bool {
-    let Some(steps) = steps(pattern) else { return true };
-    let mut reached = vec![false; steps.len() + 1];
-    if let Some(first) = reached.first_mut() {
-        *first = true;
+    Compiled::of(pattern).covers(text)
+}
+
+/// A pattern that was read.
+pub(super) struct Compiled(Option<Vec<Step>>);
+
+// === impl Compiled ===
+
+impl Compiled {
+    pub(super) fn of(pattern: &[u8]) -> Self {
+        Self(steps(pattern))
     }
-    skip_stars(&steps, &mut reached);
-    for byte in text {
-        let mut next = vec![false; steps.len() + 1];
-        for (at, step) in steps.iter().enumerate() {
-            if !reached.get(at).copied().unwrap_or_default() {
-                continue;
+
+    /// Whether it covers a text. What is not understood covers everything.
+    pub(super) fn covers(&self, text: &[u8]) -> bool {
+        let Some(steps) = &self.0 else { return true };
+        if steps.len() < WORD_BITS {
+            return reaches_end(steps, text);
+        }
+        let mut reached = vec![false; steps.len() + 1];
+        if let Some(first) = reached.first_mut() {
+            *first = true;
+        }
+        skip_stars(steps, &mut reached);
+        for byte in text {
+            let mut next = vec![false; steps.len() + 1];
+            for (at, step) in steps.iter().enumerate() {
+                if !reached.get(at).copied().unwrap_or_default() {
+                    continue;
+                }
+                let to = match step {
+                    Step::Star => at,
+                    step if step.takes(*byte) => at + 1,
+                    _ => continue,
+                };
+                if let Some(place) = next.get_mut(to) {
+                    *place = true;
+                }
             }
-            let to = match step {
-                Step::Star => at,
-                step if step.takes(*byte) => at + 1,
-                _ => continue,
-            };
-            if let Some(place) = next.get_mut(to) {
-                *place = true;
+            reached = next;
+            skip_stars(steps, &mut reached);
+        }
+        reached.last().copied().unwrap_or_default()
+    }
+}
+
+/// The same for few steps: a bit says of each whether it is reached.
+fn reaches_end(steps: &[Step], text: &[u8]) -> bool {
+    let stars = |mut reached: u64| {
+        for (at, step) in steps.iter().enumerate() {
+            if *step == Step::Star && reached & (1 << at) != 0 {
+                reached |= 1 << (at + 1);
             }
         }
-        reached = next;
-        skip_stars(&steps, &mut reached);
+        reached
+    };
+    let mut reached = stars(1);
+    for byte in text {
+        let mut next = 0_u64;
+        for (at, step) in steps.iter().enumerate() {
+            if reached & (1 << at) == 0 {
+                continue;
+            }
+            next |= match step {
+                Step::Star => 1 << at,
+                step if step.takes(*byte) => 1 << (at + 1),
+                _ => 0,
+            };
+        }
+        reached = stars(next);
+        if reached == 0 {
+            return false;
+        }
     }
-    reached.last().copied().unwrap_or_default()
+    reached & (1 << steps.len()) != 0
 }
+
+/// As many steps as a word has bits are one too many: the end has a bit of its own.
+const WORD_BITS: usize = 64;
 
 fn skip_stars(steps: &[Step], reached: &mut [bool]) {
     for (at, step) in steps.iter().enumerate() {
@@ -146,3 +199,28 @@ fn set(rest: &[u8]) -> Option<Option<(Step, &[u8])>> {
 }
 
 const SPECIAL: &[u8] = b"*?[]\\()!+@";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_steps_and_many_cover_the_same() {
+        let patterns =
+            ["", "*", "?", "a*", "*a", "a?c", "[a-c]*", "*b*c*", "[!a]b", "**", "a[bc", "\\*"];
+        let texts = ["", "a", "b", "abc", "aac", "xbxc", "bb", "a[bc", "*", "cab"];
+        let long = "z".repeat(80);
+        let mut covered = 0;
+        for pattern in patterns {
+            for text in texts {
+                let few = covers(pattern.as_bytes(), text.as_bytes());
+                // The same with so much in front that a word does not do.
+                let many =
+                    covers([&long, pattern].concat().as_bytes(), [&long, text].concat().as_bytes());
+                assert_eq!(few, many, "{pattern} {text}");
+                covered += usize::from(few);
+            }
+        }
+        assert!(20 < covered && covered < 100, "{covered}");
+    }
+}

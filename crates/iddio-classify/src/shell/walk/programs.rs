@@ -21,10 +21,11 @@ pub(super) fn covered(pattern: &[u8]) -> Option<Vec<Vec<u8>>> {
     let literal = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let start = file.iter().take_while(literal).count();
     let start = file.get(..start).unwrap_or_default();
+    let pattern = glob::Compiled::of(file);
     let mut names: Vec<Vec<u8>> = Catalog::all_programs()
         .chain(DANGEROUS)
         .filter(|name| name.as_bytes().starts_with(start))
-        .filter(|name| glob::covers(file, name.as_bytes()))
+        .filter(|name| pattern.covers(name.as_bytes()))
         .map(|name| name.as_bytes().to_vec())
         .collect();
     names.sort();

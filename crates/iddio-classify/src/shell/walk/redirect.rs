@@ -277,6 +277,7 @@ impl Walker<'_> {
         if target.as_str().is_some_and(is_stream) {
             return None;
         }
+        self.step(STEPS_PER_FILE);
         let directory = self.directory();
         let found = paths::judge(usage, target, directory.as_ref(), self.judging.ambient)?;
         Some(Found { at: found.at.or(target.span).or(at), word: None, ..found })
@@ -322,6 +323,9 @@ fn feed(texts: &[Text]) -> Feed {
 
 /// The most redirections of one command that are followed. No honest command has a tenth of them.
 const REDIRECTS_MAX: usize = 64;
+
+/// What it takes to judge the use of a file, in steps.
+const STEPS_PER_FILE: usize = 6;
 
 /// Stands for every descriptor whose number the shell chooses.
 const NAMED_DESCRIPTOR: u32 = 255;

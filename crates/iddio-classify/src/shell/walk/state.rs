@@ -105,6 +105,8 @@ pub(super) enum Value {
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     layers: Vec<Layer>,
+    /// For each layer, what kinds of keys it holds ([`Key::kind`]), or held.
+    kinds: Vec<u8>,
     /// Whether a program's name may stand for anything but the program.
     names: Names,
 }
@@ -121,6 +123,23 @@ pub(super) enum Names {
 
 /// What one way has changed.
 pub(super) type Layer = BTreeMap<Key, Slot>;
+
+// === impl Key ===
+
+impl Key {
+    /// Returns the bit of its kind.
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Alias(_) => 1,
+            Self::Descriptor(_) => 2,
+            Self::Directory => 4,
+            Self::Function(_) => 8,
+            Self::Hash(_) => 16,
+            Self::Positional => 32,
+            Self::Variable(_) => 64,
+        }
+    }
+}
 
 // === impl Body ===
 
@@ -169,12 +188,14 @@ impl Value {
 impl State {
     /// Starts with nothing remembered.
     pub(super) fn new() -> Self {
-        Self { layers: vec![Layer::new()], names: Names::Programs }
+        Self { layers: vec![Layer::new()], kinds: vec![0], names: Names::Programs }
     }
 
     /// Returns what is remembered.
     pub(super) fn slot(&self, key: &Key) -> Option<&Slot> {
-        self.layers.iter().rev().find_map(|layer| layer.get(key))
+        let layers = self.layers.iter().zip(&self.kinds).rev();
+        let mut layers = layers.filter(|(_, kinds)| **kinds & key.kind() != 0);
+        layers.find_map(|(layer, _)| layer.get(key))
     }
 
     /// Says what programs' names may stand for.
@@ -187,7 +208,8 @@ impl State {
         if matches!(key, Key::Alias(_) | Key::Function(_) | Key::Hash(_)) {
             self.names = Names::Others;
         }
-        if let Some(layer) = self.layers.last_mut() {
+        if let (Some(layer), Some(kinds)) = (self.layers.last_mut(), self.kinds.last_mut()) {
+            *kinds |= key.kind();
             layer.insert(key, slot);
         }
     }
@@ -195,11 +217,16 @@ impl State {
     /// Begins a way that may or may not be taken.
     pub(super) fn enter(&mut self) {
         self.layers.push(Layer::new());
+        self.kinds.push(0);
     }
 
     /// Ends it, and returns what it changed.
     pub(super) fn leave(&mut self) -> Layer {
-        if self.layers.len() < 2 { Layer::new() } else { self.layers.pop().unwrap_or_default() }
+        if self.layers.len() < 2 {
+            return Layer::new();
+        }
+        self.kinds.pop();
+        self.layers.pop().unwrap_or_default()
     }
 
     /// Takes over what several ways changed, of which one was taken, or none. Returns which keys

@@ -64,7 +64,7 @@ impl Walker<'_> {
     /// Something is assigned to a variable whose name nobody knows: each may hold anything.
     pub(super) fn forget(&mut self) {
         for name in self.state.names(b"") {
-            self.step(1);
+            self.step(STEPS_PER_VARIABLE);
             let mut texts = self.value(&name).texts();
             texts.push(Text::unknown(Origin::Made));
             self.state.set(Key::Variable(name), Slot::Variable(Value::Scalar(settled(texts))));
@@ -167,6 +167,9 @@ fn every_case(text: &Text) -> Vec<Text> {
     capital.iter_mut().take(1).for_each(|byte| byte.make_ascii_uppercase());
     [lower, bytes.to_ascii_uppercase(), capital].map(Text::known).into()
 }
+
+/// What it takes to forget what a variable holds, in steps.
+const STEPS_PER_VARIABLE: usize = 4;
 
 /// Variables that a shell sets anew by itself.
 const MOVING: [&[u8]; 8] = [
