@@ -62,8 +62,6 @@ enum Judge {
     Command,
     /// Nobody: the program is not known.
     Nobody,
-    /// The judge of command lines, for every program that a pattern covers.
-    Pattern,
     /// The shell, whose own command it is.
     Shell,
 }
@@ -457,9 +455,16 @@ impl Walker<'_> {
     /// A program that nobody knows.
     pub(super) fn unresolved(&mut self, line: &[Term], around: &Around) {
         let why = "the program is not known before it runs";
-        if self.is_new(Judge::Nobody, line, around) {
-            let found = Found::new(Tier::UNKNOWN, Class::Unknown, PROGRAM_UNKNOWN, why).word(0);
-            self.own(line, around, vec![found]);
+        match self.standing(Judge::Nobody, line, around) {
+            Standing::Judged(traffic) => self.traffic.add(traffic),
+            Standing::New(key) => {
+                let before = self.traffic;
+                let found = Found::new(Tier::UNKNOWN, Class::Unknown, PROGRAM_UNKNOWN, why).word(0);
+                self.own(line, around, vec![found]);
+                if let Some(key) = key {
+                    self.judged.insert(key, self.traffic.since(before));
+                }
+            }
         }
         self.emit_through(Text::unknown(Origin::Made), &around.plumbing);
     }
@@ -467,9 +472,6 @@ impl Walker<'_> {
     /// A program named by a pattern: every known program it covers, and one that nobody knows.
     fn patterned(&mut self, line: &[Term], around: &Around) {
         let Some(program) = line.first() else { return };
-        if !self.is_new(Judge::Pattern, line, around) {
-            return self.emit_through(Text::unknown(Origin::Made), &around.plumbing);
-        }
         let why = "the program is whatever file a pattern finds";
         let found = Found::new(Tier::Sensitive, Class::Unknown, "shell:program", why).word(0);
         let covered = programs::covered(program.text.as_bytes());
