@@ -121,8 +121,9 @@ impl Files<'_, '_> {
         let goes_in = matches!(usage, PathUse::Write | PathUse::WriteTree | PathUse::LinkName);
         let Some(directory) = target.whole().filter(|_| goes_in) else { return };
         for source in sources.iter().take(super::NAMED_MAX) {
-            let name =
-                source.whole().and_then(|path| path.trim_end_matches('/').rsplit('/').next());
+            let name = source
+                .whole()
+                .and_then(|path| path.trim_end_matches('/').rsplit(['/', ':']).next());
             let Some(name) = name.filter(|name| !matches!(*name, "" | "." | "..")) else {
                 continue;
             };
@@ -267,7 +268,10 @@ impl Files<'_, '_> {
             let start = start + path.find('/').unwrap_or(0);
             self.used(PathUse::Read, &behind(word, start));
         } else {
-            for found in languages::url::judge(&word.text, word.known) {
+            // Digits and plain letters at the end lead nowhere else.
+            let tame = self.parsed.tail(word).is_some();
+            let led = |found: &Found| !tame || found.tier != Tier::Modify;
+            for found in languages::url::judge(&word.text, word.known).into_iter().filter(led) {
                 let found = Found { rule: format!("{rule}:{}", found.rule).into(), ..found };
                 self.sum.add_found(&found.word(word.word));
             }

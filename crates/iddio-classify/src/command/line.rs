@@ -34,6 +34,8 @@ pub(crate) struct Judging<'a> {
     pub(crate) inner: Inner,
     /// Files that an earlier command of the same text writes: a program among them is unknown.
     pub(crate) written: Rc<RefCell<Vec<RawText>>>,
+    /// Whether a text has changed to a directory that nobody knows.
+    pub(crate) strays: Rc<Cell<bool>>,
     /// Variables that a text has set so far: those within may find them in their environment.
     pub(crate) assigned: Rc<RefCell<BTreeSet<Vec<u8>>>>,
     /// What the environment of the command holds.
@@ -142,6 +144,7 @@ impl<'a> Judging<'a> {
             directory: ambient.working_directory.clone(),
             inner: ambient.inner,
             written: Rc::default(),
+            strays: Rc::default(),
             assigned: Rc::default(),
             surroundings: Surroundings::Unknown,
             depth: DEPTH_MAX,
@@ -177,6 +180,9 @@ impl<'a> Judging<'a> {
     pub(crate) fn write(&self, path: &[u8], directory: Option<&RawText>, below: Below) {
         let mut path = paths::absolute(path, directory);
         if below == Below::Everything {
+            if path.is_empty() {
+                path.push(b'.');
+            }
             path.push(b'/');
         }
         let path = RawText::new(path);
@@ -212,7 +218,13 @@ impl<'a> Judging<'a> {
                 && (apart(bytes) || apart(&path))
                 && !(bytes.starts_with(b"/") && path.starts_with(b"/"))
                 && name(bytes) == name(&path);
-            absolute == path || below || same
+            // It may be where files were left by names of their own.
+            let strays = directory.is_none()
+                && self.strays.get()
+                && bytes.ends_with(b"/")
+                && !bytes.starts_with(b"/")
+                && !path.starts_with(b"/");
+            absolute == path || below || same || strays
         })
     }
 
@@ -223,6 +235,7 @@ impl<'a> Judging<'a> {
             directory: self.directory.clone(),
             inner: self.inner,
             written: Rc::clone(&self.written),
+            strays: Rc::clone(&self.strays),
             assigned: Rc::clone(&self.assigned),
             surroundings: Surroundings::Unknown,
             depth: self.depth.checked_sub(1)?,

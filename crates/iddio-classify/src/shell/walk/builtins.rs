@@ -191,6 +191,7 @@ impl Walker<'_> {
             },
             _ => None,
         };
+        self.judging.strays.set(self.judging.strays.get() || to.is_none());
         self.state.set(Key::Directory, Slot::Directory(to));
     }
 
