@@ -14,12 +14,14 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs,
     io::{BufRead, BufReader, Read},
-    process::{Child, ExitStatus, Stdio},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
-use iddio_tests::{World, binary, real, repository};
+use iddio_tests::{World, binary, person::Person, real, repository};
 
 const TERRAFORM: &str = "install terraform 1.4 or newer into /usr/local/bin";
 
@@ -50,6 +52,13 @@ fn the_readme_happens_as_it_is_shown() {
 }
 
 #[test]
+fn agents_run_in_boxes_as_the_guide_says() {
+    let Some(_) = real("terraform", TERRAFORM) else { return };
+    let played = play_in(&Person::new(), "docs/run.md", str::to_owned);
+    assert!(6 < played, "the guide has more than {played} commands");
+}
+
+#[test]
 fn the_rules_that_the_guide_shows_are_those_it_installs() {
     let read = |path: &str| fs::read_to_string(repository().join(path)).unwrap();
     let (guide, rules) = (read("docs/guide.md"), read("docs/examples/guide/claude-code.yaml"));
@@ -69,10 +78,61 @@ fn a_shown_line_matches_what_it_stands_for() {
     assert!(!fits("again esc_7k2m9q4t", "again esc_aaaaaaaa"), "an id keeps its meaning");
 }
 
+/// Where a document is played.
+trait Scene {
+    /// Returns a command in it, not started yet.
+    fn command(&self, words: [OsString; 4]) -> Command;
+    /// Writes a file of the working directory.
+    fn put(&self, name: &str, content: Vec<u8>);
+    /// Where its `iddio` lies.
+    fn programs(&self) -> PathBuf;
+    /// Checks its log.
+    fn verify(&self);
+}
+
+impl Scene for World {
+    fn command(&self, words: [OsString; 4]) -> Command {
+        self.within(words)
+    }
+
+    fn put(&self, name: &str, content: Vec<u8>) {
+        self.file(name, content);
+    }
+
+    fn programs(&self) -> PathBuf {
+        binary().parent().unwrap().to_owned()
+    }
+
+    fn verify(&self) {
+        World::verify(self);
+    }
+}
+
+impl Scene for Person {
+    fn command(&self, words: [OsString; 4]) -> Command {
+        self.within(words)
+    }
+
+    fn put(&self, name: &str, content: Vec<u8>) {
+        self.file(&format!("shop/{name}"), content);
+    }
+
+    fn programs(&self) -> PathBuf {
+        self.home().parent().unwrap().to_owned()
+    }
+
+    fn verify(&self) {
+        self.iddio(["audit", "verify"]).ok();
+    }
+}
+
 /// Plays a document and returns how many commands it had.
 fn play(document: &str, typed: impl Fn(&str) -> String) -> usize {
-    let world = World::new();
-    copy_examples(&world);
+    play_in(&World::new(), document, typed)
+}
+
+fn play_in(world: &dyn Scene, document: &str, typed: impl Fn(&str) -> String) -> usize {
+    copy_examples(world);
     let text = fs::read_to_string(repository().join(document)).unwrap();
     let mut ids = BTreeMap::new();
     let mut played = 0;
@@ -88,7 +148,7 @@ fn play(document: &str, typed: impl Fn(&str) -> String) -> usize {
                 assert_eq!(step.shown, [last.to_string()], "exit code in {document}");
                 continue;
             }
-            last = perform(&world, &step, &typed, &mut ids);
+            last = perform(world, &step, &typed, &mut ids);
         }
     }
     world.verify();
@@ -97,7 +157,7 @@ fn play(document: &str, typed: impl Fn(&str) -> String) -> usize {
 
 /// Types a command, and meanwhile those of the other terminal. Returns its exit code.
 fn perform(
-    world: &World,
+    world: &dyn Scene,
     step: &Step,
     typed: &impl Fn(&str) -> String,
     ids: &mut BTreeMap<String, String>,
@@ -172,11 +232,10 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn start(world: &World, line: &str) -> Self {
+    fn start(world: &dyn Scene, line: &str) -> Self {
         let script = format!("PATH=\"$0:$PATH\"; export PATH; exec 2>&1; {line}");
-        let directory = binary().parent().unwrap();
-        let words = ["sh".into(), "-c".into(), script.into(), directory.as_os_str().to_owned()];
-        let mut command = world.within::<std::ffi::OsString>(words);
+        let words = ["sh".into(), "-c".into(), script.into(), world.programs().into_os_string()];
+        let mut command = world.command(words);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().unwrap();
         let stdout: Box<dyn Read> = Box::new(child.stdout.take().unwrap());
@@ -305,7 +364,7 @@ fn real_ids(text: &str, ids: &BTreeMap<String, String>) -> String {
     ids.iter().fold(text.to_owned(), |text, (shown, real)| text.replace(shown, real))
 }
 
-fn copy_examples(world: &World) {
+fn copy_examples(world: &dyn Scene) {
     let from = repository().join("docs/examples");
     let mut todo = vec![from.clone()];
     while let Some(directory) = todo.pop() {
@@ -321,7 +380,7 @@ fn copy_examples(world: &World) {
                 true => todo.push(path),
                 false => {
                     let name = path.strip_prefix(&from).unwrap().to_str().unwrap();
-                    world.file(&format!("docs/examples/{name}"), fs::read(&path).unwrap());
+                    world.put(&format!("docs/examples/{name}"), fs::read(&path).unwrap());
                 }
             }
         }

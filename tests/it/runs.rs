@@ -285,3 +285,106 @@ fn a_box_within_a_box_and_an_agent_that_would_not_be_seen_are_refused() {
     let said = person.iddio(["run", "--", program.to_str().unwrap()]);
     assert!(said.code == 69 && said.stderr.contains("--read"), "{said:#?}");
 }
+
+/// Reads run, changes ask, and somebody else may answer.
+const ASKING: &str = "\
+agents:
+  local:ada:
+    rules:
+      - {protocol: command, tiers: {0: allow, 1: escalate, 2: escalate, 3: escalate, 4: deny}}
+      - {protocol: terraform, tiers: {0: allow, 1: escalate, 2: escalate, 3: escalate, 4: deny}}
+";
+
+#[test]
+fn terraform_plans_and_applies_through_the_tools_of_a_box() {
+    if real("terraform", crate::kit::TERRAFORM).is_none() {
+        return;
+    }
+    let person = Person::new();
+    person.set_policy(ASKING);
+    person
+        .file("shop/main.tf", "resource \"terraform_data\" \"hello\" {\n  input = \"hello\"\n}\n");
+    let script = "terraform init && terraform plan -no-color && terraform apply -auto-approve -no-color; \
+        echo applied $?; terraform destroy -auto-approve; echo destroyed $?; ls terraform.tfstate";
+    let mut run = person.start_boxed(&[], script);
+    let ask = run.until_asked();
+    person.iddio(["approvals", "approve", &ask]).ok();
+    let said = run.end();
+    assert!(said.stdout.contains("1 to add, 0 to change"), "{said:#?}");
+    assert!(said.stdout.contains("applied 0") && said.stdout.contains("destroyed 77"), "{said:#?}");
+    assert!(
+        said.stdout.contains("terraform.tfstate"),
+        "what it made is in the workspace: {said:#?}"
+    );
+    let records = records(&person);
+    let run = records.iter().find(|record| record["command"] == "iddio-run shell").unwrap();
+    let of = |command: &str| {
+        let found = |record: &&serde_json::Value| {
+            record["event"] == "decided" && record["command"] == command
+        };
+        records.iter().find(found).unwrap()
+    };
+    for command in ["terraform init", "terraform plan", "terraform destroy"] {
+        assert_eq!(of(command)["parent"], run["id"], "{command} happened within the run");
+    }
+    person.iddio(["audit", "verify"]).ok();
+}
+
+#[test]
+fn observing_lets_through_what_policy_refuses_and_says_so_in_the_record() {
+    let person = Person::new();
+    person.set_policy(
+        "agents:\n  local:ada:\n    rules:\n      - {protocol: command, commands: [iddio-run], tiers: {0: allow, 2: allow, 3: allow}}\n",
+    );
+    let script = "iddio exec -- cat /etc/hostname; echo $?; iddio exec -- rm -rf /; echo $?";
+    let said = person.boxed(script);
+    assert!(said.stdout.ends_with("77\n77\n"), "{said:#?}");
+    let said = person.boxed_with(&["--observe"], script);
+    assert!(said.stderr.contains("LET THROUGH"), "{said:#?}");
+    assert!(said.stdout.contains("\n0\n") && said.stdout.ends_with("77\n"), "{said:#?}");
+    let records = records(&person);
+    let seen = records.iter().rfind(|r| r["event"] == "decided" && r["command"] == "cat").unwrap();
+    assert_eq!(seen["decision"], "allow");
+    let words = format!("{} {}", seen["rule"], seen["reason"]);
+    assert!(words.contains("observe") && words.contains("would deny"), "{seen}");
+}
+
+#[test]
+fn a_shadow_runs_no_tool_and_records_what_policy_says() {
+    let person = Person::new();
+    person.set_policy(ASKING);
+    let script = "iddio exec -- cat /etc/hostname; echo $?; iddio exec -- touch x; echo $?; ls x";
+    let said = person.boxed_with(&["--shadow"], script);
+    assert!(said.stdout.contains("77\n77\n") && said.code != 0, "{said:#?}");
+    let records = records(&person);
+    for (command, verdict) in [("cat", "would allow"), ("touch", "would escalate")] {
+        let decided = |r: &&serde_json::Value| r["event"] == "decided" && r["command"] == command;
+        let seen = records.iter().find(decided).unwrap();
+        assert_eq!(seen["decision"], "deny");
+        assert!(format!("{}", seen["reason"]).contains(verdict), "{seen}");
+    }
+}
+
+#[test]
+fn b39_another_socket_is_told_nothing_and_variables_reach_no_tool() {
+    let person = Person::new();
+    person.set_policy(
+        &ASKING.replace("1: escalate, 2: escalate, 3: escalate", "1: allow, 2: allow, 3: allow"),
+    );
+    // The variable that names a broker elsewhere names none here.
+    let script = "export IDDIO_RUN_SOCKET=/tmp/mine IDDIO_HOME=/tmp/home; \
+        python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(\"/tmp/mine\"); s.listen()
+s.settimeout(3)
+try: s.accept(); print(\"spoken to\")
+except TimeoutError: print(\"left alone\")' & sleep 0.5
+        iddio exec -- cat /etc/hostname >/dev/null && echo served; wait; ls /tmp/home";
+    let said = person.boxed(script);
+    assert!(said.stdout.contains("served") && said.stdout.contains("left alone"), "{said:#?}");
+    // What is preloaded into the caller is preloaded into nothing that has a credential.
+    person.file("shop/show", "#!/bin/sh\nenv\n");
+    let script = "LD_PRELOAD=/tmp/evil.so PATH=/tmp/evil:$PATH TF_LOG=trace BASH_ENV=/tmp/evil PYTHONPATH=/tmp/evil \
+        iddio exec -- env 2>/dev/null";
+    let said = person.boxed(script);
+    assert!(!said.stdout.contains("evil") && !said.stdout.contains("trace"), "{said:#?}");
+}
