@@ -215,6 +215,6 @@ fn units() -> Vec<(String, String)> {
         })
         .collect();
     units.sort();
-    assert_eq!(units.len(), 6);
+    assert_eq!(units.len(), 7);
     units
 }

@@ -2,7 +2,9 @@
 
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
+    net::TcpListener,
+    ops::ControlFlow,
     process::{Command, Stdio},
     sync::Arc,
 };
@@ -20,7 +22,7 @@ use iddio_mint::signer::{
     SignerError,
     wire::{Code, Warranted},
 };
-use iddio_tests::keepers::{Keepers, until};
+use iddio_tests::keepers::{Keepers, PUSHER, as_user, service, until};
 
 #[path = "../../crates/iddio-audit/tests/it/kit.rs"]
 #[expect(dead_code, reason = "its own tests use all of it")]
@@ -302,6 +304,66 @@ fn keepers_serve_the_sockets_that_systemd_opened() {
     host.start_activated();
     let record = state(&host, &decided(1, ssh("shell", "a@b", &[]), None));
     host.signer().unwrap().ssh(record, SSH_KEY).unwrap();
+}
+
+#[test]
+fn checkpoints_are_taken_elsewhere_and_that_a_place_was_down_is_on_record() {
+    let host = Keepers::started();
+    let state = |id| state(&host, &decided(id, ssh("shell", "a@b", &[]), None)).seq;
+    // A place that is down: nobody listens there yet.
+    let place = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = place.local_addr().unwrap();
+    drop(place);
+    let (config, log) = (host.path("push.toml"), host.log_socket());
+    let text = format!(
+        "url = \"http://{address}/checkpoints\"\nlog_user = \"daemon\"\nlog_socket = {log:?}\nsecs = 1\n"
+    );
+    fs::write(&config, text).unwrap();
+    let program = service("iddio-push");
+    let mut command = as_user(PUSHER, program.to_str().unwrap());
+    let mut pushing = command.arg("--config").arg(&config).stderr(Stdio::null()).spawn().unwrap();
+    let stands = |event: &str| {
+        let mut found = None;
+        let lines = host.log().lines(0, |line| {
+            let text = String::from_utf8_lossy(line).into_owned();
+            if text.contains(&format!("\"event\":\"{event}\"")) {
+                found = Some(text);
+            }
+            ControlFlow::Continue(())
+        });
+        lines.unwrap();
+        found
+    };
+    until(|| stands("checkpoint.undelivered").is_some(), || host.errors());
+    let down = stands("checkpoint.undelivered").unwrap();
+    assert!(down.contains("does not answer") && down.contains("\"peer\":{\"uid\":10}"), "{down}");
+    // It is up again, and gets one that covers what it missed.
+    let missed = state(1);
+    let place = TcpListener::bind(address).unwrap();
+    let public = host.signer().unwrap().public().unwrap().checkpoint;
+    loop {
+        let (mut stream, _) = place.accept().unwrap();
+        let mut heard = Vec::new();
+        let mut chunk = [0; 4_096];
+        let note = loop {
+            let read = stream.read(&mut chunk).unwrap();
+            heard.extend_from_slice(&chunk[..read]);
+            let text = String::from_utf8_lossy(&heard);
+            let body = text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+            if let Some(note) = body.as_deref().and_then(Note::read) {
+                break note;
+            }
+            assert!(read != 0, "{text}");
+        };
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        assert_eq!(signed_by(&note, &public), Signed::By);
+        if missed < note.checkpoint.size {
+            break;
+        }
+    }
+    until(|| stands("checkpoint.delivered").is_some(), || host.errors());
+    pushing.kill().unwrap();
+    pushing.wait().unwrap();
 }
 
 #[test]

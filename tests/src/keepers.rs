@@ -27,6 +27,8 @@ pub const LOG: u32 = 1;
 pub const SIGNER: u32 = 3;
 /// A gateway whose records get no certificates.
 pub const OTHER_GATEWAY: u32 = 5;
+/// The user that takes checkpoints elsewhere.
+pub const PUSHER: u32 = 10;
 /// A real unprivileged user.
 pub const NOBODY: u32 = 65_534;
 
@@ -61,7 +63,7 @@ impl Keepers {
         let (log, signer) = (own.path("run-log/log.sock"), own.path("run-signer/signer.sock"));
         let (directory, wrapping) = (own.path("lib-signer"), own.path("lib-signer/wrapping"));
         let text = format!(
-            "user = \"daemon\"\nsocket = {log:?}\ndirectory = {:?}\nsigner = {signer:?}\nsigner_user = \"sys\"\ncheckpoint_secs = 1\ngateways = [\"root\", \"games\"]\nreaders = [\"sys\"]\n{log_more}\n",
+            "user = \"daemon\"\nsocket = {log:?}\ndirectory = {:?}\nsigner = {signer:?}\nsigner_user = \"sys\"\ncheckpoint_secs = 1\ngateways = [\"root\", \"games\"]\nreaders = [\"sys\", \"uucp\"]\n{log_more}\n",
             own.path("lib-log/log")
         );
         fs::write(own.log_config(), text).expect("a configuration");
@@ -310,6 +312,7 @@ pub fn service(name: &str) -> PathBuf {
             let mut build = Command::new(cargo);
             build.args(["build", "--quiet", "--bins", "--examples"]);
             build.args(["--package", "iddio-logd", "--package", "iddio-signer"]);
+            build.args(["--package", "iddio-push"]);
             let built = build.current_dir(repository()).status().expect("cargo runs");
             assert!(built.success(), "the services do not build");
         }

@@ -172,6 +172,8 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("iddio-policy", &["iddio-core"]),
     // A gateway as well: it lends agents a box, and tools that lead to another gateway behind a trait of its own.
     ("iddio-run", &["iddio-core", "iddio-net", "iddio-runtime", "iddio-spawn"]),
+    // It reads checkpoints, and connects to one place.
+    ("iddio-push", &["iddio-audit", "iddio-core", "iddio-mint", "iddio-net", "iddio-service"]),
     (
         "iddio-runtime",
         &["iddio-approve", "iddio-audit", "iddio-core", "iddio-mint", "iddio-policy"],

@@ -20,14 +20,16 @@ pub(crate) fn faults(root: &Path) -> Vec<Fault> {
     if !CONFIGURATIONS.iter().any(|(path, _)| place(path).exists()) {
         return faults;
     }
-    for name in PROGRAMS.iter().filter(|name| **name != "iddio" && **name != "iddio-execd") {
+    for name in PROGRAMS.iter().filter(|name| !WAITING.contains(name)) {
         let path = place(&format!("/usr/bin/{name}"));
         faults.extend(of_root(&path, "a program"));
     }
     for (path, _) in CONFIGURATIONS {
         faults.extend(of_root(&place(path), "a configuration"));
     }
-    for unit in UNITS.iter().filter(|unit| !unit.contains("execd")) {
+    for unit in
+        UNITS.iter().filter(|unit| !WAITING.iter().any(|name| unit.split('.').next() == Some(name)))
+    {
         let found = UNIT_PLACES.iter().map(|dir| place(&format!("{dir}/{unit}")));
         match found.into_iter().find(|path| path.exists()) {
             Some(path) => faults.extend(of_root(&path, "a unit")),
@@ -83,6 +85,10 @@ fn key(path: &Path) -> Option<Fault> {
 fn fault(what: String, mend: &'static str) -> Fault {
     Fault { what, mend }
 }
+
+/// What is there without being needed: the command line itself, and services that wait for a
+/// configuration.
+const WAITING: [&str; 3] = ["iddio", "iddio-execd", "iddio-push"];
 
 const AGAIN: &str = "iddio install --system";
 

@@ -1,14 +1,16 @@
 //! What is installed: the files under `dist`, compiled in, and where they go.
 
 /// The programs that are copied from beside this one.
-pub(super) const PROGRAMS: [&str; 4] = ["iddio", "iddio-execd", "iddio-logd", "iddio-signer"];
+pub(super) const PROGRAMS: [&str; 5] =
+    ["iddio", "iddio-execd", "iddio-logd", "iddio-push", "iddio-signer"];
 
 /// The units.
-pub(super) const UNITS: [&str; 6] = [
+pub(super) const UNITS: [&str; 7] = [
     "iddio-execd.service",
     "iddio-execd.socket",
     "iddio-logd.service",
     "iddio-logd.socket",
+    "iddio-push.service",
     "iddio-signer.service",
     "iddio-signer.socket",
 ];
@@ -20,14 +22,14 @@ pub(super) const ENABLED: [&str; 2] = ["iddio-logd.socket", "iddio-signer.socket
 pub(super) const SOCKETS: [&str; 2] = ["/run/iddio/log.sock", "/run/iddio/signer.sock"];
 
 /// The users that services run as.
-pub(super) const USERS: [&str; 3] = ["iddio-exec", "iddio-log", "iddio-signer"];
+pub(super) const USERS: [&str; 4] = ["iddio-exec", "iddio-log", "iddio-push", "iddio-signer"];
 
 /// The directories that services have.
 pub(super) const DIRECTORIES: [&str; 3] =
     ["/var/lib/iddio", "/var/lib/iddio-exec", "/var/lib/iddio-signer"];
 
 /// What is ours to replace, and where it goes.
-pub(super) const SHIPPED: [(&str, &str); 8] = [
+pub(super) const SHIPPED: [(&str, &str); 9] = [
     (
         "/etc/systemd/system/iddio-execd.service",
         include_str!("../../../../dist/systemd/iddio-execd.service"),
@@ -43,6 +45,10 @@ pub(super) const SHIPPED: [(&str, &str); 8] = [
     (
         "/etc/systemd/system/iddio-logd.socket",
         include_str!("../../../../dist/systemd/iddio-logd.socket"),
+    ),
+    (
+        "/etc/systemd/system/iddio-push.service",
+        include_str!("../../../../dist/systemd/iddio-push.service"),
     ),
     (
         "/etc/systemd/system/iddio-signer.service",
