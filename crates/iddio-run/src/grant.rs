@@ -269,7 +269,8 @@ impl<'a> Plot<'a> {
         }
         let named = profile.hidden.iter().map(|path| home.join(path));
         let own = std::iter::once(around.iddio_home.clone());
-        let secrets = named.chain(own).flat_map(|path| {
+        let system = profile.hidden_system.iter().cloned();
+        let secrets = named.chain(own).chain(system).flat_map(|path| {
             // What it leads to is as secret as the link.
             let real = fs::canonicalize(&path).ok().filter(|real| *real != path);
             std::iter::once(path).chain(real)

@@ -28,6 +28,8 @@ pub struct Profile {
     pub protect_home: Vec<PathBuf>,
     /// Below the home: never shown.
     pub hidden: Vec<PathBuf>,
+    /// Of the host: never shown.
+    pub hidden_system: Vec<PathBuf>,
     /// Below the workspace: to be read only.
     pub protect_workspace: Vec<PathBuf>,
     /// Variables of the caller's that it gets.
@@ -79,6 +81,8 @@ struct Written {
     #[serde(default)]
     home: WrittenHome,
     #[serde(default)]
+    system: WrittenSystem,
+    #[serde(default)]
     workspace: WrittenWorkspace,
     #[serde(default)]
     environment: WrittenEnvironment,
@@ -92,6 +96,12 @@ struct WrittenHome {
     read: Vec<PathBuf>,
     write: Vec<PathBuf>,
     protect: Vec<PathBuf>,
+    hidden: Vec<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct WrittenSystem {
     hidden: Vec<PathBuf>,
 }
 
@@ -179,6 +189,13 @@ impl Profile {
             write: join(base.home.write, own.home.write)?,
             protect_home: join(base.home.protect, own.home.protect)?,
             hidden: join(base.home.hidden, own.home.hidden)?,
+            hidden_system: {
+                let all: Vec<_> = base.system.hidden.into_iter().chain(own.system.hidden).collect();
+                if let Some(path) = all.iter().find(|path| !path.is_absolute()) {
+                    return Err(wrong(format!("`{}` is no full path", path.display())));
+                }
+                all
+            },
             protect_workspace: join(base.workspace.protect, own.workspace.protect)?,
             pass: words(base.environment.pass, own.environment.pass),
             set,

@@ -115,6 +115,7 @@ pub enum ServeError {
 /// What a run leaves for its record.
 struct Ran {
     end: End,
+    applied: Applied,
     tally: Tally,
     millis: u64,
 }
@@ -194,7 +195,8 @@ impl Setting<'_> {
         self.narrator.starting(grant);
         let started = Instant::now();
         let mut confined = start(grant, &socket, &side)?;
-        self.narrator.started(confined.applied());
+        let applied = confined.applied().clone();
+        self.narrator.started(&applied);
         let relays = confined.take_listeners().into_iter();
         let relays: Vec<_> = relays
             .map(|listener| Relay::start(listener, grant.network.clone()))
@@ -206,7 +208,7 @@ impl Setting<'_> {
         drop(tools);
         let tally = relays.first().map(Relay::tally).unwrap_or_default();
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Ran { end, tally, millis })
+        Ok(Ran { end, applied, tally, millis })
     }
 
     /// Records the end. If that fails the agent has run all the same, and the log keeps the debt.
@@ -250,12 +252,17 @@ fn worded(ran: &Ran) -> (u8, audit::End) {
             counts.iter().map(|(name, count)| format!("{name} {count}×")).collect();
         (!counted.is_empty()).then(|| format!("{what} {}", counted.join(", ")))
     };
-    let notes = [list("connected to", &ran.tally.connected), list("refused", &ran.tally.refused)];
+    let fenced = format!("fenced by Landlock {}", ran.applied.landlock);
+    let notes = [
+        Some(fenced),
+        list("connected to", &ran.tally.connected),
+        list("refused", &ran.tally.refused),
+    ];
     let note = notes.into_iter().flatten().collect::<Vec<_>>().join("; ");
     let end = audit::End {
         exit_code: Some(code),
         duration_ms: Some(ran.millis),
-        note: (!note.is_empty()).then_some(note),
+        note: Some(note),
         ..audit::End::of(outcome)
     };
     (code, end)

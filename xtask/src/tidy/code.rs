@@ -153,6 +153,7 @@ const FENCES: [Fence; 3] = [
             "crates/iddio-mint/src/signer/mod.rs",
             // The socket of an agent's tools, in its box.
             "crates/iddio-run/src/serve.rs",
+            "crates/iddio/src/commands/run.rs",
             "crates/iddio-service/src/confine.rs",
             "crates/iddio-service/src/listen.rs",
             // The loopback of a confined child, handed to whoever answers on it.

@@ -28,6 +28,7 @@ mod filter;
 mod group;
 mod loopback;
 mod privileges;
+mod probe;
 mod stage;
 mod start;
 mod tree;
@@ -37,6 +38,7 @@ pub use description::{
     Content, Ids, Network, Place, Presence, Resources, SYSTEM_DIRECTORIES, Sandbox, Source,
     system_places,
 };
+pub use probe::probe;
 pub use stage::stage;
 pub use start::{
     Applied, Confined, Job, Killer, Launch, Limit, Stage, StartError, Streams, WaitError,

@@ -7,6 +7,7 @@
     reason = "a helper of tests fails the test"
 )]
 
+mod confined;
 mod kit;
 mod opening;
 mod running;

@@ -15,7 +15,10 @@ use iddio_runtime::{
     recorder,
     tools::Tools,
 };
-use iddio_spawn::{Exposure, Program, ToolPath};
+use iddio_spawn::{
+    Exposure, Program, ToolPath,
+    sandbox::{Stage, StartError, probe},
+};
 use serde_json::json;
 
 use crate::{
@@ -79,6 +82,7 @@ fn findings(home: &Home) -> Vec<Finding> {
     freezes(home, &mut findings);
     tools(home, &mut findings);
     private(home.root(), &mut findings);
+    boxes(&mut findings);
     let faults = install::faults(Path::new("/")).into_iter();
     findings.extend(faults.map(|install::Fault { what, mend }| wrong(what, mend)));
     if fs::symlink_metadata("/etc/iddio").is_ok() {
@@ -144,6 +148,27 @@ fn log(home: &Home, findings: &mut Vec<Finding>) {
                 "free some space",
             ));
         }
+    }
+}
+
+/// Confines a program that does nothing, to see whether this host lets it.
+fn boxes(findings: &mut Vec<Finding>) {
+    let probed = Stage::current().map_err(StartError::from).and_then(|stage| probe(&stage));
+    if let Err(error) = probed {
+        let mend = match &error {
+            StartError::Step { step, .. } if step.contains("namespaces") => {
+                "let users make namespaces: kernel.unprivileged_userns_clone, user.max_user_namespaces, \
+                 kernel.apparmor_restrict_unprivileged_userns"
+            }
+            StartError::Step { step, .. } if step.contains("Landlock") => {
+                "a kernel with Landlock (5.13 or newer, `landlock` in lsm=)"
+            }
+            StartError::Step { step, .. } if step.contains("/proc") => {
+                "a container that covers parts of /proc has no boxes in it: run it outside"
+            }
+            _ => "docs/run.md says what a box needs of a host",
+        };
+        findings.push(note(format!("iddio run cannot make boxes here: {error}"), mend));
     }
 }
 
@@ -320,7 +345,7 @@ fn wrong(what: impl Into<String>, mend: impl Into<String>) -> Finding {
 /// Said every time, because it is true every time.
 const NO_BOUNDARY: [&str; 3] = [
     "caller, approver, keys and log share one Unix user here: whoever holds it can answer asks up to T2, enrol an approver, edit the policy, and rewrite the log since the last checkpoint kept elsewhere",
-    "a command runs with the caller's own credentials and files; what it could do without iddio it can still do without iddio",
+    "a command runs with the caller's own credentials and files; what it could do without iddio it can still do without iddio, unless it is an agent in a box (iddio run)",
     "if iddio itself is killed with SIGKILL, the command it started runs on; the next command records that as abandoned",
 ];
 
