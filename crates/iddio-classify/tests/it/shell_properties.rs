@@ -577,6 +577,7 @@ const TRICKS: &[&str] = &[
     "a[$(marker; echo 0)]=1",
     "a=([$(marker; echo 0)]=1)",
     "a+=($(marker))",
+    "x=marker; local x=ls; $x /",
     "declare a=$(marker)",
     "local a=$(marker) 2>/dev/null; readonly b=$(marker)",
     "echo ${a:-$(marker)} ${a:+x}",

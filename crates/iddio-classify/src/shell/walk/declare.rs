@@ -80,6 +80,11 @@ impl Walker<'_> {
         let mut found = Vec::new();
         let mut letters: BTreeSet<u8> = BTreeSet::new();
         let local = !self.locals.is_empty() && !matches!(program, b"export" | b"readonly");
+        // Outside a function it is an error, and nothing happens.
+        let fails = program == b"local" && self.locals.is_empty();
+        if fails {
+            self.state.enter();
+        }
         for word in line.iter().skip(1) {
             let text = text_of(word);
             let option = text.as_bytes().and_then(|bytes| match bytes {
@@ -108,6 +113,10 @@ impl Walker<'_> {
                     }
                 },
             }
+        }
+        if fails {
+            let way = self.state.leave();
+            self.state.join(&[way], super::state::Sure::Maybe);
         }
         let names = line.iter().skip(1).filter(|term| !is_option(term)).count();
         let functions = letters.contains(&b'f') || letters.contains(&b'F');

@@ -83,22 +83,7 @@ impl Walker<'_> {
     pub(super) fn simple(&mut self, simple: &Simple, redirects: &[Redirect], span: Span) {
         let at = self.place(span);
         if simple.words.is_empty() {
-            for assignment in &simple.assignments {
-                let before = self.traffic;
-                self.statement(assignment);
-                self.tells(&assignment.name, before);
-            }
-            let plumbing = self.plumb(redirects);
-            for found in &plumbing.found {
-                let secret = Tier::Sensitive <= found.tier && is_secret_file(&found.rule);
-                self.traffic.files += usize::from(secret);
-                self.raise_found(found);
-            }
-            if simple.assignments.is_empty() && plumbing.feed.is_some() {
-                // `$(< file)` is what the file holds.
-                self.emit(Text::unknown(Origin::Made));
-            }
-            return;
+            return self.wordless(simple, redirects);
         }
         let told = self.told;
         let lines = self.command_words(&simple.words);
@@ -126,20 +111,7 @@ impl Walker<'_> {
         let before = self.set_for_one(&values);
         match <[Vec<Term>; 1]>::try_from(lines) {
             Ok([only]) => self.run(only, &around, Lookup::Everywhere),
-            Err(lines) => {
-                let mut ways = Vec::new();
-                self.out.push(Text::default());
-                for line in lines {
-                    self.state.enter();
-                    self.run(line, &around, Lookup::Everywhere);
-                    ways.push(self.state.leave());
-                }
-                self.state.join(&ways, Sure::Surely);
-                let written = self.out.pop().unwrap_or_default();
-                if !written.0.is_empty() {
-                    self.emit(Text::unknown(Origin::Made));
-                }
-            }
+            Err(lines) => self.run_each(lines, &around),
         }
         let did = self.traffic.since(tells);
         let sends = 0 < did.send && (fed || self.reads_secret(&around));
@@ -160,6 +132,41 @@ impl Walker<'_> {
             } else {
                 self.state.set(key, slot);
             }
+        }
+    }
+
+    /// Assignments and redirections without a command.
+    fn wordless(&mut self, simple: &Simple, redirects: &[Redirect]) {
+        for assignment in &simple.assignments {
+            let before = self.traffic;
+            self.statement(assignment);
+            self.tells(&assignment.name, before);
+        }
+        let plumbing = self.plumb(redirects);
+        for found in &plumbing.found {
+            let secret = Tier::Sensitive <= found.tier && is_secret_file(&found.rule);
+            self.traffic.files += usize::from(secret);
+            self.raise_found(found);
+        }
+        if simple.assignments.is_empty() && plumbing.feed.is_some() {
+            // `$(< file)` is what the file holds.
+            self.emit(Text::unknown(Origin::Made));
+        }
+    }
+
+    /// Runs what may be any of several command lines.
+    fn run_each(&mut self, lines: Vec<Vec<Term>>, around: &Around) {
+        let mut ways = Vec::new();
+        self.out.push(Text::default());
+        for line in lines {
+            self.state.enter();
+            self.run(line, around, Lookup::Everywhere);
+            ways.push(self.state.leave());
+        }
+        self.state.join(&ways, Sure::Surely);
+        let written = self.out.pop().unwrap_or_default();
+        if !written.0.is_empty() {
+            self.emit(Text::unknown(Origin::Made));
         }
     }
 
@@ -560,6 +567,7 @@ impl Walker<'_> {
             Feed::Text(_) | Feed::File(_) => return Standing::New(None),
         }
         number(&mut key, self.judging.depth);
+        key.push(u8::from(self.judging.strays.get()));
         number(&mut key, self.judging.written.borrow().len());
         number(&mut key, self.judging.assigned.borrow().len());
         number(&mut key, self.environment.last().map_or(0, |last| last.number));
