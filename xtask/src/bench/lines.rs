@@ -26,6 +26,11 @@ struct Cost {
     nanos: u64,
 }
 
+/// Whether a row is one of these.
+pub(super) fn owns(row: &Row) -> bool {
+    row.what.starts_with(JUDGEMENT) || row.what.starts_with(KINDS)
+}
+
 pub(super) fn rows(workspace: &Workspace, programs: &Programs) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for words in ARGUMENTS {
@@ -53,7 +58,7 @@ fn arguments(workspace: &Workspace, programs: &Programs, words: &[&str]) -> Resu
     let allocations = allocations(workspace, &programs.allocations, "argv", words)?;
     Ok(Row {
         id: "P3".to_owned(),
-        what: format!("judgement of the arguments `{}`", shown(&words.join(" "))),
+        what: format!("{JUDGEMENT} the arguments `{}`", shown(&words.join(" "))),
         ours: format!(
             "{} instructions, {:.1} µs, {allocations} allocations; the first time {:.2} ms, {:.1} \
              million instructions",
@@ -77,7 +82,7 @@ fn text_beside(workspace: &Workspace, programs: &Programs, text: &str, goal: &st
     let ratio = |other: &Cost| ours.instructions as f64 / other.instructions as f64;
     Ok(Row {
         id: "P13".to_owned(),
-        what: format!("judgement of the {} bytes `{}`", text.len(), shown(text)),
+        what: format!("{JUDGEMENT} the {} bytes `{}`", text.len(), shown(text)),
         ours: format!(
             "{:.1} µs, {} instructions, {allocations} allocations",
             micros(ours.nanos),
@@ -126,7 +131,7 @@ fn worst(workspace: &Workspace, program: &Path) -> Result<Vec<Row>> {
         let sitter = time("sitter", "3", name)?;
         rows.push(Row {
             id: "P13".to_owned(),
-            what: format!("judgement of 64 KiB, {name}"),
+            what: format!("{JUDGEMENT} 64 KiB, {name}"),
             ours: format!("{:.1} ms", ours as f64 / 1e6),
             reference: format!("tree-sitter-bash, reading alone, {:.1} ms", sitter as f64 / 1e6),
             ratio: format!("{:.2}", ours as f64 / sitter as f64),
@@ -135,7 +140,7 @@ fn worst(workspace: &Workspace, program: &Path) -> Result<Vec<Row>> {
     }
     rows.push(Row {
         id: "P13".to_owned(),
-        what: format!("kinds of 64 KiB that take more than 20 ms, of {}", names.len()),
+        what: format!("{KINDS} that take more than 20 ms, of {}", names.len()),
         ours: slow.to_string(),
         reference: String::new(),
         ratio: String::new(),
@@ -188,6 +193,10 @@ fn micros(nanos: u64) -> f64 {
 fn shown(text: &str) -> String {
     text.replace('|', "\\|")
 }
+
+/// How the rows begin.
+const JUDGEMENT: &str = "judgement of";
+const KINDS: &str = "kinds of 64 KiB";
 
 /// Argument vectors whose first judgement is measured.
 const ARGUMENTS: [&[&str]; 8] = [

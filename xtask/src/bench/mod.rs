@@ -29,23 +29,40 @@ use self::report::Row;
 struct Bench {
     name: &'static str,
     run: fn(&Workspace) -> Result<Vec<Row>>,
+    /// Whether a row is one of its own.
+    owns: fn(&Row) -> bool,
+    needs: Needs,
+}
+
+/// What has to be built before.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Needs {
+    /// The examples that it builds itself.
+    Examples,
+    /// Every program.
+    Programs,
 }
 
 /// Processes that keep the processors from sleeping, at the lowest priority there is.
 struct Awake(Vec<Child>);
 
-/// Runs the benchmarks named, or all of them. Only a full run writes the document.
+/// Runs the benchmarks named, or all of them. A full run writes the document; another puts its rows
+/// into one of the same day and machine.
 pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<()> {
     let known: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(*name)) {
         bail!("no benchmark `{name}`; there are {}", known.join(", "));
     }
     provision::references(workspace)?;
-    process::run(workspace.cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    let chosen = |bench: &&Bench| names.is_empty() || names.contains(&bench.name);
+    let chosen: Vec<&Bench> = BENCHES.iter().filter(chosen).collect();
+    if chosen.iter().any(|bench| bench.needs == Needs::Programs) {
+        process::run(workspace.cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    }
     let awake = Awake::begin(workspace)?;
     let mut rows = Vec::new();
     let mut failed = Vec::new();
-    for bench in BENCHES.iter().filter(|bench| names.is_empty() || names.contains(&bench.name)) {
+    for bench in &chosen {
         eprintln!("── {}", bench.name);
         match (bench.run)(workspace) {
             Ok(more) => rows.extend(more),
@@ -54,15 +71,16 @@ pub(crate) fn run(workspace: &Workspace, names: &[&str]) -> Result<()> {
     }
     drop(awake);
     rows.sort_by_key(Row::order);
-    let report = report::document(workspace, &rows)?;
     println!("{}", report::table(&rows));
     // The document holds a whole run or nothing: half a table would look like one.
     if !failed.is_empty() {
         bail!("could not be measured: {}", failed.join("; "));
     }
     match names.is_empty() {
-        true => report::write(workspace, &report),
-        false => Ok(()),
+        true => report::write(workspace, &report::document(workspace, &rows)?),
+        false => {
+            report::update(workspace, rows, |row| chosen.iter().any(|bench| (bench.owns)(row)))
+        }
     }
 }
 
@@ -127,8 +145,18 @@ fn line(workspace: &Workspace) -> Result<Vec<Row>> {
 }
 
 const BENCHES: [Bench; 4] = [
-    Bench { name: "audit", run: audit },
-    Bench { name: "decision", run: decision },
-    Bench { name: "exec", run: startup::rows },
-    Bench { name: "line", run: line },
+    Bench {
+        name: "audit",
+        run: audit,
+        owns: |row| matches!(row.id.as_str(), "P5" | "P6"),
+        needs: Needs::Programs,
+    },
+    Bench {
+        name: "decision",
+        run: decision,
+        owns: |row| row.what.starts_with("native decision"),
+        needs: Needs::Programs,
+    },
+    Bench { name: "exec", run: startup::rows, owns: |row| row.id == "P9", needs: Needs::Programs },
+    Bench { name: "line", run: line, owns: lines::owns, needs: Needs::Examples },
 ];

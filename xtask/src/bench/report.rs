@@ -69,17 +69,59 @@ pub(super) fn table(rows: &[Row]) -> String {
 /// Returns the whole document.
 pub(super) fn document(workspace: &Workspace, rows: &[Row]) -> Result<String> {
     let machine = machine()?;
-    let date = process::output(workspace.command("date").args(["-u", "+%Y-%m-%d"]))?;
     let table = table(rows);
-    let date = date.trim();
+    let heading = heading(workspace)?;
     Ok(format!(
-        "# Performance\n\n{RULE}\n## Measured on {date}\n\n{machine}\n{AWAKE}\n{table}\n\n{WAITING}"
+        "# Performance\n\n{RULE}\n{heading}\n\n{machine}\n{AWAKE}\n{table}\n\n{LINES}\n{WAITING}"
     ))
+}
+
+fn heading(workspace: &Workspace) -> Result<String> {
+    let date = process::output(workspace.command("date").args(["-u", "+%Y-%m-%d"]))?;
+    Ok(format!("## Measured on {}", date.trim()))
 }
 
 /// Writes the document.
 pub(super) fn write(workspace: &Workspace, text: &str) -> Result<()> {
     fs::write(workspace.path("docs/performance.md"), text).context("docs/performance.md")
+}
+
+/// Puts rows in place of those that are theirs, in a document that was measured today and here. No
+/// other is touched: rows of different days or machines do not belong together.
+pub(super) fn update(
+    workspace: &Workspace,
+    rows: Vec<Row>,
+    replaced: impl Fn(&Row) -> bool,
+) -> Result<()> {
+    let name = "docs/performance.md";
+    let present = fs::read_to_string(workspace.path(name)).context(name)?;
+    if !present.contains(&heading(workspace)?) || !present.contains(machine()?.trim()) {
+        eprintln!("{name} was measured on another day or machine, and stays as it is");
+        return Ok(());
+    }
+    let mut all = listed(&present);
+    all.retain(|row| !replaced(row));
+    all.extend(rows);
+    all.sort_by_key(Row::order);
+    write(workspace, &document(workspace, &all)?)
+}
+
+/// Reads the rows of a document.
+fn listed(document: &str) -> Vec<Row> {
+    let lines = document.lines().filter(|line| line.starts_with("| P"));
+    let read = |line: &str| {
+        let cells = line.trim().trim_start_matches("| ").trim_end_matches(" |");
+        let mut cells = cells.split(" | ").map(|cell| cell.trim().to_owned());
+        Some(Row {
+            id: cells.next()?,
+            what: cells.next()?,
+            ours: cells.next()?,
+            reference: cells.next()?,
+            ratio: cells.next()?,
+            goal: cells.next()?,
+        })
+    };
+    lines.filter_map(read).collect()
 }
 
 /// Returns how many processors there are.
@@ -128,6 +170,10 @@ The processors were kept awake by idle-priority spinners.
 On an idle virtual machine a sync takes one timer tick and every ratio to raw syncs is about ten times larger.
 ";
 
+const LINES: &str = "\
+## What command lines cost
+";
+
 const WAITING: &str = "\
 ## Not measured yet
 
@@ -144,6 +190,22 @@ mod tests {
         let row = Row::read(r#"{"id": "P10", "what": "x", "ours": 12.345, "ratio": 0.5}"#).unwrap();
         assert_eq!((row.ours.as_str(), row.ratio.as_str(), row.order()), ("12.3", "0.50", 10));
         assert!(Row::read("{").is_err());
+    }
+
+    #[test]
+    fn rows_are_read_back_as_they_were_written() {
+        let row = |what: &str, reference: &str| Row {
+            id: "P13".to_owned(),
+            what: what.to_owned(),
+            ours: "1".to_owned(),
+            reference: reference.to_owned(),
+            ratio: String::new(),
+            goal: "≤ 2".to_owned(),
+        };
+        let rows = [row("`a \\| b`", "x; y"), row("c", "")];
+        let written = table(&rows);
+        assert_eq!(table(&listed(&written)), written);
+        assert_eq!(listed(&written).len(), 2);
     }
 
     #[test]
