@@ -42,12 +42,29 @@ struct Pattern {
 #[derive(Debug)]
 pub(super) struct Entries {
     all: Vec<Entry>,
-    /// Patterns by their first name, where that is a literal.
-    by_name: BTreeMap<Vec<u8>, Vec<Place>>,
-    /// The others, with what is known of the ends of their first names.
-    others: Vec<(Ends, Place)>,
-    /// Those of hidden names that may stand anywhere.
+    /// Patterns from the root.
+    rooted: Index,
+    /// Patterns that may stand below any directory.
+    anywhere: Index,
+    /// Those of hidden names among them.
     hidden: Vec<Place>,
+}
+
+/// Patterns by what they begin with.
+#[derive(Debug, Default)]
+struct Index {
+    /// By their first name, where that is a literal.
+    by_name: BTreeMap<Vec<u8>, Vec<Candidate>>,
+    /// The others, with what is known of the ends of their first names.
+    others: Vec<(Ends, Candidate)>,
+}
+
+/// A pattern that may cover a path.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    place: Place,
+    /// What is known of the ends of its second name, if it has one.
+    second: Option<Ends>,
 }
 
 /// Where a pattern stands: in which entry, and where there.
@@ -70,23 +87,27 @@ pub(super) fn read(source: &str) -> Result<Entries, toml::de::Error> {
 
 fn compiled(file: File) -> Entries {
     let all: Vec<_> = file.path.into_iter().map(Entry::of).collect();
-    let mut by_name: BTreeMap<Vec<u8>, Vec<Place>> = BTreeMap::new();
-    let mut others = Vec::new();
+    let (mut rooted, mut anywhere) = (Index::default(), Index::default());
     let mut hidden = Vec::new();
     for (entry, patterns) in all.iter().map(|entry| &entry.at).enumerate() {
         for (pattern, written) in patterns.iter().enumerate() {
             let place = Place { entry, pattern };
             let first = written.parts.first();
+            let candidate = Candidate { place, second: written.parts.get(1).map(Part::ends) };
+            let index = if written.anywhere { &mut anywhere } else { &mut rooted };
             match first.and_then(Part::literal) {
-                Some(name) => by_name.entry(name.to_vec()).or_default().push(place),
-                None => others.push((first.map_or(Ends::of(b""), Part::ends), place)),
+                Some(name) => index.by_name.entry(name.to_vec()).or_default().push(candidate),
+                None => {
+                    let ends = first.map_or(Ends::of(b""), Part::ends);
+                    index.others.push((ends, candidate));
+                }
             }
             if written.anywhere && first.is_some_and(Part::starts_hidden) {
                 hidden.push(place);
             }
         }
     }
-    Entries { all, by_name, others, hidden }
+    Entries { all, rooted, anywhere, hidden }
 }
 
 // === impl Entries ===
@@ -114,25 +135,26 @@ impl Entries {
     /// Returns the patterns that may cover a path, sorted: the first name of each meets a name of
     /// the path. The exceptions are a root, which is above everything, and a tree that holds homes.
     fn near(&self, subject: &Subject, usage: PathUse) -> Vec<Place> {
-        let mut places: Vec<Place> = Vec::new();
         if subject.parts.is_empty() || subject.parts.iter().any(Part::is_endless) {
-            places.extend(self.by_name.values().flatten());
-            places.extend(self.others.iter().map(|(_, place)| place));
+            let mut places: Vec<Place> = self.rooted.all().chain(self.anywhere.all()).collect();
             places.sort_unstable();
             return places;
         }
-        for part in &subject.parts {
-            let ends = part.ends();
-            match part.literal() {
-                Some(name) => places.extend(self.by_name.get(name).into_iter().flatten()),
-                None => {
-                    let named = self.by_name.iter();
-                    let named = named.filter(|(name, _)| Ends::of(name).may_meet(ends));
-                    places.extend(named.flat_map(|(_, places)| places));
-                }
+        let mut places = Vec::new();
+        // Behind its last name a path goes on where only the run knows how, or for a tree.
+        let ends = !subject.open && !takes_trees(usage);
+        let mut rest = subject.parts.as_slice();
+        while let [part, behind @ ..] = rest {
+            let second = |candidate: &Candidate| match (candidate.second, behind.first()) {
+                (None, _) => true,
+                (Some(_), None) => !ends,
+                (Some(second), Some(next)) => second.may_meet(next.ends()),
+            };
+            if subject.rooted && rest.len() == subject.parts.len() {
+                self.rooted.add(part, second, &mut places);
             }
-            let others = self.others.iter().filter(|(others, _)| others.may_meet(ends));
-            places.extend(others.map(|(_, place)| place));
+            self.anywhere.add(part, second, &mut places);
+            rest = behind;
         }
         if takes_trees(usage) && subject.holds_homes() {
             places.extend(&self.hidden);
@@ -140,6 +162,35 @@ impl Entries {
         places.sort_unstable();
         places.dedup();
         places
+    }
+}
+
+// === impl Index ===
+
+impl Index {
+    fn all(&self) -> impl Iterator<Item = Place> {
+        let named = self.by_name.values().flatten();
+        named.chain(self.others.iter().map(|(_, other)| other)).map(|candidate| candidate.place)
+    }
+
+    /// Adds the patterns whose first name meets a name of a path, and of which `second` holds.
+    fn add(&self, part: &Part, second: impl Fn(&Candidate) -> bool, places: &mut Vec<Place>) {
+        let ends = part.ends();
+        let mut add = |candidate: &Candidate| {
+            if second(candidate) {
+                places.push(candidate.place);
+            }
+        };
+        match part.literal() {
+            Some(name) => self.by_name.get(name).into_iter().flatten().for_each(&mut add),
+            None => {
+                let named = self.by_name.iter();
+                let named = named.filter(|(name, _)| Ends::of(name).may_meet(ends));
+                named.flat_map(|(_, candidates)| candidates).for_each(&mut add);
+            }
+        }
+        let others = self.others.iter().filter(|(others, _)| others.may_meet(ends));
+        others.for_each(|(_, candidate)| add(candidate));
     }
 }
 

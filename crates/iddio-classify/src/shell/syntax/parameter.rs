@@ -125,7 +125,7 @@ impl Reader<'_, '_> {
     /// What stands behind the parameter, up to `}`.
     fn operation(&mut self, quoting: Quoting) -> Result<ParameterOperation, SyntaxError> {
         let Some(byte) = self.peek() else { return Err(self.unexpected()) };
-        if !self.bash() && matches!(byte, b'/' | b'^' | b',' | b'~' | b'@') {
+        if matches!(byte, b'/' | b'^' | b',' | b'~' | b'@') && !self.bash() {
             return Err(self.error("an expansion that only bash knows"));
         }
         match byte {
