@@ -21,6 +21,7 @@ mod hosts;
 mod installing;
 mod keepers;
 mod kit;
+mod kube;
 mod one_truth;
 mod red_team;
 mod runs;

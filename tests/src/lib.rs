@@ -6,6 +6,7 @@
 
 #![expect(clippy::panic, clippy::expect_used, reason = "a panic is how a test fails")]
 
+pub mod apiserver;
 pub mod keepers;
 pub mod person;
 
@@ -358,6 +359,21 @@ pub fn binary() -> &'static Path {
             let deps = own.parent().and_then(Path::parent).expect("target/debug");
             deps.join("iddio")
         }
+    })
+}
+
+/// Returns the `iddio-kube` under test, which stands beside `iddio`.
+pub fn kube_binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let built = binary().parent().expect("a directory").join("iddio-kube");
+        if std::env::var_os("IDDIO_TEST_BIN").is_none() {
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let mut build = Command::new(cargo);
+            build.args(["build", "--quiet", "--package", "iddio-kube"]).current_dir(repository());
+            assert!(build.status().expect("cargo runs").success(), "iddio-kube does not build");
+        }
+        built
     })
 }
 

@@ -14,6 +14,8 @@ pub mod approver;
 pub mod checkpoint;
 mod file;
 pub mod signer;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod token;
 pub mod wrapping;
 

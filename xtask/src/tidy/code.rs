@@ -149,6 +149,8 @@ const FENCES: [Fence; 3] = [
             "crates/iddio-execd/src/client.rs",
             "crates/iddio-execd/src/main.rs",
             "crates/iddio-execd/src/server.rs",
+            // It listens for clients, and takes over connections that the connector made.
+            "crates/iddio-kube/src/socket.rs",
             "crates/iddio-logd/src/serve.rs",
             "crates/iddio-mint/src/signer/mod.rs",
             // The socket of an agent's tools, in its box.

@@ -1,0 +1,296 @@
+//! Sends what was decided, and streams the answer while the caller may have it.
+//!
+//! The answer passes as it comes, piece by piece and no faster than the client takes it, so that a
+//! watch without end costs no more memory than one piece. While it flows, the gateway looks twice a
+//! second whether the caller is still who it was and nobody froze it; if not, the stream is cut without
+//! an end, so that no client takes it for a whole answer (threat K20).
+//!
+//! INVARIANT: whatever happens to a stream, its record gets an end: on its last piece, on its failure,
+//! on being cut, or when it is dropped because the client went away.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::{Either, Full};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode,
+    body::{Body as HttpBody, Frame, Incoming, SizeHint},
+    header,
+};
+use iddio_core::{
+    audit::{End, Outcome},
+    credential::MintError,
+    pipeline::{InFlight, Leash},
+};
+use tokio::{
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+use crate::{
+    mint::Bearer,
+    operation::KubeAction,
+    refuse::{Body, Denial},
+    upstream::{Link, Upstream, UpstreamError},
+};
+
+/// An operation in flight, and who waits for its end.
+pub struct Flight {
+    /// The operation.
+    pub flight: InFlight,
+    /// Held until its end is recorded, so that the gateway does not stop before.
+    pub hold: mpsc::Sender<()>,
+    /// When it began.
+    pub since: Instant,
+    /// Whether the caller is still known.
+    pub known: Arc<dyn Fn() -> Known + Send + Sync>,
+}
+
+/// Whether a caller is still who it was.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Known {
+    /// Its token was revoked, or replaced.
+    No,
+    /// It is.
+    Yes,
+}
+
+/// The answer of an API server, on its way.
+pub struct Relay {
+    body: Incoming,
+    link: Option<Link>,
+    upstream: Arc<Upstream>,
+    flight: Option<Flight>,
+    leash: Leash,
+    ticks: Interval,
+    deadline: Option<Instant>,
+    status: StatusCode,
+}
+
+/// Sends a request and returns what the client gets.
+pub async fn forward(
+    upstream: &Arc<Upstream>,
+    action: KubeAction,
+    bearer: &Bearer,
+    flight: Flight,
+) -> Result<Response<Body>, Denial> {
+    let leash = flight.flight.leash();
+    if leash.hold().is_some() {
+        flight.end(Outcome::NotForwarded, Some("frozen before it was sent".to_owned()));
+        return Err(Denial::of_mint(MintError::Frozen));
+    }
+    let Some(request) = request(&upstream.authority(), action, bearer) else {
+        flight.end(Outcome::NotForwarded, Some("it cannot be written".to_owned()));
+        return Err(Denial::upstream("iddio could not write the request"));
+    };
+    match upstream.send(request).await {
+        Ok((response, link)) => relay(upstream, response, link, flight, leash),
+        Err(error) => {
+            let outcome = match &error {
+                UpstreamError::Slow => Outcome::TimedOut,
+                UpstreamError::Connect(_) | UpstreamError::Tls(_) => Outcome::NotForwarded,
+                UpstreamError::Authority(_) | UpstreamError::Config(_) => Outcome::NotForwarded,
+                UpstreamError::Http(_) => Outcome::Forwarded,
+            };
+            flight.end(outcome, Some(error.to_string()));
+            Err(Denial::upstream(&format!("iddio has no answer: {error}")))
+        }
+    }
+}
+
+/// Writes the request: what was judged, the credential, and nothing else.
+fn request(authority: &str, action: KubeAction, bearer: &Bearer) -> Option<Request<Full<Bytes>>> {
+    let KubeAction { head, body, .. } = action;
+    let mut request = Request::builder()
+        .method(head.method.as_str())
+        .uri(head.target.as_str())
+        .header(header::HOST, authority)
+        .header(header::AUTHORIZATION, bearer.header().ok()?);
+    for (name, value) in &head.headers {
+        request = request.header(name.as_str(), value.as_slice());
+    }
+    request.body(Full::new(body)).ok()
+}
+
+/// Makes the client's answer of the server's. What would send the client, or its connection,
+/// elsewhere is not passed on (threat K22).
+fn relay(
+    upstream: &Arc<Upstream>,
+    response: Response<Incoming>,
+    link: Link,
+    flight: Flight,
+    leash: Leash,
+) -> Result<Response<Body>, Denial> {
+    let status = response.status();
+    let elsewhere = status.is_redirection() && status != StatusCode::NOT_MODIFIED;
+    if elsewhere || status == StatusCode::SWITCHING_PROTOCOLS {
+        flight.end(Outcome::Forwarded, Some(format!("status {status}, not passed on")));
+        let text = format!("the API server answered {}, which is not followed", status.as_u16());
+        return Err(Denial::upstream(&text));
+    }
+    let (parts, body) = response.into_parts();
+    let limit = flight.flight.record().decision.obligations.run_millis_max;
+    let deadline = limit.and_then(|limit| flight.since.checked_add(Duration::from_millis(limit)));
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let relay = Relay {
+        body,
+        link: Some(link),
+        upstream: upstream.clone(),
+        flight: Some(flight),
+        leash,
+        ticks,
+        deadline,
+        status,
+    };
+    let mut answer = Response::new(Either::Right(relay));
+    *answer.status_mut() = status;
+    *answer.headers_mut() = passed(&parts.headers);
+    Ok(answer)
+}
+
+/// The headers of an answer that mean something to the client.
+fn passed(headers: &HeaderMap) -> HeaderMap {
+    let named: Vec<_> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|token| token.trim().to_ascii_lowercase())
+        .collect();
+    let mut passed = HeaderMap::new();
+    for (name, value) in headers {
+        let own = name.as_str();
+        if !KEPT_BACK.contains(&own) && !named.iter().any(|token| token == own) {
+            passed.append(name.clone(), value.clone());
+        }
+    }
+    passed
+}
+
+// === impl Flight ===
+
+impl Flight {
+    /// Records the end. The record is made on a thread that may wait.
+    pub fn end(self, outcome: Outcome, note: Option<String>) {
+        let Self { flight, hold, since, known: _ } = self;
+        let duration_ms = u64::try_from(since.elapsed().as_millis()).ok();
+        let end = End { duration_ms, note, ..End::of(outcome) };
+        let closing = tokio::task::spawn_blocking(move || {
+            if let Err(error) = iddio_runtime::block_on::block_on(flight.close(end)) {
+                // The log keeps the debt.
+                eprintln!("iddio-kube: the end of a request is not recorded yet: {error}");
+            }
+            drop(hold);
+        });
+        // Whoever stops the gateway waits for what is held.
+        drop(closing);
+    }
+}
+
+// === impl Relay ===
+
+impl Relay {
+    /// Looks whether the stream may go on.
+    fn cut(&self) -> Option<(Outcome, &'static str)> {
+        if self.leash.hold().is_some() {
+            return Some((Outcome::Frozen, "cut: the caller was frozen"));
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return Some((Outcome::TimedOut, "cut: it may not run longer"));
+        }
+        let flight = self.flight.as_ref()?;
+        match (flight.known)() {
+            Known::Yes => None,
+            Known::No => Some((Outcome::Forwarded, "cut: the caller's token was revoked")),
+        }
+    }
+
+    fn end(&mut self, outcome: Outcome, note: &str) {
+        if let Some(flight) = self.flight.take() {
+            flight.end(outcome, Some(format!("status {}; {note}", self.status.as_u16())));
+        }
+    }
+
+    /// Ends a stream that came to its own end, and keeps the connection.
+    fn finish(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.upstream.keep(link);
+        }
+        if let Some(flight) = self.flight.take() {
+            flight.end(Outcome::Forwarded, Some(format!("status {}", self.status.as_u16())));
+        }
+    }
+}
+
+impl HttpBody for Relay {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        while self.ticks.poll_tick(context).is_ready() {
+            if let Some((outcome, note)) = self.cut() {
+                self.link = None;
+                self.end(outcome, note);
+                return Poll::Ready(Some(Err(io::Error::other(note))));
+            }
+        }
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Some(Err(error))) => {
+                self.link = None;
+                self.end(Outcome::Forwarded, "the API server broke off");
+                Poll::Ready(Some(Err(io::Error::other(error))))
+            }
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        match self.body.is_end_stream() {
+            true => self.finish(),
+            false => self.end(Outcome::Forwarded, "the client went away before the end"),
+        }
+    }
+}
+
+/// Headers of an answer that are about a connection, would send the client elsewhere, or would make it
+/// keep something.
+const KEPT_BACK: [&str; 10] = [
+    "alt-svc",
+    "connection",
+    "keep-alive",
+    "location",
+    "proxy-authenticate",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// How often a stream is looked at: whoever is frozen or revoked is cut within a second.
+const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -1,0 +1,24 @@
+//! The Kubernetes gateway: unmodified clients on one side, an API server on the other, and every
+//! request between them identified, judged, decided, recorded and given a credential of its own.
+//!
+//! A request takes the same way as everything else: [`request`] reads it, [`operation`] describes it,
+//! the pipeline decides and records, [`mint`] gets a token for it and nothing else, [`forward`] sends
+//! it and streams the answer, [`refuse`] words a denial. [`serve`] puts these together.
+//!
+//! INVARIANT: nothing of what a client says about itself reaches the API server: headers pass by a
+//! list of those that may, and the credential is one that was minted for this request or for reads of
+//! the same agent. What is forwarded is byte for byte what was judged.
+//!
+//! What this crate does not do yet: HTTP/2, client certificates, several clusters, and streams into
+//! workloads (exec, attach, port-forward), which are refused until they can be recorded.
+
+pub mod config;
+pub mod forward;
+pub mod mint;
+pub mod operation;
+pub mod refuse;
+pub mod request;
+pub mod serve;
+pub mod socket;
+mod strangers;
+pub mod upstream;

@@ -1,0 +1,268 @@
+//! Tokens for single requests: `TokenRequest` for a service account of the agent and the tier.
+//!
+//! The gateway's own token can make tokens of these accounts and nothing else. What it gets lives as
+//! short as API servers allow, is bound to a Secret of the agent's, so that deleting that Secret ends
+//! every token at once, and is never written down. Above tier 0 each request has one of its own; reads
+//! of one agent share one for five minutes, unless policy says otherwise.
+//!
+//! The account follows the tier by nature: a runbook makes a write easier to decide, not smaller.
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Request, header};
+use iddio_core::{
+    BoxFuture,
+    credential::{CredentialMinter, MintError},
+    pipeline::Warrant,
+    policy::CredentialReuse,
+    tier::Tier,
+    time::{BootTime, Clock},
+};
+use serde::Deserialize;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::{
+    config::{self, Cluster},
+    operation::KubeAction,
+    upstream::{Upstream, UpstreamError},
+};
+
+/// A bearer token of one service account.
+pub struct Bearer(Zeroizing<String>);
+
+/// Makes the tokens of one cluster.
+pub struct Minter {
+    upstream: Arc<Upstream>,
+    namespace: String,
+    token_file: PathBuf,
+    clock: Arc<dyn Clock>,
+    shared: Mutex<HashMap<String, (Arc<Bearer>, BootTime)>>,
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The answer is none.
+    #[error("the API server's answer is no token")]
+    Answer,
+    /// The API server says no.
+    #[error("the API server refuses a token of `{account}`: {status}")]
+    Refused {
+        /// Of which account.
+        account: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The agent's name cannot be one of Kubernetes.
+    #[error("`{0}` cannot be part of a service account's name: use a-z, 0-9 and -")]
+    Name(String),
+    /// The gateway's own token cannot be read.
+    #[error("the gateway's own token cannot be read: {0}")]
+    Own(String),
+    /// There is no API server.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
+// === impl Minter ===
+
+impl Minter {
+    /// Makes the minter of a cluster.
+    pub fn new(cluster: &Cluster, upstream: Arc<Upstream>, clock: Arc<dyn Clock>) -> Self {
+        let (namespace, token_file) = (cluster.namespace.clone(), cluster.token_file.clone());
+        Self { upstream, namespace, token_file, clock, shared: Mutex::default() }
+    }
+
+    /// Forgets the token that an agent's reads share: the API server took it no more.
+    pub fn forget(&self, agent: &str) {
+        let _ = self.shared().remove(agent);
+    }
+
+    async fn bearer(&self, warrant: &Warrant<KubeAction>) -> Result<Arc<Bearer>, TokenError> {
+        let record = warrant.record();
+        let agent = record.subject.principal.id.as_str();
+        let tier = record.subject.operations.native_tier();
+        let shares = match record.decision.obligations.credential {
+            CredentialReuse::Default => tier == Tier::Observe,
+            CredentialReuse::PerRequest => false,
+            // Never beyond the tier that the token was made for.
+            CredentialReuse::Reuse => tier == Tier::Observe,
+        };
+        if shares && let Some(bearer) = self.fresh(agent) {
+            return Ok(bearer);
+        }
+        let bearer = Arc::new(self.request(agent, tier).await?);
+        if shares {
+            let until = self.clock.now().plus_millis(SHARED_MILLIS_MAX).boot;
+            let mut shared = self.shared();
+            let now = self.clock.now().boot;
+            shared.retain(|_, (_, until)| now.until(*until).is_some());
+            if shared.len() < SHARED_MAX {
+                let _ = shared.insert(agent.to_owned(), (bearer.clone(), until));
+            }
+        }
+        Ok(bearer)
+    }
+
+    fn fresh(&self, agent: &str) -> Option<Arc<Bearer>> {
+        let now = self.clock.now().boot;
+        let shared = self.shared();
+        let (bearer, until) = shared.get(agent)?;
+        now.until(*until).map(|_| bearer.clone())
+    }
+
+    async fn request(&self, agent: &str, tier: Tier) -> Result<Bearer, TokenError> {
+        if !config::is_name(agent) {
+            return Err(TokenError::Name(agent.to_owned()));
+        }
+        let account = format!("iddio-{agent}-t{}", tier.number());
+        let body = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {
+                "audiences": [AUDIENCE],
+                "expirationSeconds": LIFE_SECS,
+                "boundObjectRef": {
+                    "apiVersion": "v1", "kind": "Secret", "name": format!("iddio-{agent}"),
+                },
+            },
+        });
+        let namespace = &self.namespace;
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+        let own = Zeroizing::new(format!("Bearer {}", self.own()?.as_str()));
+        let request = Request::post(path)
+            .header(header::HOST, self.upstream.authority())
+            .header(header::AUTHORIZATION, secret(&own)?)
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::ACCEPT, "application/json")
+            .body(Full::new(Bytes::from(body.to_string())))
+            .map_err(|_| TokenError::Answer)?;
+        let (response, link) = self.upstream.send(request).await?;
+        let status = response.status();
+        let read = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let bytes = read.map_err(|_| TokenError::Answer)?.to_bytes();
+        self.upstream.keep(link);
+        if !status.is_success() {
+            return Err(TokenError::Refused { account, status: status.as_u16() });
+        }
+        token(&bytes).ok_or(TokenError::Answer)
+    }
+
+    /// Reads the gateway's own token; whoever renews it replaces the file.
+    fn own(&self) -> Result<Zeroizing<String>, TokenError> {
+        let text = std::fs::read_to_string(&self.token_file).map(Zeroizing::new);
+        let text = text.map_err(|error| TokenError::Own(error.to_string()))?;
+        let trimmed = text.trim_end();
+        match sound(trimmed) {
+            true => Ok(Zeroizing::new(trimmed.to_owned())),
+            false => Err(TokenError::Own("it is no token".to_owned())),
+        }
+    }
+
+    fn shared(&self) -> std::sync::MutexGuard<'_, HashMap<String, (Arc<Bearer>, BootTime)>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CredentialMinter<KubeAction> for Minter {
+    type Credential = Arc<Bearer>;
+
+    fn mint<'a>(
+        &'a self,
+        warrant: &'a Warrant<KubeAction>,
+    ) -> BoxFuture<'a, Result<Self::Credential, MintError>> {
+        Box::pin(async move {
+            self.bearer(warrant).await.map_err(|error| {
+                // The caller hears that there is none; why is for operators.
+                eprintln!("iddio-kube: {error}");
+                MintError::Unavailable
+            })
+        })
+    }
+}
+
+// === impl Bearer ===
+
+impl Bearer {
+    /// Returns the header that shows it.
+    ///
+    /// # Errors
+    ///
+    /// Never, since its letters were looked at; the type of headers cannot know.
+    pub(crate) fn header(&self) -> Result<header::HeaderValue, TokenError> {
+        secret(&Zeroizing::new(format!("Bearer {}", self.0.as_str())))
+    }
+}
+
+/// Takes the token from an answer.
+fn token(bytes: &[u8]) -> Option<Bearer> {
+    let Answer { status: Status { token } } = serde_json::from_slice(bytes).ok()?;
+    sound(&token).then(|| Bearer(Zeroizing::new(token)))
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    status: Status,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    token: String,
+}
+
+fn sound(token: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    (1..=TOKEN_BYTES_MAX).contains(&token.len()) && token.bytes().all(letter)
+}
+
+/// A header value that is not printed.
+fn secret(text: &str) -> Result<header::HeaderValue, TokenError> {
+    let mut value = header::HeaderValue::from_str(text).map_err(|_| TokenError::Answer)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Whom the token is for: the API server itself.
+const AUDIENCE: &str = "https://kubernetes.default.svc";
+
+/// How long it lives: API servers refuse less.
+const LIFE_SECS: u32 = 600;
+
+/// How long reads of one agent share one.
+const SHARED_MILLIS_MAX: u64 = 300_000;
+
+/// The most agents whose reads share one.
+const SHARED_MAX: usize = 1024;
+
+/// The most of an answer that is read.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+/// The longest token: a signed one has some 1.5 KB.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_token_is_not_taken_for_one() {
+        assert!(token(br#"{"status":{"token":"a.b-c_d","expirationTimestamp":"x"}}"#).is_some());
+        for answer in [
+            &b""[..],
+            b"{}",
+            br#"{"status":{}}"#,
+            br#"{"status":{"token":""}}"#,
+            br#"{"status":{"token":"a b"}}"#,
+            br#"{"status":{"token":"a\r\nX-Remote-User: admin"}}"#,
+        ] {
+            assert!(token(answer).is_none());
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! An API server of ours that speaks enough of the Kubernetes API for real clients: discovery, objects,
+//! lists in pieces, watches, logs, tokens of service accounts. It keeps what it was asked, so that a
+//! test can see what reached it.
+
+#![expect(clippy::indexing_slicing, reason = "a member of a JSON object that is not there is null")]
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    net::SocketAddr,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Either, Full};
+use hyper::{
+    Request, Response, body::Body, body::Frame, body::Incoming, server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, runtime::Runtime, sync::mpsc};
+
+/// The server, running until it is dropped.
+pub struct ApiServer {
+    address: SocketAddr,
+    certificate: String,
+    shared: Arc<Shared>,
+    _runtime: Runtime,
+}
+
+/// A request that reached the server.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// The headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// Whose token it had.
+    pub account: String,
+    /// The body.
+    pub body: String,
+}
+
+/// A certificate for this host, and its key, both PEM.
+pub struct Pair {
+    /// The certificate, which vouches for itself.
+    pub certificate: String,
+    /// Its key.
+    pub key: String,
+}
+
+#[derive(Default)]
+struct Shared(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<(String, String, String), Value>,
+    version: u64,
+    tokens: BTreeMap<String, String>,
+    seen: Vec<Seen>,
+    watches: Vec<(Selector, mpsc::UnboundedSender<Bytes>)>,
+    logs: Vec<mpsc::UnboundedSender<Bytes>>,
+}
+
+/// Which objects are meant: resource, namespace, name; empty means any.
+#[derive(Clone)]
+struct Selector {
+    resource: String,
+    namespace: String,
+    name: String,
+}
+
+struct Pieces(mpsc::UnboundedReceiver<Bytes>);
+
+type Answer = Response<Either<Full<Bytes>, Pieces>>;
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
+// === impl ApiServer ===
+
+impl ApiServer {
+    /// Starts one on a free port of the loopback.
+    pub fn start() -> Self {
+        let runtime = Runtime::new().expect("threads");
+        let pair = Pair::new();
+        let shared = Arc::<Shared>::default();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let acceptor = tokio_rustls::TlsAcceptor::from(pair.server());
+        let own = shared.clone();
+        runtime.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (own, acceptor) = (own.clone(), acceptor.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let service = service_fn(move |request| {
+                        let own = own.clone();
+                        async move { Ok::<_, Infallible>(own.answer(request).await) }
+                    });
+                    let _ =
+                        http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        let server = Self { address, certificate: pair.certificate, shared, _runtime: runtime };
+        server.reset();
+        server
+    }
+
+    /// Puts back what was there at the start.
+    pub fn reset(&self) {
+        let mut state = self.shared.lock();
+        let tokens = [("direct", "direct"), (OWN, "own")];
+        let tokens = tokens.map(|(token, account)| (token.to_owned(), account.to_owned()));
+        *state = State { tokens: tokens.into(), ..State::default() };
+        for (resource, namespace, name) in [
+            ("namespaces", "", "payments"),
+            ("pods", "payments", "web-1"),
+            ("pods", "payments", "web-2"),
+            ("pods", "other", "web-3"),
+            ("secrets", "payments", "db"),
+            ("deployments", "payments", "web"),
+        ] {
+            let object = json!({"metadata": {"name": name}, "spec": {"replicas": 1, "containers": [{"name": "c"}]}});
+            let _ = state.put(resource, namespace, name, object, "ADDED");
+        }
+    }
+
+    /// Its port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Who vouches for it, PEM.
+    pub fn certificate(&self) -> &str {
+        &self.certificate
+    }
+
+    /// What reached it, but for requests for tokens.
+    pub fn seen(&self) -> Vec<Seen> {
+        let state = self.shared.lock();
+        state.seen.iter().filter(|seen| seen.account != "own").cloned().collect()
+    }
+
+    /// The requests for tokens that reached it.
+    pub fn token_requests(&self) -> Vec<Seen> {
+        let state = self.shared.lock();
+        state.seen.iter().filter(|seen| seen.account == "own").cloned().collect()
+    }
+
+    /// Adds a line to the logs that are being followed, and ends them if there are no more.
+    pub fn log(&self, line: Option<&str>) {
+        let mut state = self.shared.lock();
+        match line {
+            Some(line) => state.logs.iter().for_each(|log| {
+                let _ = log.send(Bytes::from(format!("{line}\n")));
+            }),
+            None => state.logs.clear(),
+        }
+    }
+
+    /// How many follow a log or watch something now.
+    pub fn streams(&self) -> usize {
+        let mut state = self.shared.lock();
+        state.watches.retain(|(_, watch)| !watch.is_closed());
+        state.logs.retain(|log| !log.is_closed());
+        state.watches.len() + state.logs.len()
+    }
+
+    /// Puts an object there, as somebody else.
+    pub fn put(&self, resource: &str, namespace: &str, name: &str) {
+        let object = json!({"metadata": {"name": name}});
+        let _ = self.shared.lock().put(resource, namespace, name, object, "ADDED");
+    }
+}
+
+/// Writes a kubeconfig.
+pub fn kubeconfig(path: &Path, address: SocketAddr, certificate: &str, token: &str) {
+    let authority = path.with_extension("ca");
+    std::fs::write(&authority, certificate).expect("a certificate");
+    let text = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {
+            "server": format!("https://{address}"), "certificate-authority": authority}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "payments"}}],
+    });
+    std::fs::write(path, text.to_string()).expect("a kubeconfig");
+}
+
+// === impl Pair ===
+
+impl Pair {
+    /// Makes one.
+    pub fn new() -> Self {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("a certificate").pem();
+        Self { certificate, key: key.serialize_pem() }
+    }
+
+    fn server(&self) -> Arc<rustls::ServerConfig> {
+        let chain = vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("PEM")];
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key);
+        Arc::new(config.expect("a pair"))
+    }
+}
+
+impl Default for Pair {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let mut state = self.lock();
+        let Some(account) = bearer.and_then(|token| state.tokens.get(token)).cloned() else {
+            return status(401, "Unauthorized", "no token that is known");
+        };
+        let headers = parts.headers.iter().map(|(name, value)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        });
+        let target = parts.uri.path_and_query().expect("a path").as_str().to_owned();
+        state.seen.push(Seen {
+            method: parts.method.to_string(),
+            target,
+            headers: headers.collect(),
+            account: account.clone(),
+            body: String::from_utf8_lossy(&body).into_owned(),
+        });
+        let query: BTreeMap<_, _> = parts
+            .uri
+            .query()
+            .unwrap_or_default()
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.replace("%3D", "=")))
+            .collect();
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        state.act(&account, parts.method.as_str(), parts.uri.path(), &query, body)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn act(
+        &mut self,
+        account: &str,
+        method: &str,
+        path: &str,
+        query: &BTreeMap<String, String>,
+        body: Value,
+    ) -> Answer {
+        if let Some(answer) = discovery(path) {
+            return ok(200, &answer);
+        }
+        if path == "/healthz/elsewhere" {
+            let mut answer = status(302, "Found", "elsewhere");
+            let place = "https://elsewhere.example/".parse().expect("a header");
+            let _ = answer.headers_mut().insert("location", place);
+            return answer;
+        }
+        let words: Vec<_> = path.split('/').skip(1).collect();
+        let rest = match words.as_slice() {
+            ["api", "v1", rest @ ..] | ["apis", "apps", "v1", rest @ ..] => rest,
+            _ => return status(404, "NotFound", "no such path"),
+        };
+        let (namespace, rest) = match rest {
+            ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (*namespace, rest),
+            rest => ("", rest),
+        };
+        if account == "own" {
+            return match (method, rest) {
+                ("POST", ["serviceaccounts", name, "token"]) => self.token(name),
+                _ => status(403, "Forbidden", "the gateway may make tokens and nothing else"),
+            };
+        }
+        match (method, rest) {
+            ("GET", ["pods", _, "log"]) => self.follow(query),
+            ("GET", [resource]) => self.list(resource, namespace, query),
+            ("POST", [resource]) => {
+                let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+                if self.objects.contains_key(&key(resource, namespace, &name)) {
+                    let text = format!("{resource} \"{name}\" already exists");
+                    return status(409, "AlreadyExists", &text);
+                }
+                ok(201, &self.put(resource, namespace, &name, body, "ADDED"))
+            }
+            (method, [resource, name]) => self.one(method, resource, namespace, name, body),
+            _ => status(404, "NotFound", "no such path"),
+        }
+    }
+
+    fn one(
+        &mut self,
+        method: &str,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        body: Value,
+    ) -> Answer {
+        let key = key(resource, namespace, name);
+        let Some(mut object) = self.objects.get(&key).cloned() else {
+            return status(404, "NotFound", &format!("{resource} \"{name}\" not found"));
+        };
+        match method {
+            "GET" => ok(200, &object),
+            "PATCH" => {
+                merge(&mut object, &body);
+                ok(200, &self.put(resource, namespace, name, object, "MODIFIED"))
+            }
+            "PUT" => ok(200, &self.put(resource, namespace, name, body, "MODIFIED")),
+            "DELETE" => {
+                let _ = self.objects.remove(&key);
+                self.tell(resource, namespace, name, &json!({"type": "DELETED", "object": object}));
+                ok(
+                    200,
+                    &json!({
+                        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
+                        "details": {"name": name, "kind": resource}
+                    }),
+                )
+            }
+            _ => status(405, "MethodNotAllowed", "no such method"),
+        }
+    }
+
+    fn list(
+        &mut self,
+        resource: &str,
+        namespace: &str,
+        query: &BTreeMap<String, String>,
+    ) -> Answer {
+        let name = query.get("fieldSelector").and_then(|text| text.strip_prefix("metadata.name="));
+        let selector = Selector {
+            resource: resource.to_owned(),
+            namespace: namespace.to_owned(),
+            name: name.unwrap_or_default().to_owned(),
+        };
+        let Some((kind, version)) = kind(resource) else {
+            return status(404, "NotFound", "no such resource");
+        };
+        if query.get("watch").is_some_and(|word| word == "true" || word == "1") {
+            let (sender, receiver) = mpsc::unbounded_channel();
+            self.watches.push((selector, sender));
+            return streamed(receiver);
+        }
+        let found = self.objects.iter().filter(|(key, _)| selector.means(key));
+        let items: Vec<_> = found.map(|(_, object)| object.clone()).collect();
+        let limit = query.get("limit").and_then(|limit| limit.parse::<usize>().ok()).unwrap_or(0);
+        let from = query.get("continue").and_then(|from| from.parse::<usize>().ok()).unwrap_or(0);
+        let until = if limit == 0 { items.len() } else { items.len().min(from + limit) };
+        let more = if until < items.len() { until.to_string() } else { String::new() };
+        let page = items.get(from..until).unwrap_or_default();
+        let metadata = json!({"resourceVersion": self.version.to_string(), "continue": more});
+        let kind = format!("{kind}List");
+        ok(200, &json!({"kind": kind, "apiVersion": version, "metadata": metadata, "items": page}))
+    }
+
+    fn follow(&mut self, query: &BTreeMap<String, String>) -> Answer {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let _ = sender.send(Bytes::from("the first line\n"));
+        if query.get("follow").is_some_and(|word| word == "true") {
+            self.logs.push(sender);
+        }
+        streamed(receiver)
+    }
+
+    fn token(&mut self, account: &str) -> Answer {
+        let token = format!("minted.{account}.{}", self.tokens.len());
+        let _ = self.tokens.insert(token.clone(), account.to_owned());
+        ok(
+            201,
+            &json!({
+                "kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1",
+                "status": {"token": token, "expirationTimestamp": "2099-01-01T00:00:00Z"}
+            }),
+        )
+    }
+
+    fn put(
+        &mut self,
+        resource: &str,
+        namespace: &str,
+        name: &str,
+        mut object: Value,
+        event: &str,
+    ) -> Value {
+        self.version += 1;
+        let (kind, version) = kind(resource).expect("a resource");
+        object["kind"] = kind.into();
+        object["apiVersion"] = version.into();
+        let metadata = &mut object["metadata"];
+        metadata["resourceVersion"] = self.version.to_string().into();
+        metadata["uid"] = format!("{resource}-{name}").into();
+        metadata["creationTimestamp"] = "2020-01-01T00:00:00Z".into();
+        if !namespace.is_empty() {
+            metadata["namespace"] = namespace.into();
+        }
+        let _ = self.objects.insert(key(resource, namespace, name), object.clone());
+        self.tell(resource, namespace, name, &json!({"type": event, "object": object}));
+        object
+    }
+
+    fn tell(&mut self, resource: &str, namespace: &str, name: &str, event: &Value) {
+        let key = key(resource, namespace, name);
+        for (_, watch) in self.watches.iter().filter(|(selector, _)| selector.means(&key)) {
+            let _ = watch.send(Bytes::from(format!("{event}\n")));
+        }
+    }
+}
+
+impl Selector {
+    fn means(&self, key: &(String, String, String)) -> bool {
+        let any = |wanted: &str, own: &str| wanted.is_empty() || wanted == own;
+        self.resource == key.0 && any(&self.namespace, &key.1) && any(&self.name, &key.2)
+    }
+}
+
+fn key(resource: &str, namespace: &str, name: &str) -> (String, String, String) {
+    (resource.to_owned(), namespace.to_owned(), name.to_owned())
+}
+
+fn kind(resource: &str) -> Option<(&'static str, &'static str)> {
+    RESOURCES
+        .iter()
+        .find(|(name, ..)| *name == resource)
+        .map(|(_, kind, version, _)| (*kind, *version))
+}
+
+/// What there is: resource, kind, version, whether it has a namespace.
+const RESOURCES: [(&str, &str, &str, bool); 5] = [
+    ("configmaps", "ConfigMap", "v1", true),
+    ("deployments", "Deployment", "apps/v1", true),
+    ("namespaces", "Namespace", "v1", false),
+    ("pods", "Pod", "v1", true),
+    ("secrets", "Secret", "v1", true),
+];
+
+fn discovery(path: &str) -> Option<Value> {
+    let version = |version: &str| json!({"groupVersion": version, "version": "v1"});
+    let resources = |wanted: &str| {
+        let own = RESOURCES.iter().filter(|(_, _, version, _)| *version == wanted);
+        let listed: Vec<_> = own
+            .map(|(name, kind, _, namespaced)| {
+                json!({"name": name, "singularName": "", "namespaced": namespaced, "kind": kind,
+                    "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"]})
+            })
+            .collect();
+        json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": wanted,
+            "resources": listed})
+    };
+    Some(match path {
+        "/version" => json!({"major": "1", "minor": "32", "gitVersion": "v1.32.0"}),
+        "/api" => json!({"kind": "APIVersions", "versions": ["v1"]}),
+        "/apis" => json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [{
+            "name": "apps", "versions": [version("apps/v1")],
+            "preferredVersion": version("apps/v1")}]}),
+        "/api/v1" => resources("v1"),
+        "/apis/apps/v1" => resources("apps/v1"),
+        _ => return None,
+    })
+}
+
+/// A merge patch, as RFC 7386 has it.
+fn merge(object: &mut Value, patch: &Value) {
+    let Some(members) = patch.as_object() else {
+        *object = patch.clone();
+        return;
+    };
+    if !object.is_object() {
+        *object = json!({});
+    }
+    for (name, value) in members {
+        match value.is_null() {
+            true => {
+                let _ = object.as_object_mut().and_then(|own| own.remove(name));
+            }
+            false => merge(&mut object[name], value),
+        }
+    }
+}
+
+fn ok(code: u16, value: &Value) -> Answer {
+    let answer = Response::builder().status(code).header("content-type", "application/json");
+    answer.body(Either::Left(Full::new(Bytes::from(value.to_string())))).expect("an answer")
+}
+
+fn status(code: u16, reason: &str, message: &str) -> Answer {
+    ok(
+        code,
+        &json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": message, "reason": reason, "code": code
+        }),
+    )
+}
+
+fn streamed(receiver: mpsc::UnboundedReceiver<Bytes>) -> Answer {
+    let answer = Response::builder().header("content-type", "application/json");
+    answer.body(Either::Right(Pieces(receiver))).expect("an answer")
+}
+
+/// The gateway's own token.
+pub const OWN: &str = "own.token";
