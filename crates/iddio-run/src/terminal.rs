@@ -73,7 +73,7 @@ impl Side {
     pub fn open() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         let caught = CAUGHT.iter().map(|signal| signal.as_raw());
-        let signals = SignalDelivery::with_pipe(read, write, SignalOnly::default(), caught)?;
+        let signals = SignalDelivery::with_pipe(read, write, SignalOnly, caught)?;
         let both = io::stdin().is_terminal() && io::stdout().is_terminal();
         let terminal = both.then(|| tcgetattr(io::stdin())).transpose()?;
         Ok(Self { signals, terminal, modes: Modes::default() })

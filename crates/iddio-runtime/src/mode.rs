@@ -114,7 +114,7 @@ mod tests {
             rule: "r".into(),
             runbook: None,
             reason: None,
-            obligations: Arc::new(Obligations::default()),
+            obligations: Arc::new(Obligations::NONE),
             policy: Digest::from_bytes([0; 32]),
         }
     }
