@@ -60,9 +60,8 @@ impl Mode {
 
     fn turn(self, decision: Decision) -> Decision {
         let verdict = match (self, decision.verdict) {
-            (Self::Enforce, verdict) => verdict,
-            (Self::Observe, Verdict::Allow) => return decision,
-            (Self::Observe, verdict) if decision.effective == Tier::BreakGlass => verdict,
+            (Self::Enforce, _) | (Self::Observe, Verdict::Allow) => return decision,
+            (Self::Observe, _) if decision.effective == Tier::BreakGlass => return decision,
             (Self::Observe, Verdict::Deny | Verdict::Escalate) => Verdict::Allow,
             (Self::Shadow, _) => Verdict::Deny,
         };
@@ -136,13 +135,8 @@ mod tests {
             let turned = mode.turn(decision(verdict, tier));
             assert_eq!(turned.verdict, becomes, "{mode:?} {verdict:?} {tier:?}");
             let said = turned.reason.is_some_and(|reason| reason.starts_with(mode.name()));
-            assert_eq!(
-                said,
-                mode == Mode::Shadow
-                    || turned.verdict != verdict
-                    || (mode == Mode::Observe && verdict != Allow),
-                "{mode:?} {verdict:?} {tier:?}"
-            );
+            let differs = mode == Mode::Shadow || becomes != verdict;
+            assert_eq!(said, differs, "{mode:?} {verdict:?} {tier:?}");
         }
     }
 }
