@@ -9,6 +9,7 @@
 
 mod attacks;
 mod bad_input;
+mod broker;
 mod catalogs;
 mod escapes_keepers;
 mod escapes_run;

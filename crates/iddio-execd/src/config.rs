@@ -13,6 +13,8 @@ use std::{
 use rustix::fs::OFlags;
 use serde::Deserialize;
 
+use crate::credentials::Source;
+
 /// What the file says.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -37,6 +39,9 @@ pub struct Config {
     /// What runs reach: `HOST:PORT`, `*.DOMAIN:PORT`.
     #[serde(default)]
     pub network: Vec<String>,
+    /// What is given to which runs.
+    #[serde(default)]
+    pub credentials: Vec<Source>,
     /// The users that runs are started as, one at a time each.
     #[serde(default)]
     pub uids: Uids,
@@ -109,6 +114,9 @@ impl Config {
         file.take(BYTES_MAX).read_to_string(&mut text).map_err(io)?;
         let wrong = |reason: String| ConfigError::Text { path: path.to_owned(), reason };
         let config: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        if let Some(unknown) = config.credentials.iter().find_map(Source::unknown_protocol) {
+            return Err(wrong(format!("there is no protocol `{unknown}`")));
+        }
         let Uids { first, count } = config.uids;
         if first < UID_MIN || count == 0 || first.checked_add(count).is_none() {
             return Err(wrong(format!("`uids` must begin at {UID_MIN} or above and not be empty")));

@@ -149,7 +149,12 @@ impl Base {
     }
 
     /// Returns what confines the child.
-    pub(crate) fn sandbox(&self, visible: &[PathBuf], network: Network) -> Sandbox {
+    pub(crate) fn sandbox(
+        &self,
+        visible: &[PathBuf],
+        network: Network,
+        given: Vec<Place>,
+    ) -> Sandbox {
         let mut places = system_places();
         places.extend(visible.iter().map(Place::read_only));
         // Under its own name, since words may name it, and under the name that the caller knows.
@@ -158,6 +163,7 @@ impl Base {
             let work = Content::Writable(Source::demanded(self.work()));
             places.push(Place::new(&self.tree, work));
         }
+        places.extend(given);
         let resources = Resources {
             memory_bytes_max: Some(MEMORY_BYTES_MAX),
             file_bytes_max: Some(FILE_BYTES_MAX),
@@ -207,6 +213,7 @@ pub(crate) fn environment(
     home: &Path,
     directory: &Path,
     given: &[(String, String)],
+    without: &[&str],
 ) -> Result<Environment, RequestError> {
     let fixed = FIXED.map(|(name, value)| (name.to_owned(), value.into()));
     let own = [("HOME".to_owned(), home.into()), ("PWD".to_owned(), directory.into())];
@@ -216,6 +223,9 @@ pub(crate) fn environment(
     let mut environment = Environment::empty();
     for (name, value) in built.iter() {
         // A home that the gateway made for this run alone is as good.
+        if without.iter().any(|left| name == *left) {
+            continue;
+        }
         let made = name == "HOME" && Path::new(value) != home && value.len() > 1;
         if made || !set.iter().any(|(other, _)| name == other.as_str()) {
             environment.set(name, value)?;

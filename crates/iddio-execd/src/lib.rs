@@ -12,6 +12,7 @@ pub mod carry;
 pub mod client;
 pub mod config;
 mod confine;
+pub mod credentials;
 mod line;
 mod net;
 mod run;

@@ -67,6 +67,7 @@ fn run() -> Result<()> {
         visible: config.visible,
         uids: root.is_root().then_some(config.uids),
         network,
+        credentials: config.credentials,
         within: None,
     };
     let serving = Serving::start(listener, terms)?;

@@ -7,7 +7,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
@@ -35,8 +35,9 @@ use rustix::{
 
 use crate::{
     confine::{self, Base, Shown},
+    credentials::{self, Issued, issue},
     line::{Line, Presence},
-    net::Reachable,
+    net::{Door, Reachable},
     scrub::Secrets,
     server::Terms,
     stream::{Bell, Channel, keep, put, relay},
@@ -49,7 +50,15 @@ pub(crate) struct Remote {
     pub(crate) line: Arc<Line>,
     pub(crate) base: Arc<Base>,
     pub(crate) streams: ClientStreams,
+    /// Whose command it is.
+    pub(crate) principal: String,
+    /// What was given to runs of this command, and must not leave them.
+    pub(crate) given: Given,
 }
+
+/// The secrets of all runs of one command.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given(Arc<Mutex<Vec<Secrets>>>);
 
 /// What the client handed over, and what it is.
 #[derive(Clone)]
@@ -82,6 +91,20 @@ enum Cause {
     TooMuch,
 }
 
+// === impl Given ===
+
+impl Given {
+    fn add(&self, secrets: Secrets) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(secrets);
+    }
+
+    /// Returns `bytes` without any of them.
+    pub(crate) fn clean(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        given.iter().fold(bytes, |bytes, secrets| secrets.clean(bytes))
+    }
+}
+
 // === impl Remote ===
 
 impl Hand for Remote {
@@ -104,7 +127,11 @@ impl Hand for Remote {
         }
         let not = |error: io::Error| ForwardError::NotConfined(error.to_string());
         self.base.give().map_err(not)?;
-        let secrets = Secrets::default();
+        let sources = &self.terms.credentials;
+        let mut issued = issue(sources, &action.operations, &self.principal)
+            .map_err(|error| ForwardError::NoCredential(error.to_string()))?;
+        let secrets = issued.secrets.clone();
+        self.given.add(secrets.clone());
         let keeps = match stdout {
             Output::Keep { bytes_max } => Some(bytes_max),
             Output::Inherit | Output::Null | Output::To(_) => None,
@@ -112,16 +139,20 @@ impl Hand for Remote {
         let plan = Wiring::lay(self, &action.material, keeps).map_err(not)?;
         let (started, since) = (SystemTime::now(), since_boot());
         let reachable = Reachable::new(self.terms.network.clone());
-        let mut confined = self.start(action, plan.given, &reachable)?;
+        let mut confined = self.start(action, plan.given, &reachable, &mut issued)?;
         let listeners = confined.take_listeners();
-        let (_outlet, _left) = reachable.serve(listeners).map_err(not)?;
+        let (_outlet, left) = reachable.serve(listeners).map_err(not)?;
+        let door = issued.aws.take().zip(left.into_iter().next()).map(|(offer, listener)| {
+            Door::open(listener, move |client| credentials::answer(client, &offer))
+        });
+        let _door = door.transpose().map_err(not)?;
         let bell = Bell::new().map_err(not)?;
         let movers =
             plan.ends.move_all(self, &mut confined, keeps, &secrets, &bell).map_err(not)?;
         self.line.say(&Say::Started(plan.kinds), &[]);
         let (status, cause) = self.follow(confined, limits, watch, &bell)?;
         self.line.follow(None);
-        let kept = movers.finish(&self.line, cause);
+        let kept = secrets.clean(movers.finish(&self.line, cause));
         let status = match cause {
             Cause::Left => return Err(ForwardError::Left),
             Cause::Frozen => Status::Cancelled,
@@ -151,14 +182,18 @@ impl Remote {
         action: &CommandAction,
         streams: Streams,
         reachable: &Reachable,
+        issued: &mut Issued,
     ) -> Result<Confined, ForwardError> {
         let not = |error: &dyn std::fmt::Display| ForwardError::NotConfined(error.to_string());
         let Material { program, arguments, environment, directory, inputs, .. } = &action.material;
         let directory = self.base.directory(directory.path());
         let home = self.base.home();
-        let environment =
-            confine::environment(environment, &home, &directory, &reachable.variables())
-                .map_err(|error| not(&error))?;
+        let mut given = reachable.variables();
+        let issue = issued.variables.iter();
+        given.extend(issue.map(|(name, value)| (name.clone(), value.expose().to_owned())));
+        let without = &issued.instead_of;
+        let environment = confine::environment(environment, &home, &directory, &given, without)
+            .map_err(|error| not(&error))?;
         let inputs: Vec<_> = inputs.iter().map(|input| &input.sealed).collect();
         let visible = &self.terms.visible;
         let launch = match self.base.shows(program.path(), visible) {
@@ -174,7 +209,9 @@ impl Remote {
             inputs: &inputs,
             streams,
         };
-        let sandbox = self.base.sandbox(visible, reachable.network(None));
+        let own = issued.aws.as_ref().map(|_| credentials::PORT);
+        let places = std::mem::take(&mut issued.places);
+        let sandbox = self.base.sandbox(visible, reachable.network(own), places);
         sandbox.start(&self.terms.stage, job).map_err(|error| not(&error))
     }
 

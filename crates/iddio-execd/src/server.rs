@@ -36,6 +36,7 @@ use crate::{
     carry::{CarryError, send},
     config::Uids,
     confine::Pool,
+    credentials::Source,
     line::Line,
     session::{self, Turned, hear},
     stream::Bell,
@@ -60,6 +61,8 @@ pub struct Terms {
     pub uids: Option<Uids>,
     /// What children reach.
     pub network: Vec<Destination>,
+    /// What is given to which children.
+    pub credentials: Vec<Source>,
     /// The operation that everything happens within: an agent's run.
     pub within: Option<Session>,
 }

@@ -42,7 +42,7 @@ use crate::{
     carry::{CarryError, receive_until},
     confine::{Base, Lease},
     line::Line,
-    run::{ClientStreams, Remote},
+    run::{ClientStreams, Given, Remote},
     scrub::Secrets,
     server::{Callers, Terms},
     stream::{Channel, Way, relay},
@@ -60,6 +60,7 @@ pub(crate) struct Session {
     streams: ClientStreams,
     base: Arc<Base>,
     laid: Laid,
+    given: Given,
 }
 
 /// Why a client is turned away before anything is decided: an exit code and the words.
@@ -114,8 +115,16 @@ impl Session {
         let id = draw_id().map_err(|error| Turned::ours("random numbers", error))?;
         let base = Base::make(&terms.runs, &id.to_string(), tree, lease)
             .map_err(|error| Turned::ours("a private directory", error))?;
-        let mut session =
-            Self { terms, line, user, start, streams, base: Arc::new(base), laid: Laid::default() };
+        let mut session = Self {
+            terms,
+            line,
+            user,
+            start,
+            streams,
+            base: Arc::new(base),
+            laid: Laid::default(),
+            given: Given::default(),
+        };
         session.lay(archive)?;
         Ok(session)
     }
@@ -171,7 +180,10 @@ impl Session {
         if matches!(last, Say::Ended(_)) {
             self.give_back();
         }
-        self.line.say(&last, &[]);
+        let line = self.line.clone();
+        // Who is told that it is over finds nothing of it.
+        drop(self);
+        line.say(&last, &[]);
     }
 
     fn command(&self) -> Result<Say, Turned> {
@@ -202,6 +214,8 @@ impl Session {
             line: self.line.clone(),
             base: self.base.clone(),
             streams: self.streams.clone(),
+            principal: caller.principal().id.as_str().to_owned(),
+            given: self.given.clone(),
         };
         let because = self.start.because.as_deref().map(|because| {
             let bytes = because.as_encoded_bytes();
@@ -252,7 +266,12 @@ impl Session {
             let flags = rustix::fs::MemfdFlags::CLOEXEC;
             let archive = rustix::fs::memfd_create("iddio-back", flags).map_err(io::Error::from)?;
             let archive = File::from(archive);
-            let count = tree::changed(&self.base.work(), &self.laid, |bytes| bytes, &archive)?;
+            let count = tree::changed(
+                &self.base.work(),
+                &self.laid,
+                |bytes| self.given.clean(bytes),
+                &archive,
+            )?;
             if 0 < count {
                 self.line.say(&Say::Back, &[archive.as_fd()]);
             }

@@ -29,6 +29,7 @@ use iddio_core::{
     text::RawText,
 };
 use iddio_exec::catalogs::Catalogs;
+use iddio_execd::config::Config;
 use iddio_runtime::{
     assemble::{Runtime, trusted},
     home::{Home, Opened},
@@ -79,6 +80,9 @@ fn version(json: bool) -> Ended {
 
 /// Opens the home, making it on first use, and says so.
 pub(crate) fn home(voice: Voice) -> Result<Home, Failure> {
+    if let Some(home) = host_home()? {
+        return Ok(home);
+    }
     let opened = Home::open_or_make(variable(HOME_VARIABLE).as_deref())?;
     if let Opened::Made(home) = &opened {
         voice.say(format_args!(
@@ -89,9 +93,24 @@ pub(crate) fn home(voice: Voice) -> Result<Home, Failure> {
     Ok(opened.home().clone())
 }
 
+/// Returns the broker's home, for the user it runs as: on a host with a broker that is the one that
+/// decides.
+fn host_home() -> Result<Option<Home>, Failure> {
+    let Some(config) = Config::of_host().map_err(Failure::unavailable)? else { return Ok(None) };
+    let keeper = iddio_runtime::home::unix_user(&config.user);
+    let own = rustix::process::geteuid().as_raw();
+    match keeper.is_some_and(|keeper| keeper.uid == own) {
+        true => Ok(Some(Home::service(&config.home)?)),
+        false => Ok(None),
+    }
+}
+
 /// Opens the home to look at it. A look makes none: an empty log that was never there would read as
 /// one that is sound.
 pub(crate) fn home_there() -> Result<Home, Failure> {
+    if let Some(home) = host_home()? {
+        return Ok(home);
+    }
     let home = Home::open(variable(HOME_VARIABLE).as_deref())?;
     home.ok_or_else(|| Failure::unavailable("there is no home yet").hint("iddio init"))
 }

@@ -232,6 +232,7 @@ impl Tools for Broker {
             // Root's tools run as users that nobody is.
             uids: rustix::process::geteuid().is_root().then(Uids::default),
             network: self.network.clone(),
+            credentials: Vec::new(),
             within: Some(within),
         };
         Ok(Box::new(Serving::start(listener, terms)?))

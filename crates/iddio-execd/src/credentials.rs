@@ -1,0 +1,235 @@
+//! Credentials of one run: made after the decision, for it alone, never in the caller's sight.
+//!
+//! The host's configuration names [`Source`]s: which runs they are for, and where the value comes from. A
+//! run of theirs gets what it needs ([`Issued`]): variables, files, or an endpoint on its own loopback that
+//! gives AWS credentials out to whoever knows the run's token. INVARIANT: every value that is given to a
+//! run is in [`Issued::secrets`], and nothing of it is written to a disk.
+//!
+//! A credential that can be had for a while is asked for as short as it can be: it is not revoked at the
+//! end of its run, it runs out.
+
+mod aws;
+mod endpoint;
+mod http;
+mod value;
+
+use std::path::PathBuf;
+
+use iddio_core::operation::{Operation, Operations, Protocol};
+use iddio_spawn::sandbox::{Content, Place};
+use serde::Deserialize;
+
+use crate::scrub::{Secrets, VALUE_BYTES_MIN};
+
+pub use aws::{Role, session_policy};
+pub(crate) use endpoint::{PORT, answer};
+pub use http::HttpError;
+pub use value::{From, Value};
+
+/// What a host gives to which runs.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The protocols it is for: a command of one of these, or with one of these in it.
+    #[serde(rename = "for")]
+    pub protocols: Vec<String>,
+    /// The principals it is for, by name; without, all.
+    #[serde(default)]
+    pub agents: Vec<String>,
+    /// What is given.
+    #[serde(flatten)]
+    pub gives: Gives,
+}
+
+/// What is given to a run.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gives {
+    /// AWS credentials of a role, narrowed to the operation.
+    AwsRole(Role),
+    /// A kubeconfig whose helper gives a token out.
+    Kubernetes(Cluster),
+    /// A variable.
+    Variable(Variable),
+}
+
+/// A cluster that runs reach.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Its name, and that of the context.
+    pub name: String,
+    /// Where its API is.
+    pub server: String,
+    /// The authority its certificate is from.
+    pub ca_file: Option<PathBuf>,
+    /// The namespace of the context.
+    pub namespace: Option<String>,
+    /// The token.
+    pub token: From,
+}
+
+/// A variable that runs get.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: From,
+}
+
+/// What one run was given.
+#[derive(Debug, Default)]
+pub(crate) struct Issued {
+    /// Variables.
+    pub(crate) variables: Vec<(String, Value)>,
+    /// Variables of the caller's that must not stand beside them.
+    pub(crate) instead_of: Vec<&'static str>,
+    /// Files.
+    pub(crate) places: Vec<Place>,
+    /// What the endpoint on the run's loopback gives out.
+    pub(crate) aws: Option<endpoint::Offer>,
+    /// Everything that must not leave the run.
+    pub(crate) secrets: Secrets,
+}
+
+/// Why a run gets no credential, and does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum MintError {
+    /// A file could not be read.
+    #[error("`{}`: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Whoever gives it out could not be asked.
+    #[error("`{from}`: {source}")]
+    Http {
+        /// Who.
+        from: String,
+        /// Why.
+        source: HttpError,
+    },
+    /// The answer is not what it should be.
+    #[error("`{from}` gave no {what}")]
+    Missing {
+        /// Who.
+        from: String,
+        /// What was looked for.
+        what: String,
+    },
+    /// There are no random numbers.
+    #[error("no random numbers: {0}")]
+    Random(String),
+    /// A value is too short to be kept out of what a run says.
+    #[error("a value is shorter than {VALUE_BYTES_MIN} bytes")]
+    Short,
+}
+
+/// Makes what `sources` give to a run of these operations by `principal`.
+pub(crate) fn issue(
+    sources: &[Source],
+    operations: &Operations,
+    principal: &str,
+) -> Result<Issued, MintError> {
+    let mut issued = Issued::default();
+    let mut values: Vec<Value> = Vec::new();
+    for source in sources.iter().filter(|source| source.is_for(operations, principal)) {
+        match &source.gives {
+            Gives::AwsRole(role) => {
+                let credentials = role.assume(operations, principal)?;
+                let offer = endpoint::Offer::of(credentials)?;
+                values.extend(offer.values());
+                issued.variables.extend(offer.variables());
+                issued.instead_of.extend(aws::INSTEAD_OF);
+                issued.aws = Some(offer);
+            }
+            Gives::Kubernetes(cluster) => {
+                let token = cluster.token.value()?;
+                issued.places.extend(cluster.places(&token)?);
+                issued.variables.push(("KUBECONFIG".into(), Value::new(KUBECONFIG.into())));
+                values.push(token);
+            }
+            Gives::Variable(Variable { name, value }) => {
+                let value = value.value()?;
+                values.push(value.clone());
+                issued.variables.push((name.clone(), value));
+            }
+        }
+    }
+    if values.iter().any(|value| value.expose().len() < VALUE_BYTES_MIN) {
+        return Err(MintError::Short);
+    }
+    issued.secrets = Secrets::new(values.iter().map(|value| value.expose().as_bytes()));
+    Ok(issued)
+}
+
+// === impl Source ===
+
+impl Source {
+    fn is_for(&self, operations: &Operations, principal: &str) -> bool {
+        let named = |operation: &Operation| {
+            let name = operation.protocol.name();
+            self.protocols.iter().any(|protocol| protocol == name)
+        };
+        let whom = self.agents.is_empty() || self.agents.iter().any(|agent| agent == principal);
+        whom && operations.iter().any(named)
+    }
+
+    /// Returns the first protocol it names that there is none of.
+    pub fn unknown_protocol(&self) -> Option<&str> {
+        let known = |name: &String| Protocol::ALL.iter().any(|protocol| protocol.name() == name);
+        self.protocols.iter().find(|name| !known(name)).map(String::as_str)
+    }
+}
+
+// === impl Cluster ===
+
+impl Cluster {
+    /// Returns the kubeconfig, and the helper that it names, which gives the token out.
+    fn places(&self, token: &Value) -> Result<Vec<Place>, MintError> {
+        let Self { name, server, ca_file, namespace, .. } = self;
+        let mut cluster = serde_json::Map::from_iter([("server".into(), server.as_str().into())]);
+        if let Some(path) = ca_file {
+            let read = std::fs::read(path);
+            let ca = read.map_err(|source| MintError::File { path: path.clone(), source })?;
+            cluster.insert("certificate-authority-data".into(), http::base64(&ca).into());
+        }
+        let context = [("cluster".into(), name.as_str().into()), ("user".into(), "iddio".into())];
+        let mut context = serde_json::Map::from_iter(context);
+        if let Some(namespace) = namespace {
+            context.insert("namespace".into(), namespace.as_str().into());
+        }
+        let exec = serde_json::json!({
+            "apiVersion": EXEC_VERSION,
+            "command": HELPER,
+            "interactiveMode": "Never",
+        });
+        let config = serde_json::json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
+            "clusters": [{"name": name, "cluster": cluster}],
+            "contexts": [{"name": name, "context": context}],
+            "users": [{"name": "iddio", "user": {"exec": exec}}],
+        });
+        let credential = serde_json::json!({
+            "apiVersion": EXEC_VERSION,
+            "kind": "ExecCredential",
+            "status": {"token": token.expose()},
+        });
+        let helper = format!("#!/bin/sh\ncat <<'IDDIO'\n{credential}\nIDDIO\n");
+        let file = |at: &str, bytes: Vec<u8>, mode| Place::new(at, Content::File { bytes, mode });
+        Ok(vec![
+            file(KUBECONFIG, config.to_string().into_bytes(), 0o444),
+            file(HELPER, helper.into_bytes(), 0o555),
+        ])
+    }
+}
+
+const EXEC_VERSION: &str = "client.authentication.k8s.io/v1";
+const KUBECONFIG: &str = "/run/iddio/kubeconfig";
+const HELPER: &str = "/run/iddio/kubernetes-credential";
