@@ -6,15 +6,10 @@
 use std::{
     io::{self, Read, Write},
     path::Path,
-    sync::Arc,
     time::Duration,
 };
 
 use iddio_net::{ConnectError, Destination, connect};
-use rustls::{
-    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
 use zeroize::Zeroizing;
 
 use super::Value;
@@ -115,13 +110,7 @@ impl Request<'_> {
         let head = self.head(&address)?;
         match address.secure {
             Secure::No => talk(socket, &head, &self.body),
-            Secure::Yes => {
-                let tls = |error: &dyn std::fmt::Display| HttpError::Tls(error.to_string());
-                let name = ServerName::try_from(address.host.clone()).map_err(|e| tls(&e))?;
-                let config = Arc::new(config(self.ca_file)?);
-                let tls = ClientConnection::new(config, name).map_err(|e| tls(&e))?;
-                talk(StreamOwned::new(tls, socket), &head, &self.body)
-            }
+            Secure::Yes => talk(tls::over(socket, &address.host, self.ca_file)?, &head, &self.body),
         }
     }
 
@@ -214,21 +203,66 @@ fn unchunked(mut rest: &[u8]) -> Result<Vec<u8>, HttpError> {
     }
 }
 
-fn config(ca_file: Option<&Path>) -> Result<ClientConfig, HttpError> {
-    let tls = |error: &dyn std::fmt::Display| HttpError::Tls(error.to_string());
-    let mut roots = RootCertStore::empty();
-    let path = ca_file.unwrap_or(Path::new(SYSTEM_ROOTS));
-    let found = CertificateDer::pem_file_iter(path).map_err(|error| tls(&error))?;
-    for certificate in found {
-        let certificate = certificate.map_err(|error| tls(&error))?;
-        // One that cannot be understood vouches for nobody.
-        let _ = roots.add(certificate);
+/// TLS, where it is built in.
+#[cfg(feature = "tls")]
+mod tls {
+    use std::{
+        io::{Read, Write},
+        net::TcpStream,
+        path::Path,
+        sync::Arc,
+    };
+
+    use rustls::{
+        ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+        pki_types::{CertificateDer, ServerName, pem::PemObject},
+    };
+
+    use super::HttpError;
+
+    /// Returns what is written and read through TLS, once the server showed who it is.
+    pub(super) fn over(
+        socket: TcpStream,
+        host: &str,
+        ca_file: Option<&Path>,
+    ) -> Result<impl Read + Write, HttpError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(failed)?;
+        let tls = ClientConnection::new(Arc::new(config(ca_file)?), name).map_err(failed)?;
+        Ok(StreamOwned::new(tls, socket))
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| tls(&error))?;
-    Ok(versions.with_root_certificates(roots).with_no_client_auth())
+
+    fn config(ca_file: Option<&Path>) -> Result<ClientConfig, HttpError> {
+        let mut roots = RootCertStore::empty();
+        let path = ca_file.unwrap_or(Path::new(SYSTEM_ROOTS));
+        for certificate in CertificateDer::pem_file_iter(path).map_err(failed)? {
+            // One that cannot be understood vouches for nobody.
+            let _ = roots.add(certificate.map_err(failed)?);
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let versions = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(failed)?;
+        Ok(versions.with_root_certificates(roots).with_no_client_auth())
+    }
+
+    fn failed(error: impl std::fmt::Display) -> HttpError {
+        HttpError::Tls(error.to_string())
+    }
+
+    /// Where Debian and its kin keep the authorities that the system trusts.
+    const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+}
+
+/// What there is without it: nobody is asked.
+#[cfg(not(feature = "tls"))]
+mod tls {
+    use std::{net::TcpStream, path::Path};
+
+    use super::HttpError;
+
+    pub(super) fn over(_: TcpStream, _: &str, _: Option<&Path>) -> Result<TcpStream, HttpError> {
+        Err(HttpError::Tls("not built in".to_owned()))
+    }
 }
 
 /// Returns bytes in base64.
@@ -236,9 +270,6 @@ pub(super) fn base64(bytes: &[u8]) -> String {
     use base64ct::{Base64, Encoding};
     Base64::encode_string(bytes)
 }
-
-/// Where Debian and its kin keep the authorities that the system trusts.
-const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// How long one wait for an answer may take.
 const TIME_MAX: Duration = Duration::from_secs(10);
