@@ -117,6 +117,7 @@ const STRICTER: &[(&str, &str)] = &[
     ("a here-document's end behind a continued line", "\\\n"),
     ("a here-document's end on a continued line", "\\\n"),
     ("a here-document's end that looks expanded", "<<"),
+    ("a here-document's end with odd quotes", "<<"),
     ("a length of something else than a parameter", "${#"),
     ("a line's end inside a line that a here-document waits for", "<<"),
     ("a loop over something that is no variable", "for "),
