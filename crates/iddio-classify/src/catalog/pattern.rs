@@ -79,7 +79,7 @@ pub(crate) fn may_cover_tame(pattern: &str, known: &str, tail: &[Stretch]) -> bo
                     reached = step(&reached, &|byte| byte == *own);
                 }
             }
-            Stretch::Tame => {
+            Stretch::Tame(_) => {
                 let mut all = vec![false; reached.len()];
                 // As long as the pattern is all that can make a difference.
                 for _ in 0..=pattern.len() {

@@ -80,7 +80,16 @@ pub(crate) enum Stretch {
     /// These bytes.
     Bytes(Vec<u8>),
     /// Some of the letters that [`is_tame`] takes, one at least.
-    Tame,
+    Tame(Minus),
+}
+
+/// Whether what is tame may start with a minus.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Minus {
+    /// A number that was worked out.
+    Maybe,
+    /// A count, an id, a day.
+    Never,
 }
 
 /// Whether a letter means nothing to a shell wherever it stands among others like it.
@@ -295,7 +304,7 @@ pub(crate) fn shell_text(words: &[Term]) -> Option<Vec<u8>> {
                 for (place, stretch) in stretches.iter().enumerate() {
                     match stretch {
                         Stretch::Bytes(bytes) => text.extend_from_slice(bytes),
-                        Stretch::Tame => {
+                        Stretch::Tame(_) => {
                             let next = stretches.get(place + 1);
                             if !is_apart(&text, next) {
                                 return None;
@@ -312,7 +321,7 @@ pub(crate) fn shell_text(words: &[Term]) -> Option<Vec<u8>> {
     }
     let count = |needle: &[u8]| text.windows(needle.len()).filter(|part| *part == needle).count();
     let own = words.iter().filter_map(|word| word.stretches.as_ref());
-    let tame = own.flat_map(|all| all.iter()).filter(|one| **one == Stretch::Tame).count();
+    let tame = own.flat_map(|all| all.iter()).filter(|one| matches!(one, Stretch::Tame(_))).count();
     // A text that names the variable itself could not be told from its stretches.
     (count(TAME) == tame).then_some(text)
 }
@@ -321,7 +330,7 @@ pub(crate) fn shell_text(words: &[Term]) -> Option<Vec<u8>> {
 fn is_apart(before: &[u8], next: Option<&Stretch>) -> bool {
     let after = match next {
         Some(Stretch::Bytes(bytes)) => bytes.as_slice(),
-        Some(Stretch::Tame) | None => b"",
+        Some(Stretch::Tame(_)) | None => b"",
     };
     // `$x`, `\\x`, `~x`, `{1..x}`, `!x`, `&1`, and a descriptor in front of a redirection.
     let joins = matches!(before.last(), Some(b'$' | b'\\' | b'~' | b'{' | b'!' | b'&'))

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 
 use iddio_core::{text::RawText, tier::Tier};
 
-use super::line::{Known, Stretch, Term};
+use super::line::{Known, Minus, Stretch, Term};
 use crate::catalog::{
     Catalog,
     format::{Arg, Bundle, Command, Flag, Instead, Language, Special, Style, Takes},
@@ -383,6 +383,12 @@ impl<'a> Reader<'a> {
         self.known(index) == Known::Whole && self.catalog.style() != Style::Words
     }
 
+    /// Whether a word starts with a letter or a digit, whichever it is.
+    fn starts_tame(&self, index: usize) -> bool {
+        let stretches = self.terms.get(index).and_then(|term| term.stretches.as_deref());
+        matches!(stretches, Some([Stretch::Tame(Minus::Never), ..]))
+    }
+
     fn shape(&self, index: usize) -> Shape {
         let Some(word) = self.words.get(index) else { return Shape::Argument };
         let option = match self.catalog.style() {
@@ -399,6 +405,7 @@ impl<'a> Reader<'a> {
             Known::Whole => Shape::Argument,
             Known::Any => Shape::Either,
             Known::Prefix(_) if option => Shape::Option,
+            Known::Prefix(_) if word.is_empty() && self.starts_tame(index) => Shape::Argument,
             Known::Prefix(_) | Known::Pattern if word.is_empty() || word.as_ref() == "-" => {
                 Shape::Either
             }

@@ -285,6 +285,11 @@ fn an_option_whose_end_nobody_knows_may_end_as_any() {
         (0, "curl -H \"Accept: application/$v\" https://x"),
         (2, "tar czf app-$(date +%Y%m%d).tgz x"),
         (2, "tar czf app-$(date +%F)-$$.tgz x"),
+        (2, "docker build -t app:$(git rev-parse --short HEAD) ."),
+        (
+            0,
+            "aws cloudwatch get-metric-statistics --namespace AWS/EC2 --metric-name CPUUtilization --start-time $(date -u -d '1 hour ago' +%FT%TZ) --end-time $(date -u +%FT%TZ) --period 300 --statistics Average",
+        ),
     ]);
 }
 

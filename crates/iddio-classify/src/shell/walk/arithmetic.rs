@@ -27,7 +27,7 @@ impl Walker<'_> {
         }
         match results.as_slice() {
             [Some(only)] => Text::known(only.to_string()),
-            _ => Text::tame(),
+            _ => Text::number(),
         }
     }
 
@@ -84,7 +84,7 @@ impl Walker<'_> {
         for (name, changed) in names(bytes) {
             if changed {
                 changes = true;
-                let value = Value::one(Text::tame());
+                let value = Value::one(Text::number());
                 self.assign(&name, value, at);
                 continue;
             }

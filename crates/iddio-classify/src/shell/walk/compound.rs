@@ -496,7 +496,7 @@ pub(super) fn text_of(term: &Term) -> Text {
     if let (Known::Prefix(_), Some(stretches)) = (term.known, &term.stretches) {
         let chunk = |stretch: &Stretch| match stretch {
             Stretch::Bytes(bytes) => Chunk::Bytes(bytes.clone()),
-            Stretch::Tame => Chunk::Tame,
+            Stretch::Tame(minus) => Chunk::Tame(*minus),
         };
         return Text(stretches.iter().map(chunk).collect());
     }

@@ -14,7 +14,7 @@ use super::{
     text::{Chunk, ELLIPSIS, Origin, Text, concatenated, settled},
 };
 use crate::{
-    command::line::{Known, Stretch, TAME, Term},
+    command::line::{Known, Minus, Stretch, TAME, Term},
     shell::{
         Span,
         ast::{Part, Word},
@@ -231,7 +231,9 @@ impl Walker<'_> {
                 Piece::Fixed(Chunk::Plain | Chunk::Unknown(_)) | Piece::Split(Chunk::Plain) => {
                     fields.cut();
                 }
-                Piece::Fixed(Chunk::Tame) | Piece::Split(Chunk::Tame) => fields.tame(),
+                Piece::Fixed(Chunk::Tame(minus)) | Piece::Split(Chunk::Tame(minus)) => {
+                    fields.tame(*minus);
+                }
                 Piece::Split(Chunk::Bytes(bytes)) => match self.separators() {
                     Some(separators) => fields.split(bytes, &separators),
                     None => fields.many(),
@@ -336,11 +338,11 @@ impl Fields {
     }
 
     /// The same, for what is tame.
-    fn tame(&mut self) {
+    fn tame(&mut self, minus: Minus) {
         if let Some(field) = self.open() {
             field.cut.get_or_insert(field.text.len());
             if let Some(stretches) = &mut field.stretches {
-                stretches.push(Stretch::Tame);
+                stretches.push(Stretch::Tame(minus));
             }
         }
     }
@@ -464,7 +466,10 @@ fn parted(bytes: &[u8]) -> Pieces {
     let mut rest = bytes;
     while let Some(place) = rest.windows(mark.len()).position(|part| part == mark) {
         let (before, after) = rest.split_at(place);
-        pieces.extend([Piece::Fixed(Chunk::Bytes(before.to_vec())), Piece::Fixed(Chunk::Tame)]);
+        pieces.extend([
+            Piece::Fixed(Chunk::Bytes(before.to_vec())),
+            Piece::Fixed(Chunk::Tame(Minus::Maybe)),
+        ]);
         rest = after.get(mark.len()..).unwrap_or_default();
     }
     pieces.push(Piece::Fixed(Chunk::Bytes(rest.to_vec())));

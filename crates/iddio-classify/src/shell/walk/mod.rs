@@ -370,7 +370,7 @@ impl<'a> Walker<'a> {
     /// The text holds the variable that stands for what is tame.
     fn stands_for_tame(&mut self) {
         self.tame = Tame::Stands;
-        let value = Value::one(Text::tame());
+        let value = Value::one(Text::number());
         self.state.set(Key::Variable(TAME.to_vec()), Slot::Variable(value));
     }
 

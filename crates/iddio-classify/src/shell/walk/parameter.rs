@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     catalog::pattern,
-    command::line::Surroundings,
+    command::line::{Minus, Surroundings},
     shell::{
         Span,
         ast::{
@@ -146,9 +146,9 @@ impl Walker<'_> {
     /// `${!x[@]}`: places in a list, or whatever the text took for names of elements.
     fn keys(&self, name: &[u8]) -> Piece {
         match self.value(name) {
-            Value::Array(_) => Piece::Split(Chunk::Tame),
+            Value::Array(_) => Piece::Split(Chunk::Tame(Minus::Never)),
             Value::Scalar(texts) if texts.iter().all(|text| text.as_bytes().is_some()) => {
-                Piece::Split(Chunk::Tame)
+                Piece::Split(Chunk::Tame(Minus::Never))
             }
             Value::Scalar(_) => Piece::Many,
         }
@@ -343,7 +343,7 @@ impl Walker<'_> {
     /// Does to a text what stands behind the name.
     fn operation(&mut self, operation: &ParameterOperation, text: &Text, at: Option<Span>) -> Text {
         let unknown = || match text.0.as_slice() {
-            [Chunk::Plain | Chunk::Tame] => Text::plain(),
+            [Chunk::Plain | Chunk::Tame(_)] => Text::plain(),
             _ => Text::unknown(text.origin().unwrap_or(Origin::Made)),
         };
         match operation {

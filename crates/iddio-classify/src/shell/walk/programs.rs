@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     catalog::Catalog,
-    command::line::{Feed, Line},
+    command::line::{Feed, Line, Minus},
 };
 
 /// Returns the programs that a pattern may find, with the directory it names; `None` for too many.
@@ -45,6 +45,9 @@ pub(super) fn output(line: &Line) -> Text {
             Text::tame()
         }
         (["hostname", "-s" | "-f" | "-d"], _) => Text::tame(),
+        (["git", "rev-parse", options @ .., "HEAD"], _) if options.iter().all(is_hash) => {
+            Text::tame()
+        }
         (["grep" | "egrep" | "fgrep", "-c", pattern], _) if !is_option(pattern) => Text::tame(),
         (["grep" | "egrep" | "fgrep", "-c", pattern, file], _)
             if ![pattern, file].into_iter().any(|word| is_option(word)) =>
@@ -60,6 +63,12 @@ pub(super) fn output(line: &Line) -> Text {
         (["date", rest @ ..], _) => day(rest).unwrap_or_else(|| Text::unknown(Origin::Made)),
         _ => Text::unknown(Origin::Made),
     }
+}
+
+/// Whether an option of `git rev-parse` leaves it at printing a hash.
+fn is_hash(option: &&str) -> bool {
+    matches!(*option, "--short" | "--verify" | "-q" | "--quiet")
+        || option.strip_prefix("--short=").is_some_and(|count| count.parse::<u8>().is_ok())
 }
 
 fn is_option(word: &str) -> bool {
@@ -92,9 +101,17 @@ fn counted(numbers: &[&str]) -> Text {
 /// What `date` writes, if that is nothing but digits and the marks of its format.
 fn day(words: &[&str]) -> Option<Text> {
     let (format, options) = words.split_last()?;
-    let known = |word: &&str| matches!(*word, "-u" | "--utc") || DAYS.contains(word);
-    let fits = options.iter().all(known) && options.last() != Some(&"-d");
-    let mut letters = format.strip_prefix('+').filter(|_| fits)?.chars();
+    let mut options = options.iter();
+    while let Some(option) = options.next() {
+        match *option {
+            "-u" | "--utc" => {}
+            // Which day it is about; the next word is no format then.
+            "-d" | "-v" => _ = options.next()?,
+            option if ["--date=", "-v"].iter().any(|start| option.starts_with(start)) => {}
+            _ => return None,
+        }
+    }
+    let mut letters = format.strip_prefix('+')?.chars();
     let mut text = Text::default();
     while let Some(letter) = letters.next() {
         let (count, mark) = match letter {
@@ -114,7 +131,7 @@ fn day(words: &[&str]) -> Option<Text> {
             if place > 0 {
                 text.push(Chunk::Bytes(mark.as_bytes().to_vec()));
             }
-            text.push(Chunk::Tame);
+            text.push(Chunk::Tame(Minus::Never));
         }
     }
     text.push(Chunk::Bytes(b"\n".to_vec()));
@@ -186,10 +203,6 @@ pub(super) fn is_secret_file(rule: &str) -> bool {
 
 /// Options of `pgrep` that leave it at printing numbers.
 const PLAIN_PGREP: [&str; 6] = ["-f", "-n", "-o", "-x", "-fn", "-fo"];
-
-/// Options of `date` that say which day.
-const DAYS: [&str; 6] =
-    ["-d", "yesterday", "-dyesterday", "tomorrow", "--date=yesterday", "--date=tomorrow"];
 
 /// The most numbers of `seq` that are told apart.
 const COUNTED_MAX: i64 = 64;

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     command::{
         Found, Setting, assignment,
-        line::{Feed, Known, Line, Stretch, Term},
+        line::{Feed, Known, Line, Minus, Stretch, Term},
         worse_class,
     },
     shell::{
@@ -518,7 +518,7 @@ impl Walker<'_> {
         let written = match programs::makes_temporary(&line) && self.keeps_temporary() {
             true => {
                 let mut text = Text::known(TEMPORARY);
-                text.push(Chunk::Tame);
+                text.push(Chunk::Tame(Minus::Never));
                 text
             }
             false => programs::output(&line),
@@ -595,7 +595,8 @@ impl Walker<'_> {
                         number(&mut key, bytes.len());
                         key.extend_from_slice(bytes);
                     }
-                    Stretch::Tame => number(&mut key, usize::MAX),
+                    Stretch::Tame(Minus::Never) => number(&mut key, usize::MAX),
+                    Stretch::Tame(Minus::Maybe) => number(&mut key, usize::MAX - 1),
                 }
             }
         }

@@ -4,7 +4,7 @@
 //! that are not. INVARIANT: joining and cutting only ever lose knowledge.
 
 use super::glob;
-use crate::command::line::Stretch;
+use crate::command::line::{Minus, Stretch};
 
 /// A text.
 #[derive(Clone, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -21,7 +21,7 @@ pub(super) enum Chunk {
     Plain,
     /// Letters that [`crate::command::line::is_tame`] takes, one at least: a count, a process id, a
     /// day. None of it means anything to a shell.
-    Tame,
+    Tame(Minus),
     /// Anything.
     Unknown(Origin),
 }
@@ -58,14 +58,19 @@ impl Text {
 
     /// Takes a count, an id, a day.
     pub(super) fn tame() -> Self {
-        Self(vec![Chunk::Tame])
+        Self(vec![Chunk::Tame(Minus::Never)])
+    }
+
+    /// The same, of a number that may be less than nothing.
+    pub(super) fn number() -> Self {
+        Self(vec![Chunk::Tame(Minus::Maybe)])
     }
 
     /// Returns what it is made of, if another shell may read it again.
     pub(super) fn stretches(&self) -> Option<Vec<Stretch>> {
         let stretch = |chunk: &Chunk| match chunk {
             Chunk::Bytes(bytes) => Some(Stretch::Bytes(bytes.clone())),
-            Chunk::Tame => Some(Stretch::Tame),
+            Chunk::Tame(minus) => Some(Stretch::Tame(*minus)),
             Chunk::Names(_) | Chunk::Plain | Chunk::Unknown(_) => None,
         };
         self.0.iter().map(stretch).collect()
@@ -106,7 +111,7 @@ impl Text {
     pub(super) fn len(&self) -> usize {
         let count = |chunk: &Chunk| match chunk {
             Chunk::Bytes(bytes) | Chunk::Names(bytes) => bytes.len(),
-            Chunk::Plain | Chunk::Tame | Chunk::Unknown(_) => 1,
+            Chunk::Plain | Chunk::Tame(_) | Chunk::Unknown(_) => 1,
         };
         self.0.iter().map(count).sum()
     }
@@ -130,7 +135,7 @@ impl Text {
         let unknown = |chunk: &Chunk| match chunk {
             Chunk::Unknown(origin) => Some(*origin),
             Chunk::Names(_) => Some(Origin::Made),
-            Chunk::Bytes(_) | Chunk::Plain | Chunk::Tame => None,
+            Chunk::Bytes(_) | Chunk::Plain | Chunk::Tame(_) => None,
         };
         self.0.iter().filter_map(unknown).min()
     }
@@ -141,7 +146,9 @@ impl Text {
         for chunk in &self.0 {
             match chunk {
                 Chunk::Bytes(bytes) | Chunk::Names(bytes) => shown.extend_from_slice(bytes),
-                Chunk::Plain | Chunk::Tame | Chunk::Unknown(_) => shown.extend_from_slice(ELLIPSIS),
+                Chunk::Plain | Chunk::Tame(_) | Chunk::Unknown(_) => {
+                    shown.extend_from_slice(ELLIPSIS)
+                }
             }
         }
         shown
@@ -154,7 +161,7 @@ impl Text {
             match chunk {
                 Chunk::Bytes(bytes) => pattern.extend(glob::escaped(bytes)),
                 Chunk::Names(names) => pattern.extend_from_slice(names),
-                Chunk::Plain | Chunk::Tame | Chunk::Unknown(_) => return None,
+                Chunk::Plain | Chunk::Tame(_) | Chunk::Unknown(_) => return None,
             }
         }
         Some(pattern)
@@ -219,10 +226,11 @@ pub(super) fn quoted(bytes: &[u8]) -> Vec<u8> {
 pub(super) fn any_of(texts: &[Text]) -> Text {
     let digits = |text: &Text| match text.as_bytes() {
         Some(bytes) => !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit),
-        None => text.0 == [Chunk::Tame],
+        None => matches!(text.0.as_slice(), [Chunk::Tame(_)]),
     };
     let name = |text: &Text| digits(text) || text.0 == [Chunk::Plain];
     match texts {
+        texts if texts.contains(&Text::number()) && texts.iter().all(digits) => Text::number(),
         texts if texts.iter().all(digits) => Text::tame(),
         texts if texts.iter().all(name) => Text::plain(),
         texts => {

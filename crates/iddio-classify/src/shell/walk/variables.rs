@@ -33,7 +33,7 @@ impl Walker<'_> {
         if self.integers.contains(name) || COUNTED.contains(&name) {
             let number = |text: &Text| {
                 let result = self.evaluated(text, at);
-                result.map_or_else(Text::tame, |number| Text::known(number.to_string()))
+                result.map_or_else(Text::number, |number| Text::known(number.to_string()))
             };
             texts = texts.iter().map(number).collect();
         }
