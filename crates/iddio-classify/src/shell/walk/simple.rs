@@ -185,6 +185,7 @@ impl Walker<'_> {
 
     /// `NAME=value` without a command.
     fn statement(&mut self, assignment: &Assignment) {
+        self.step(STEPS_PER_ASSIGNMENT);
         let value = self.assigned(assignment);
         let at = self.place(assignment.span);
         self.assign(&assignment.name, value, at);
@@ -479,6 +480,7 @@ impl Walker<'_> {
     /// A program named by a pattern: every known program it covers, and one that nobody knows.
     fn patterned(&mut self, line: &[Term], around: &Around) {
         let Some(program) = line.first() else { return };
+        self.step(STEPS_PER_PATTERN);
         let why = "the program is whatever file a pattern finds";
         let found = Found::new(Tier::Sensitive, Class::Unknown, "shell:program", why).word(0);
         let covered = programs::covered(program.text.as_bytes());
@@ -824,6 +826,12 @@ const SPECIAL: [&[u8]; 13] = [
 
 /// The most bytes a variable keeps.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// What it takes to try a pattern on every program that is known, in steps.
+const STEPS_PER_PATTERN: usize = 24;
+
+/// What it takes to set a variable, in steps.
+const STEPS_PER_ASSIGNMENT: usize = 2;
 
 /// How many commands are judged before it is worth to remember which: most lines have no more, and
 /// what stands often is remembered soon.
