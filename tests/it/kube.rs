@@ -10,7 +10,7 @@ use std::{
 
 use iddio_tests::{
     Said, Started, World,
-    apiserver::{ApiServer, OWN, Pair, kubeconfig},
+    apiserver::{ApiServer, MANY_MIB, OWN, Pair, kubeconfig},
     keepers::until,
     kube_binary, real,
 };
@@ -110,6 +110,13 @@ impl Scene {
 
     /// Sends bytes over TLS and returns all that comes until the gateway closes.
     fn raw(&self, bytes: &str) -> String {
+        let mut answer = Vec::new();
+        let _ = self.send(bytes).read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Sends bytes over TLS.
+    fn send(&self, bytes: &str) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
         roots.add(authority).unwrap();
@@ -124,9 +131,7 @@ impl Scene {
         let stream = TcpStream::connect(self.address).unwrap();
         let mut stream = StreamOwned::new(connection, stream);
         stream.write_all(bytes.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        String::from_utf8_lossy(&answer).into_owned()
+        stream
     }
 
     /// A request head with the agent's token.
@@ -142,6 +147,10 @@ impl Scene {
         assert_eq!(said.code, 0, "{said:?}");
         self.world.verify();
         let records = self.world.records();
+        let text = serde_json::to_string(&records).unwrap() + &said.stderr;
+        for secret in [self.token.as_str(), OWN, "minted."] {
+            assert!(!text.contains(secret), "`{secret}` is on record or in a log");
+        }
         for decided in of(&records, "decided") {
             let allowed = decided["refusal"].is_null();
             let closed = of(&records, "closed");
@@ -451,5 +460,73 @@ fn a_revoked_agent_is_nobody_at_once_and_what_flows_to_it_is_cut() {
     let _ = watch.wait();
     let said = scene.through(&["get", "pods"]).exits(1);
     assert!(said.stderr.contains("You must be logged in"), "{}", said.stderr);
+    let _ = scene.end();
+}
+
+#[test]
+fn k18_k19_a_yes_is_for_one_request_of_one_agent() {
+    let scene = Scene::new(&format!("{ASKING}{}", ASKING.replace("agents:\n  claude", "  other")));
+    if scene.without_kubectl() {
+        return;
+    }
+    let _ = scene.world.iddio(["agent", "add", "other"]).ok();
+    let token = std::fs::read_to_string(scene.world.home().join("agents/other/token")).unwrap();
+    let other = scene.world.work().join("other");
+    kubeconfig(&other, scene.address, &scene.certificate, token.trim());
+    let label = |config: &str| {
+        let mut command = scene.kubectl(config, &["label", "pod", "web-1", "a=b"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let asks = || scene.world.json(["approvals", "list", "--json"]).as_array().unwrap().clone();
+    let mut labelling = Vec::new();
+    for (count, config) in (1..).zip(["gateway", "gateway", "gateway", "other"]) {
+        labelling.push(label(config));
+        until(|| asks().len() == count, || format!("{} ask", asks().len()));
+    }
+    let one = asks()[0]["id"].as_str().unwrap().to_owned();
+    let _ = scene.world.iddio(["approvals", "approve", &one]).ok();
+    let ended = || scene.server.seen().iter().filter(|seen| seen.method == "PATCH").count() == 1;
+    until(ended, || "nothing was patched".to_owned());
+    assert_eq!(asks().len(), 3, "the others still wait");
+    for mut labelling in labelling {
+        let _ = labelling.kill();
+        let _ = labelling.wait();
+    }
+    until(|| asks().is_empty(), || "asks still wait".to_owned());
+    let patched: Vec<_> =
+        scene.server.seen().into_iter().filter(|seen| seen.method == "PATCH").collect();
+    assert_eq!(patched.len(), 1, "{patched:#?}");
+    let records = scene.end();
+    let granted = of(&records, "decided");
+    let granted = granted.iter().filter(|decided| decided["approved_by"].is_string()).count();
+    assert_eq!(granted, 1);
+}
+
+#[test]
+fn k27_an_answer_of_any_size_costs_one_piece_of_memory_at_a_time() {
+    let scene = Scene::new(OPEN);
+    let peak = || {
+        let pid = scene.gateway.pid().as_raw_nonzero();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() / 1024
+    };
+    let head = scene.head("GET /metrics", "Connection: close\r\n");
+    // A client that does not read for now: whatever would be held back is held back now.
+    let mut slow = scene.send(&head);
+    let mut stream = scene.send(&head);
+    let (mut total, mut buffer) = (0, vec![0; 1 << 20]);
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => total += read,
+        }
+    }
+    assert!(MANY_MIB << 20 <= total, "{total}");
+    let peak = peak();
+    assert!(peak < MANY_MIB / 2, "{peak} MiB at most");
+    let mut first = [0];
+    assert_eq!(slow.read(&mut first).unwrap(), 1);
+    drop(slow);
     let _ = scene.end();
 }

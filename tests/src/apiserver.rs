@@ -290,6 +290,15 @@ impl State {
         if let Some(answer) = discovery(path) {
             return ok(200, &answer);
         }
+        if path == "/metrics" {
+            // One piece, many times: it costs this process nothing.
+            let (sender, receiver) = mpsc::unbounded_channel();
+            let piece = Bytes::from(vec![b'x'; 1 << 20]);
+            for _ in 0..MANY_MIB {
+                let _ = sender.send(piece.clone());
+            }
+            return streamed(receiver);
+        }
         if path == "/healthz/elsewhere" {
             let mut answer = status(302, "Found", "elsewhere");
             let place = "https://elsewhere.example/".parse().expect("a header");
@@ -536,6 +545,9 @@ fn streamed(receiver: mpsc::UnboundedReceiver<Bytes>) -> Answer {
     let answer = Response::builder().header("content-type", "application/json");
     answer.body(Either::Right(Pieces(receiver))).expect("an answer")
 }
+
+/// How long the answer for `/metrics` is.
+pub const MANY_MIB: usize = 192;
 
 /// The gateway's own token.
 pub const OWN: &str = "own.token";

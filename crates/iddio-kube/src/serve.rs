@@ -9,7 +9,7 @@ use std::{
     convert::Infallible,
     net::IpAddr,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -303,6 +303,7 @@ impl Gateway {
             }
             _ => {}
         });
+        let gone = cancel.flag();
         let pipeline = self.runtime.pipeline(cancel, Prompt::Off, notice);
         let Ok(id) = draw_id() else {
             return Admitted::Denied(Denial::unavailable("iddio has no random numbers"));
@@ -322,6 +323,10 @@ impl Gateway {
                     Admitted::Denied(Denial::of_rejection(&rejection, &carried, ask))
                 }
                 Ok(Committed::Warrant(warrant)) => match carried {
+                    _ if gone.load(Ordering::Acquire) => {
+                        let denial = Denial::unavailable("the client went away");
+                        give_up(warrant, "the client went away", denial).await
+                    }
                     Carried::Yes => self.grant(warrant).await,
                     carried => {
                         let denial = Denial::of_uncarried(&carried);
@@ -362,6 +367,9 @@ impl Gateway {
     /// Takes one of the places a principal has for requests that are being decided.
     fn place(self: &Arc<Self>, principal: &PrincipalId) -> Result<Place, Denial> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if WAITING_OF_ALL_MAX <= waiting.values().sum() {
+            return Err(Denial::busy("iddio has too many undecided requests"));
+        }
         let count = waiting.entry(principal.clone()).or_default();
         if WAITING_MAX <= *count {
             return Err(Denial::busy("iddio has too many undecided requests of this agent"));
@@ -459,6 +467,10 @@ const CONNECTIONS_MAX: usize = 1024;
 
 /// The most requests of one agent that are being decided: each holds a thread.
 const WAITING_MAX: usize = 64;
+
+/// The most of all agents together: fewer than there are threads, so that who is identified and what
+/// ends finds one.
+const WAITING_OF_ALL_MAX: usize = 384;
 
 /// The most mebibytes of bodies that are held at once.
 const BODIES_MIB_MAX: usize = 64;
