@@ -20,6 +20,8 @@ pub(crate) struct Client {
     pub(crate) stream: UnixStream,
     pub(crate) peer: Peer,
     pub(crate) stage: Stage,
+    /// What the kernel was asked to tell: whether there is something to hear, and room to speak.
+    pub(crate) watched: (bool, bool),
     input: Vec<u8>,
     output: Vec<u8>,
     /// When the sentence that is being said or heard began.
@@ -59,7 +61,8 @@ pub(crate) enum Going {
 impl Client {
     pub(crate) fn new(stream: UnixStream, peer: Peer) -> Self {
         let (input, output) = (Vec::new(), Vec::new());
-        Self { stream, peer, stage: Stage::New, input, output, since: Instant::now() }
+        let (stage, watched) = (Stage::New, (true, false));
+        Self { stream, peer, stage, watched, input, output, since: Instant::now() }
     }
 
     /// Reads what there is, up to a turn's worth.

@@ -263,10 +263,13 @@ impl Service {
     fn receive(&mut self, token: u64) {
         let Some(client) = self.clients.get_mut(&token) else { return };
         let going = if client.send() == Going::Over { Going::Over } else { client.receive() };
-        let large = self.clients.values().filter(|client| client.is_large()).count();
+        let crowded = client.is_large() && {
+            let large = self.clients.values().filter(|client| client.is_large()).count();
+            LARGE_MAX < large
+        };
         let Some(client) = self.clients.get_mut(&token) else { return };
         let going = match going {
-            Going::On if client.is_large() && LARGE_MAX < large => {
+            Going::On if crowded => {
                 client.stage = Stage::Ending;
                 client.refuse(Code::Busy, "too many large records are under way")
             }
@@ -464,14 +467,21 @@ impl Service {
         }
     }
 
-    /// Asks the kernel for what each client waits for.
-    fn watch(&self, poll: impl AsFd) {
-        for (token, client) in &self.clients {
+    /// Asks the kernel for what each client waits for, where that is something else than before.
+    fn watch(&mut self, poll: impl AsFd) {
+        for (token, client) in &mut self.clients {
+            let wanted = (client.is_heard(), client.is_owed());
+            if client.watched == wanted {
+                continue;
+            }
             let mut flags = epoll::EventFlags::empty();
-            flags.set(epoll::EventFlags::IN, client.is_heard());
-            flags.set(epoll::EventFlags::OUT, client.is_owed());
+            flags.set(epoll::EventFlags::IN, wanted.0);
+            flags.set(epoll::EventFlags::OUT, wanted.1);
+            let data = epoll::EventData::new_u64(*token);
             // One that cannot be watched is late some time, and cut then.
-            let _ = epoll::modify(&poll, &client.stream, epoll::EventData::new_u64(*token), flags);
+            if epoll::modify(&poll, &client.stream, data, flags).is_ok() {
+                client.watched = wanted;
+            }
         }
     }
 

@@ -6,7 +6,6 @@
 use std::{
     fmt,
     io::{self, Read, Write},
-    net::TcpStream,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -126,7 +125,7 @@ impl Place {
                 let bare = self.host.trim_start_matches('[').trim_end_matches(']').to_owned();
                 let name = ServerName::try_from(bare).map_err(|_| PostError::Strange)?;
                 let connection = ClientConnection::new(credentials.tls.clone(), name)?;
-                let stream: StreamOwned<_, TcpStream> = StreamOwned::new(connection, stream);
+                let stream = StreamOwned::new(connection, stream);
                 self.exchange(stream, body, credentials)?
             }
         };

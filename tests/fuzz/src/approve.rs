@@ -35,3 +35,17 @@ pub(crate) fn approver_key(bytes: &[u8]) {
         assert_eq!(print.ok(), Some(key.fingerprint()), "a key is another on paper");
     }
 }
+
+/// A call of the signer is read as what it is written as.
+pub(crate) fn signer_call(bytes: &[u8]) {
+    if let Ok(call) = iddio_mint::signer::wire::Call::read(bytes) {
+        assert_eq!(call.to_bytes(), bytes, "a call has two texts");
+    }
+}
+
+/// An answer of the signer is read as what it is written as.
+pub(crate) fn signer_reply(bytes: &[u8]) {
+    if let Ok(reply) = iddio_mint::signer::wire::Reply::read(bytes) {
+        assert_eq!(reply.to_bytes(), bytes, "an answer has two texts");
+    }
+}

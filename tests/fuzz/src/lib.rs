@@ -50,6 +50,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("sanitise", core::sanitise),
     ("sed", classify::sed),
     ("shell_read", classify::shell_read),
+    ("signer_call", approve::signer_call),
+    ("signer_reply", approve::signer_reply),
     ("sql", classify::sql),
     ("statement", approve::statement),
     ("terraform_config", classify::terraform_config),

@@ -131,6 +131,16 @@ fn audit(workspace: &Workspace) -> Result<Vec<Row>> {
     example(workspace, "iddio-audit", "bench_audit")
 }
 
+/// Whether a row is about the log service.
+fn of_service(row: &Row) -> bool {
+    row.what.starts_with("log service")
+}
+
+/// P5, where a host has a log service.
+fn log_service(workspace: &Workspace) -> Result<Vec<Row>> {
+    example(workspace, "iddio-logd", "bench_logd")
+}
+
 /// P3.
 fn decision(workspace: &Workspace) -> Result<Vec<Row>> {
     let program = build_example(workspace, "iddio-policy", "bench_decision")?;
@@ -144,11 +154,11 @@ fn line(workspace: &Workspace) -> Result<Vec<Row>> {
     lines::rows(workspace, &lines::Programs { times, allocations })
 }
 
-const BENCHES: [Bench; 4] = [
+const BENCHES: [Bench; 5] = [
     Bench {
         name: "audit",
         run: audit,
-        owns: |row| matches!(row.id.as_str(), "P5" | "P6"),
+        owns: |row| matches!(row.id.as_str(), "P5" | "P6") && !of_service(row),
         needs: Needs::Programs,
     },
     Bench {
@@ -159,4 +169,5 @@ const BENCHES: [Bench; 4] = [
     },
     Bench { name: "exec", run: startup::rows, owns: |row| row.id == "P9", needs: Needs::Programs },
     Bench { name: "line", run: line, owns: lines::owns, needs: Needs::Examples },
+    Bench { name: "log-service", run: log_service, owns: of_service, needs: Needs::Programs },
 ];

@@ -1,9 +1,6 @@
 //! The relay, with real sockets on the loopback.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of tests fails the test"
-)]
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
