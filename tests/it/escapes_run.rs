@@ -599,6 +599,13 @@ fn b33_what_runs_later_outside_is_not_written() {
         ran(&said);
         assert_ne!(said.code, 0, "{script} {said:#?}");
     }
+    // What was not there and would be obeyed is told, and on record.
+    let said = person.boxed("mkdir -p evil && echo ../evil > .git/commondir; echo x > .mcp.json");
+    let made = |name: &str| format!("made `{}`", person.shop().join(name).display());
+    let said = said.says(&made(".git/commondir")).says(&made(".mcp.json"));
+    assert_eq!(said.stderr.matches("look at it first").count(), 2, "{said:#?}");
+    person.iddio(["audit", "query", "--json"]).prints("made ").prints(".git/commondir");
+    fs::remove_file(person.shop().join(".git/commondir")).unwrap();
     // What git itself has to do, it does.
     person.file(".gitconfig", "[user]\n\tname = Ada\n\temail = ada@example.com\n[http]\n\textraheader = canary-5d1e7a90c4\n");
     let said = person.boxed(

@@ -82,6 +82,8 @@ pub struct Grant {
     pub beyond: Vec<String>,
     /// What the caller should know.
     pub remarks: Vec<String>,
+    /// What would be protected if it were there: made by the agent, it may run elsewhere later.
+    pub absent: Vec<PathBuf>,
     ids: Ids,
     places: Vec<Place>,
 }
@@ -140,6 +142,7 @@ struct Plot<'a> {
     places: Vec<Place>,
     seen: Seen,
     remarks: Vec<String>,
+    absent: Vec<PathBuf>,
 }
 
 /// What may be done with something that is shown.
@@ -181,7 +184,7 @@ impl Grant {
             return Err(GrantError::Unseen(program.path().to_owned()));
         }
         plot.tools(&profile.tools);
-        let Plot { places, seen, remarks, .. } = plot;
+        let Plot { places, seen, remarks, absent, .. } = plot;
         Ok(Self {
             program,
             arguments: Arguments::new(name, words)?,
@@ -194,6 +197,7 @@ impl Grant {
             seen,
             beyond,
             remarks,
+            absent,
             ids: around.ids,
             places,
         })
@@ -209,6 +213,12 @@ impl Grant {
         };
         let resources = Resources::usual();
         Sandbox { ids: self.ids, places, network, resources, host_name: HOST_NAME.to_owned() }
+    }
+
+    /// Returns what the agent made that may run elsewhere later. To be asked once it has ended.
+    pub fn made(&self) -> Vec<&Path> {
+        let there = |path: &&Path| fs::symlink_metadata(path).is_ok();
+        self.absent.iter().map(PathBuf::as_path).filter(there).collect()
     }
 
     /// Returns what the agent gets in one line, for the record.
@@ -280,7 +290,7 @@ impl<'a> Plot<'a> {
         places.push(Place::new("/var/tmp", Content::Link { target: "/tmp".into() }));
         places.push(Place::new(&home, Content::Private { bytes_max: HOME_BYTES_MAX }));
         let seen = Seen::default();
-        Ok(Self { around, home, secrets, places, seen, remarks: Vec::new() })
+        Ok(Self { around, home, secrets, places, seen, remarks: Vec::new(), absent: Vec::new() })
     }
 
     /// Shows what the profile names below the home. What is not there, or leads elsewhere, is left out.
@@ -356,7 +366,11 @@ impl<'a> Plot<'a> {
         for name in names {
             let path = top.join(name);
             let shown = self.seen.write.iter().any(|write| path.starts_with(write));
-            if !shown || fs::symlink_metadata(&path).is_err() {
+            if !shown {
+                continue;
+            }
+            if fs::symlink_metadata(&path).is_err() {
+                self.absent.push(path);
                 continue;
             }
             // INVARIANT: a link below what an agent may write is not followed: the agent may have put it there.

@@ -118,6 +118,8 @@ struct Ran {
     applied: Applied,
     tally: Tally,
     millis: u64,
+    /// What it made that may run elsewhere later.
+    made: Vec<String>,
 }
 
 // === impl Setting ===
@@ -169,6 +171,10 @@ impl Setting<'_> {
                         hold.map_or_else(|| "its caller was frozen".to_owned(), |h| h.reason());
                     self.narrator.remark(&format!("the agent was ended: {why}"));
                 }
+                for made in &ran.made {
+                    let what = "which may run programs when it is used outside: look at it first";
+                    self.narrator.remark(&format!("the agent made `{made}`, {what}"));
+                }
                 self.close(flight, end);
                 Ok(code)
             }
@@ -208,7 +214,8 @@ impl Setting<'_> {
         drop(tools);
         let tally = relays.first().map(Relay::tally).unwrap_or_default();
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(Ran { end, applied, tally, millis })
+        let made = grant.made().into_iter().map(|path| path.display().to_string()).collect();
+        Ok(Ran { end, applied, tally, millis, made })
     }
 
     /// Records the end. If that fails the agent has run all the same, and the log keeps the debt.
@@ -258,7 +265,8 @@ fn worded(ran: &Ran) -> (u8, audit::End) {
         list("connected to", &ran.tally.connected),
         list("refused", &ran.tally.refused),
     ];
-    let note = notes.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    let made = (!ran.made.is_empty()).then(|| format!("made {}", ran.made.join(", ")));
+    let note = notes.into_iter().chain([made]).flatten().collect::<Vec<_>>().join("; ");
     let end = audit::End {
         exit_code: Some(code),
         duration_ms: Some(ran.millis),
