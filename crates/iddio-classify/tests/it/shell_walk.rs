@@ -48,6 +48,7 @@ fn what_hides_or_persists_is_sensitive() {
             "./deploy.sh",
             "export $(cat .env)",
             "GIT_SSH_COMMAND=x git fetch",
+            "echo x > .envrc",
             "env",
             "env | sort",
             "set",
