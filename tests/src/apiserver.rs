@@ -346,6 +346,10 @@ impl State {
     ) -> Answer {
         let key = key(resource, namespace, name);
         let Some(mut object) = self.objects.get(&key).cloned() else {
+            // Server-side apply makes what is not there; nothing else names a kind in a patch.
+            if method == "PATCH" && body["kind"].is_string() {
+                return ok(201, &self.put(resource, namespace, name, body, "ADDED"));
+            }
             return status(404, "NotFound", &format!("{resource} \"{name}\" not found"));
         };
         match method {
