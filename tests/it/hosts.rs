@@ -113,6 +113,10 @@ fn without_the_service_nothing_runs_and_with_it_again_everything_does() {
     assert!(!host.home(0).join("done").exists());
     iddio(&host, 0, &["doctor"]).exits(1).prints("everything is refused");
     host.start_log();
+    iddio(&host, 0, &["doctor"]).prints("keeps the log").prints("keeps the keys");
+    host.kill_signer();
+    iddio(&host, 0, &["doctor"]).exits(1).prints("checkpoints are not signed");
+    host.start_signer();
     // A default policy asks a human about a write; a read runs.
     iddio(&host, 0, &["exec", "--", "true"]).ok();
     iddio(&host, 0, &["audit", "verify"]).ok();

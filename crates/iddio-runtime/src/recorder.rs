@@ -30,6 +30,17 @@ struct Service {
     user: String,
     #[serde(default = "socket")]
     socket: PathBuf,
+    signer: Option<PathBuf>,
+    signer_user: Option<String>,
+}
+
+/// Where the host's signer is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SignerPlace {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The user it runs as.
+    pub keeper: u32,
 }
 
 /// The host's configuration of its log service cannot be used.
@@ -117,8 +128,29 @@ pub fn service() -> Result<Option<Remote>, ServiceError> {
     service_of(Path::new(CONFIGURATION), ROOT)
 }
 
+/// Returns the host's signer, if it has one.
+///
+/// # Errors
+///
+/// When there is a configuration that cannot be used.
+pub fn signer() -> Result<Option<SignerPlace>, ServiceError> {
+    let path = Path::new(CONFIGURATION);
+    let Some(Service { signer: Some(socket), signer_user: Some(user), .. }) = read(path, ROOT)?
+    else {
+        return Ok(None);
+    };
+    let keeper = uid(path, &user)?;
+    Ok(Some(SignerPlace { socket, keeper }))
+}
+
 /// Returns the log service that the file at `path` names, if there is one, which must be `owner`'s.
 fn service_of(path: &Path, owner: u32) -> Result<Option<Remote>, ServiceError> {
+    let Some(Service { user, socket, .. }) = read(path, owner)? else { return Ok(None) };
+    Ok(Some(Remote::at(&socket, uid(path, &user)?)))
+}
+
+/// Reads the configuration, if there is one.
+fn read(path: &Path, owner: u32) -> Result<Option<Service>, ServiceError> {
     let io = |source| ServiceError::Io { path: path.to_owned(), source };
     let mut options = std::fs::OpenOptions::new();
     options.read(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
@@ -133,10 +165,16 @@ fn service_of(path: &Path, owner: u32) -> Result<Option<Remote>, ServiceError> {
     let mut text = String::new();
     file.take(BYTES_MAX).read_to_string(&mut text).map_err(io)?;
     let wrong = |reason: String| ServiceError::Text { path: path.to_owned(), reason };
-    let Service { user, socket } = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-    let keeper = nix::unistd::User::from_name(&user).ok().flatten();
-    let keeper = keeper.ok_or_else(|| wrong(format!("there is no user `{user}`")))?;
-    Ok(Some(Remote::at(&socket, keeper.uid.as_raw())))
+    toml::from_str(&text).map(Some).map_err(|error| wrong(error.to_string()))
+}
+
+fn uid(path: &Path, user: &str) -> Result<u32, ServiceError> {
+    let known = nix::unistd::User::from_name(user).ok().flatten();
+    let known = known.ok_or_else(|| ServiceError::Text {
+        path: path.to_owned(),
+        reason: format!("there is no user `{user}`"),
+    })?;
+    Ok(known.uid.as_raw())
 }
 
 fn socket() -> PathBuf {

@@ -6,13 +6,14 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 use iddio_approve::{Filter, Registry};
 use iddio_audit::{Health, Status, remote::Remote, verify::verify};
 use iddio_core::freeze::Freeze;
+use iddio_mint::signer::Signer;
 use iddio_runtime::{
     assemble,
     clock::SystemClock,
     freezes::{self, Freezes, missing},
     home::Home,
     policy::{HomePolicy, InForce},
-    recorder,
+    recorder::{self, SignerPlace},
     tools::Tools,
 };
 use iddio_spawn::{
@@ -114,7 +115,10 @@ fn log(home: &Home, findings: &mut Vec<Finding>) {
             let what = format!("nothing can be recorded: {error}");
             return findings.push(wrong(what, "root mends it; docs/log-service.md says how"));
         }
-        Ok(Some(remote)) => return service(&remote, findings),
+        Ok(Some(remote)) => {
+            service(&remote, findings);
+            return signer(findings);
+        }
         Ok(None) => {}
     }
     match verify(&home.log(), 1) {
@@ -183,6 +187,21 @@ fn service(remote: &Remote, findings: &mut Vec<Finding>) {
         Err(error) => findings.push(wrong(
             format!("everything is refused: {error}"),
             "systemctl status iddio-logd.socket iddio-logd.service",
+        )),
+    }
+}
+
+/// Asks the host's signer whether it is there.
+fn signer(findings: &mut Vec<Finding>) {
+    let Ok(Some(SignerPlace { socket, keeper })) = recorder::signer() else { return };
+    let asked = Signer::connect(&socket, keeper).and_then(|mut signer| signer.public());
+    let socket = socket.display();
+    match asked {
+        Ok(_) => findings
+            .push(note(format!("the host's signer at {socket} keeps the keys"), "nothing to do")),
+        Err(error) => findings.push(wrong(
+            format!("checkpoints are not signed: {error}"),
+            "systemctl status iddio-signer.socket iddio-signer.service",
         )),
     }
 }
