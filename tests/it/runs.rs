@@ -63,6 +63,25 @@ impl Drop for Tmux<'_> {
     }
 }
 
+/// Waits until the process `sleep WORD` is in this state.
+#[track_caller]
+fn state_of(word: &str, state: char) {
+    let line = format!("sleep\0{word}\0");
+    for _ in 0..2_400 {
+        let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+        let found = processes.map(|entry| entry.path()).find(|path| {
+            fs::read(path.join("cmdline")).is_ok_and(|found| found == line.as_bytes())
+        });
+        let stat = found.and_then(|path| fs::read_to_string(path.join("stat")).ok());
+        let after = stat.and_then(|stat| stat.rsplit(") ").next()?.chars().next());
+        if after == Some(state) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(25));
+    }
+    panic!("`sleep {word}` was never in state {state}");
+}
+
 fn iddio(person: &Person) -> String {
     person.home().parent().unwrap().join("iddio").display().to_string()
 }
@@ -84,10 +103,15 @@ fn a_shell_has_a_terminal_of_its_own_with_jobs_and_sizes() {
     );
     tmux.keys(&["PS1='box> '; echo at $(tty) $(stty size)", "Enter"]);
     tmux.until("at /dev/pts/0 30 100");
-    tmux.keys(&["sleep 600", "Enter"]);
+    // A key that is typed before the job has the terminal would be the shell's, and take typed words along.
+    tmux.keys(&["sh -c 'echo started; exec sleep 60077'", "Enter"]);
+    tmux.until("\nstarted");
+    state_of("60077", 'S');
     tmux.keys(&["C-z"]);
     tmux.until("Stopped");
+    state_of("60077", 'T');
     tmux.keys(&["fg", "Enter"]);
+    state_of("60077", 'S');
     tmux.keys(&["C-c"]);
     tmux.keys(&["echo interrupted $?", "Enter"]);
     tmux.until("interrupted 130");
@@ -387,4 +411,60 @@ except TimeoutError: print(\"left alone\")' & sleep 0.5
         iddio exec -- env 2>/dev/null";
     let said = person.boxed(script);
     assert!(!said.stdout.contains("evil") && !said.stdout.contains("trace"), "{said:#?}");
+}
+
+#[test]
+fn a_profile_of_ones_own_adds_to_the_base_and_takes_nothing_from_it() {
+    let person = Person::new();
+    person.iddio(["init"]).ok();
+    person.file(".iddio/run/mine.toml", "summary = 'mine'\n[home]\nread = ['notes', '.ssh']\n[environment]\npass = ['MINE']\n[environment.set]\nWHERE = '~/x'\n");
+    person.file("notes/one", "a note\n");
+    let script = "cat ~/notes/one; echo x > ~/notes/one; cat ~/.ssh/id_ed25519; echo $MINE $WHERE";
+    let words = ["run", "--profile", "mine", "--", "sh", "-c", script];
+    let said = Said::of(person.command(words).env("MINE", "own").output().unwrap());
+    let own = format!("a note\nown {}\n", person.home().join("x").display());
+    assert_eq!(said.stdout, own, "{said:#?}");
+    assert!(said.stderr.contains("left out"), "{said:#?}");
+    for (text, why) in [
+        ("summary = 'x'\n[home]\nread = ['../..']\n", "leads elsewhere"),
+        ("summary = 'x'\nhidden = []\n", "unknown field"),
+    ] {
+        person.file(".iddio/run/mine.toml", text);
+        person.iddio(["run", "--profile", "mine", "--", "true"]).exits(64).says(why);
+    }
+    person.iddio(["run", "--profile", "none", "--", "true"]).exits(64).says("there is no profile");
+}
+
+#[test]
+fn an_agent_with_a_name_runs_as_that_agent_with_everything_in_it() {
+    let person = Person::new();
+    person.set_policy(
+        "agents:\n  builder:\n    rules:\n      - {protocol: command, tiers: {0: allow}}\n",
+    );
+    person.iddio(["agent", "add", "builder"]).ok();
+    let script = "iddio exec -- cat /etc/hostname && echo ran; env; ls ~/.iddio";
+    let said = person.boxed_with(&["--agent", "builder"], script);
+    assert!(said.stdout.contains("ran") && !said.stdout.contains("iddio_"), "{said:#?}");
+    let records = records(&person);
+    let decided: Vec<_> = records.iter().filter(|record| record["event"] == "decided").collect();
+    assert_eq!(decided.len(), 2);
+    assert!(decided.iter().all(|record| record["agent"] == "builder"), "{decided:#?}");
+    // Its caller may do nothing, so neither may an agent that nobody named.
+    person.boxed("true").exits(77);
+    // Frozen, it is ended with all that it runs.
+    let mut run = person.start_boxed(&["--agent", "builder"], "echo up >&2; sleep 600");
+    run.until("up");
+    person.iddio(["freeze", "--agent", "builder"]).ok();
+    run.end().exits(77);
+}
+
+#[test]
+fn an_agent_cannot_answer_for_a_human_through_its_tools() {
+    let person = Person::new();
+    person.set_policy(ASKING);
+    let script = "iddio approvals list; echo $?; iddio exec -- iddio approvals list; echo $?; \
+        iddio thaw --all; echo $?; iddio init; iddio exec -- iddio policy check; echo $?";
+    let said = person.boxed(script);
+    assert!(!said.stdout.contains("\n0\n"), "{said:#?}");
+    assert!(!said.stdout.starts_with("0\n"), "{said:#?}");
 }
