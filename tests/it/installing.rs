@@ -215,6 +215,6 @@ fn units() -> Vec<(String, String)> {
         })
         .collect();
     units.sort();
-    assert_eq!(units.len(), 7);
+    assert_eq!(units.len(), 8);
     units
 }

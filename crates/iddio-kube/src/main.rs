@@ -38,7 +38,10 @@ fn run() -> Result<()> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         };
+        // Nobody may be listening for it.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         gateway.run(listener, tls, stop).await;
         anyhow::Ok(())
     })?;

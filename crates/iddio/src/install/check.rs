@@ -88,7 +88,7 @@ fn fault(what: String, mend: &'static str) -> Fault {
 
 /// What is there without being needed: the command line itself, and services that wait for a
 /// configuration.
-const WAITING: [&str; 3] = ["iddio", "iddio-execd", "iddio-push"];
+const WAITING: [&str; 4] = ["iddio", "iddio-execd", "iddio-kube", "iddio-push"];
 
 const AGAIN: &str = "iddio install --system";
 
