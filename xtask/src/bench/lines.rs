@@ -109,26 +109,23 @@ fn worst(workspace: &Workspace, program: &Path) -> Result<Vec<Row>> {
         let text = format!("@{name}");
         number(&told(workspace, program, said(kind, times, &[&text]))?, "each_nanos")
     };
+    // Whatever may be too slow is looked at again: few runs say little on a shared machine.
     let mut all = Vec::new();
     for name in &names {
-        all.push((time("shell", "6", name)?, *name));
+        let few = time("shell", "6", name)?;
+        let nanos = if few < WORST_NANOS / 2 { few } else { few.min(time("shell", FEW, name)?) };
+        all.push((nanos, *name));
     }
     all.sort_unstable();
     all.reverse();
     let slow = all.iter().filter(|(nanos, _)| WORST_NANOS < *nanos).count();
-    let chosen = all.iter().take(WORST).map(|(_, name)| *name);
-    let mut chosen: Vec<&str> = chosen.chain(ONCE_THE_WORST).collect();
-    let mut seen = Vec::new();
-    chosen.retain(|name| {
-        !seen.contains(name) && {
-            seen.push(*name);
-            true
-        }
-    });
+    let shown = |place: usize, name: &str| place < WORST || ONCE_THE_WORST.contains(&name);
     let mut rows = Vec::new();
-    for name in chosen {
-        let ours = time("shell", FEW, name)?;
-        let sitter = time("sitter", "3", name)?;
+    for (_, (nanos, name)) in
+        all.iter().enumerate().filter(|(place, (_, name))| shown(*place, name))
+    {
+        let ours = (*nanos).min(time("shell", FEW, name)?);
+        let sitter = time("sitter", "11", name)?;
         rows.push(Row {
             id: "P13".to_owned(),
             what: format!("{JUDGEMENT} 64 KiB, {name}"),

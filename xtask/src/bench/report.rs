@@ -172,6 +172,18 @@ On an idle virtual machine a sync takes one timer tick and every ratio to raw sy
 
 const LINES: &str = "\
 ## What command lines cost
+
+The other readers of shell text only read it; a judgement also follows it, judges every command by its catalog, and gives away what policy, approvers and the record need: operations with their words, scopes, reasons and patterns.
+For the plain line of 21 bytes that makes more than eighty allocations, a third of its instructions.
+Reading is a tenth of it, the path catalog and the options of the tool a tenth each, and nothing stands out: the goal of 1 µs is missed three times over, and would need operations that borrow.
+The goal of 15 µs is missed by the pipeline, which is seven commands at less than 3 µs each, and by the loop, whose body is walked twice, because what its first round leaves may change the second.
+What an argument vector costs is above the 600 instructions of a request line of Kubernetes for the same reason.
+
+A first judgement unpacks one catalog: that of git takes 1 ms where reading its TOML took 5.
+
+The worst 64 KiB took 250 ms, and most kinds more than 20.
+What helped: sharing the bodies of functions and substitutions instead of copying them at every level; judging a command once for each way it stands; counting what takes time in steps; finding variables by their first letter and patterns of paths by their first two names.
+The number of kinds above 20 ms is of wall-clock minima and rises with the load of the machine; tests bound the steps, which do not.
 ";
 
 const WAITING: &str = "\
