@@ -314,6 +314,10 @@ fn k21_k26_k28_what_has_no_one_reading_is_refused_and_the_connection_ends() {
     let exec = scene.head("GET /api/v1/namespaces/payments/pods/web-1/exec?command=id", upgrade);
     let after = scene.head("GET /api/v1/namespaces/payments/pods", "");
     let twice = format!("Authorization: Bearer {}\r\n", scene.token);
+    let with_body = |kind: &str, body: &str| {
+        let more = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
+        scene.head("POST /api/v1/namespaces/payments/configmaps", &more) + body
+    };
     let table = [
         (format!("{exec}{after}"), "403"),
         (scene.head("GET /api/v1/namespaces/payments/../other/pods", ""), "400"),
@@ -342,6 +346,10 @@ fn k21_k26_k28_what_has_no_one_reading_is_refused_and_the_connection_ends() {
             ),
             "413",
         ),
+        (with_body("application/vnd.kubernetes.protobuf", "k8s0"), "415"),
+        (with_body("application/json\r\nContent-Encoding: gzip", "{}"), "415"),
+        (with_body("application/json", r#"{"kind":"ConfigMap","kind":"Secret"}"#), "400"),
+        (with_body("application/json", r#"{"kind":"ClusterRoleBinding"}"#), "400"),
         ("GET /api/v1/pods HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".to_owned(), "401"),
     ];
     for (bytes, expected) in table {
@@ -542,5 +550,41 @@ fn k27_an_answer_of_any_size_costs_one_piece_of_memory_at_a_time() {
     let mut first = [0];
     assert_eq!(slow.read(&mut first).unwrap(), 1);
     drop(slow);
+    let _ = scene.end();
+}
+
+#[test]
+fn a_rule_for_one_namespace_covers_that_and_discovery_and_nothing_else() {
+    let scene = Scene::new(
+        "agents:\n  claude:\n    rules:\n      - {protocol: kubernetes, clusters: [prod], \
+         namespaces: [payments], tiers: {0: allow, 2: allow}}\n",
+    );
+    if scene.without_kubectl() {
+        return;
+    }
+    let _ = scene.through(&["api-resources"]).ok();
+    let _ = scene.through(&["get", "pods"]).ok();
+    let _ = scene.through(&["label", "pod", "web-1", "a=b"]).ok();
+    let refused: [&[&str]; 6] = [
+        &["get", "pods", "-n", "other"],
+        &["get", "pods", "-A"],
+        &["get", "namespaces"],
+        &["get", "namespace", "payments"],
+        &["label", "namespace", "payments", "a=b"],
+        &["label", "pod", "web-3", "-n", "other", "a=b"],
+    ];
+    for words in refused {
+        let said = scene.through(words).exits(1);
+        assert!(said.stderr.contains("iddio refused"), "{words:?}: {}", said.stderr);
+    }
+    let discovery = |target: &str| {
+        let path = target.split('?').next().unwrap();
+        ["/version", "/api", "/apis", "/api/v1", "/apis/apps/v1"].contains(&path)
+            || path.starts_with("/openapi/")
+    };
+    for seen in scene.server.seen() {
+        let own = seen.target.starts_with("/api/v1/namespaces/payments/pods");
+        assert!(own || discovery(&seen.target), "{seen:#?}");
+    }
     let _ = scene.end();
 }
