@@ -11,6 +11,7 @@ mod attacks;
 mod bad_input;
 mod broker;
 mod catalogs;
+mod certificates;
 mod escapes_keepers;
 mod escapes_run;
 mod faults;
