@@ -215,10 +215,10 @@ const TEXTS: [(&str, &str); 3] = [
 ];
 
 const LOOP: &str = "for f in $(find /var/log -name '*.gz'); do echo \"${f%.gz}\" && zcat \"$f\" | \
-                    grep -c 'ERROR' >> /tmp/errors.txt 2>&1; done; echo ok";
+                    grep -c 'ERROR' >> /srv/errors.txt 2>&1; done; echo ok";
 
 const PIPES: &str = "cat /var/log/nginx/access.log | grep -v healthz | awk '{print $1}' | sort | \
-                     uniq -c | sort -rn | head -20 > /tmp/top-clients.txt";
+                     uniq -c | sort -rn | head -20 > /srv/top-clients.txt";
 
 /// Texts that took hundreds of milliseconds before the walk shared what it reads and remembers what
 /// it judged.
