@@ -58,6 +58,11 @@ struct Scene {
 
 impl Scene {
     fn new(policy: &str) -> Self {
+        Self::vouched(policy, None)
+    }
+
+    /// A gateway that is told somebody else vouches for the API server.
+    fn vouched(policy: &str, authority: Option<&str>) -> Self {
         let world = World::with_policy(policy);
         world.iddio(["agent", "add", "claude"]).ok();
         let token = std::fs::read_to_string(world.home().join("agents/claude/token")).unwrap();
@@ -67,7 +72,7 @@ impl Scene {
         let key = world.file("server.key", &pair.key);
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
         std::fs::set_permissions(&key, private).unwrap();
-        let authority = world.file("ca.pem", server.certificate());
+        let authority = world.file("ca.pem", authority.unwrap_or(server.certificate()));
         let own = world.file("own-token", OWN);
         let config = format!(
             "listen = \"127.0.0.1:0\"\ncertificate = {certificate:?}\nkey = {key:?}\n[cluster]\n\
@@ -587,4 +592,18 @@ fn a_rule_for_one_namespace_covers_that_and_discovery_and_nothing_else() {
         assert!(own || discovery(&seen.target), "{seen:#?}");
     }
     let _ = scene.end();
+}
+
+#[test]
+fn an_api_server_that_nobody_vouches_for_gets_nothing() {
+    let scene = Scene::vouched(OPEN, Some(&Pair::new().certificate));
+    for line in ["GET /api/v1/pods", "DELETE /api/v1/namespaces/payments/pods/web-1"] {
+        let answer = scene.raw(&scene.head(line, "Connection: close\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    }
+    assert!(scene.server.seen().is_empty() && scene.server.token_requests().is_empty());
+    let records = scene.end();
+    let outcomes: Vec<_> =
+        of(&records, "closed").iter().filter_map(|closed| closed["outcome"].as_str()).collect();
+    assert_eq!(outcomes, ["not_forwarded", "not_forwarded"]);
 }

@@ -47,3 +47,25 @@ pub fn server(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsEr
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_others_may_read_or_that_is_none_makes_no_listener() {
+        let dir = tempfile::tempdir().unwrap();
+        let (certificate, key) = (dir.path().join("c.pem"), dir.path().join("k.pem"));
+        let set = |mode| fs::set_permissions(&key, fs::Permissions::from_mode(mode)).unwrap();
+        fs::write(&certificate, "").unwrap();
+        fs::write(&key, "no key").unwrap();
+        set(0o644);
+        assert!(matches!(server(&certificate, &key), Err(TlsError::File(FileError::Open { .. }))));
+        set(0o600);
+        assert!(matches!(server(&certificate, &key), Err(TlsError::Pair(_))));
+        fs::remove_file(&certificate).unwrap();
+        assert!(matches!(server(&certificate, &key), Err(TlsError::Certificate(..))));
+    }
+}
