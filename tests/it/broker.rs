@@ -193,6 +193,90 @@ fn who_calls_is_what_the_kernel_says_or_a_token_and_never_a_name() {
     host.run(EVE, ["id"]).exits(77);
 }
 
+#[test]
+fn five_hundred_clients_at_once_are_all_served() {
+    let host = Host::started(OPEN, "");
+    let mut clients: Vec<_> = (0..500)
+        .map(|_| {
+            let mut command = host.exec(ADA, ["sh", "-c", "echo up; read x; echo $x"]);
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        })
+        .collect();
+    // All of them run at one time: nobody is answered before everybody is up.
+    let mut outs: Vec<_> = clients
+        .iter_mut()
+        .map(|client| {
+            let mut out = std::io::BufReader::new(client.stdout.take().unwrap());
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut out, &mut line).unwrap();
+            let mut errors = || std::io::read_to_string(client.stderr.take().unwrap()).unwrap();
+            assert_eq!(line, "up\n", "{}", errors());
+            out
+        })
+        .collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        let mut stdin = client.stdin.take().unwrap();
+        std::io::Write::write_all(&mut stdin, format!("{number}\n").as_bytes()).unwrap();
+    }
+    for (number, (out, client)) in outs.iter_mut().zip(&mut clients).enumerate() {
+        let mut line = String::new();
+        std::io::BufRead::read_line(out, &mut line).unwrap();
+        assert_eq!(line, format!("{number}\n"));
+        assert!(client.wait().unwrap().success());
+    }
+    host.root(["audit", "verify"]).ok();
+    let closed = host.records().into_iter().filter(|record| record["event"] == "closed").count();
+    assert_eq!(closed, 500);
+}
+
+#[test]
+fn killed_at_any_point_the_broker_leaves_definite_answers_and_no_phantom() {
+    let mut host = Host::new(OPEN, "");
+    let mut served = 0;
+    for round in 0..12 {
+        host.start();
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                let mut command = host.exec(ADA, ["sh", "-c", "echo ran"]);
+                command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+                command.spawn().unwrap()
+            })
+            .collect();
+        // Later in each round: after the n-th client was answered.
+        let mut answers = Vec::new();
+        let mut waiting = clients.into_iter();
+        for client in waiting.by_ref().take(round % 6) {
+            answers.push(Said::of(client.wait_with_output().unwrap()));
+        }
+        host.kill();
+        answers.extend(waiting.map(|client| Said::of(client.wait_with_output().unwrap())));
+        for said in &answers {
+            assert!([0, 69].contains(&said.code), "{said:#?}");
+            assert_eq!(
+                said.code == 0,
+                said.stdout == "ran\n" && said.stderr.is_empty(),
+                "{said:#?}"
+            );
+        }
+        served += answers.iter().filter(|said| said.code == 0).count();
+    }
+    host.start();
+    host.run(ADA, ["true"]).ok();
+    host.root(["audit", "verify"]).ok();
+    let records = host.records();
+    let count = |event: &str, outcome: &str| {
+        records.iter().filter(|r| r["event"] == event && r["outcome"] == outcome).count()
+    };
+    let decided = records.iter().filter(|r| r["event"] == "decided").count();
+    let (forwarded, other) = (
+        count("closed", "forwarded"),
+        count("closed", "abandoned") + count("closed", "not_forwarded"),
+    );
+    assert!(30 <= served && served < forwarded, "{served} {forwarded}");
+    assert_eq!(decided, forwarded + other, "whatever was allowed has an end");
+}
+
 /// How many processes sleep for this long.
 pub(crate) fn sleepers(seconds: &str) -> usize {
     let all = fs::read_dir("/proc")

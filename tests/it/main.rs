@@ -10,8 +10,10 @@
 mod attacks;
 mod bad_input;
 mod broker;
+mod broker_credentials;
 mod catalogs;
 mod certificates;
+mod escapes_broker;
 mod escapes_keepers;
 mod escapes_run;
 mod faults;

@@ -16,7 +16,7 @@ use crate::kit::{OPEN, of};
 
 /// Returns a tool that tests bring along: what the variable names, as `cargo xtask provision` sets it.
 #[track_caller]
-fn provisioned(variable: &str, name: &str) -> Option<PathBuf> {
+pub(crate) fn provisioned(variable: &str, name: &str) -> Option<PathBuf> {
     let without = std::env::var("IDDIO_TEST_WITHOUT").unwrap_or_default();
     if without.split(',').any(|word| word == name) {
         println!("WITHOUT {name}: {}", thread::current().name().unwrap_or("a test"));
@@ -46,13 +46,13 @@ agents:
 ";
 
 /// A moto server on loopback, ended with the test.
-struct Moto {
+pub(crate) struct Moto {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Moto {
-    fn start(program: &PathBuf) -> Self {
+    pub(crate) fn start(program: &PathBuf) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = Command::new(program)
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])

@@ -90,15 +90,15 @@ impl Config {
     ///
     /// When there is a file and it cannot be used: then nothing runs.
     pub fn of_host() -> Result<Option<Self>, ConfigError> {
-        Self::read(Path::new(PATH), ROOT)
+        Self::read(Path::new(PATH), &[ROOT])
     }
 
-    /// Reads the file at `path`, which must be `owner`'s.
+    /// Reads the file at `path`, which must be one of these `owners`'.
     ///
     /// # Errors
     ///
     /// When there is a file and it cannot be used.
-    pub fn read(path: &Path, owner: u32) -> Result<Option<Self>, ConfigError> {
+    pub fn read(path: &Path, owners: &[u32]) -> Result<Option<Self>, ConfigError> {
         let io = |source| ConfigError::Io { path: path.to_owned(), source };
         let mut options = std::fs::OpenOptions::new();
         options.read(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
@@ -107,8 +107,8 @@ impl Config {
             opened => opened.map_err(io)?,
         };
         let metadata = file.metadata().map_err(io)?;
-        let trusted = metadata.uid() == owner || metadata.uid() == ROOT;
-        if !metadata.is_file() || !trusted || metadata.mode() & 0o022 != 0 {
+        if !metadata.is_file() || !owners.contains(&metadata.uid()) || metadata.mode() & 0o022 != 0
+        {
             return Err(ConfigError::Foreign(path.to_owned()));
         }
         let mut text = String::new();
@@ -137,11 +137,11 @@ fn socket() -> PathBuf {
 }
 
 fn home() -> PathBuf {
-    PathBuf::from("/var/lib/iddio/exec")
+    PathBuf::from("/var/lib/iddio-exec/home")
 }
 
 fn runs() -> PathBuf {
-    PathBuf::from("/var/lib/iddio/runs")
+    PathBuf::from("/var/lib/iddio-exec/runs")
 }
 
 /// Where it lies.
@@ -155,3 +155,47 @@ const UID_MIN: u32 = 65_536;
 
 /// The most bytes of it that are read.
 const BYTES_MAX: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../../docs/broker.md");
+
+    fn read(text: &str, mode: u32, owners: &[u32]) -> Result<Option<Config>, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).unwrap();
+        Config::read(file.path(), owners)
+    }
+
+    #[test]
+    fn the_example_of_the_document_is_a_configuration() {
+        let own = rustix::process::geteuid().as_raw();
+        let (_, text) = DOCUMENT.split_once("```toml\n").unwrap();
+        let (text, _) = text.split_once("```").unwrap();
+        let config = read(text, 0o644, &[own]).unwrap().unwrap();
+        assert_eq!(config.credentials.len(), 4);
+        assert_eq!(config.home, home());
+    }
+
+    #[test]
+    fn what_others_could_have_written_or_nobody_understands_is_no_configuration() {
+        let own = rustix::process::geteuid().as_raw();
+        for (text, mode, owners) in [
+            ("user = \"root\"", 0o666, [own]),
+            ("user = \"root\"", 0o644, [own + 1]),
+            ("", 0o644, [own]),
+            ("user = \"root\"\nusers = 1", 0o644, [own]),
+            ("user = \"root\"\nuids = { first = 0, count = 9 }", 0o644, [own]),
+            ("user = \"root\"\nuids = { first = 70000, count = 0 }", 0o644, [own]),
+            ("user = \"root\"\n[[credentials]]\nfor = [\"awz\"]", 0o644, [own]),
+            ("user = \"root\"\n[[credentials]]\nfor = []\nvariables = 1", 0o644, [own]),
+        ] {
+            assert!(read(text, mode, &owners).is_err(), "{text} {mode:o}");
+        }
+        assert!(Config::read(Path::new("/nonexistent/exec.toml"), &[own]).unwrap().is_none());
+    }
+}

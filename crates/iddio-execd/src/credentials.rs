@@ -36,21 +36,13 @@ pub struct Source {
     /// The principals it is for, by name; without, all.
     #[serde(default)]
     pub agents: Vec<String>,
-    /// What is given.
-    #[serde(flatten)]
-    pub gives: Gives,
-}
-
-/// What is given to a run.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Gives {
     /// AWS credentials of a role, narrowed to the operation.
-    AwsRole(Role),
+    #[serde(rename = "aws-role")]
+    pub aws_role: Option<Role>,
     /// A kubeconfig whose helper gives a token out.
-    Kubernetes(Cluster),
+    pub kubernetes: Option<Cluster>,
     /// A variable.
-    Variable(Variable),
+    pub variable: Option<Variable>,
 }
 
 /// A cluster that runs reach.
@@ -138,26 +130,24 @@ pub(crate) fn issue(
     let mut issued = Issued::default();
     let mut values: Vec<Value> = Vec::new();
     for source in sources.iter().filter(|source| source.is_for(operations, principal)) {
-        match &source.gives {
-            Gives::AwsRole(role) => {
-                let credentials = role.assume(operations, principal)?;
-                let offer = endpoint::Offer::of(credentials)?;
-                values.extend(offer.values());
-                issued.variables.extend(offer.variables());
-                issued.instead_of.extend(aws::INSTEAD_OF);
-                issued.aws = Some(offer);
-            }
-            Gives::Kubernetes(cluster) => {
-                let token = cluster.token.value()?;
-                issued.places.extend(cluster.places(&token)?);
-                issued.variables.push(("KUBECONFIG".into(), Value::new(KUBECONFIG.into())));
-                values.push(token);
-            }
-            Gives::Variable(Variable { name, value }) => {
-                let value = value.value()?;
-                values.push(value.clone());
-                issued.variables.push((name.clone(), value));
-            }
+        if let Some(role) = &source.aws_role {
+            let credentials = role.assume(operations, principal)?;
+            let offer = endpoint::Offer::of(credentials)?;
+            values.extend(offer.values());
+            issued.variables.extend(offer.variables());
+            issued.instead_of.extend(aws::INSTEAD_OF);
+            issued.aws = Some(offer);
+        }
+        if let Some(cluster) = &source.kubernetes {
+            let token = cluster.token.value()?;
+            issued.places.extend(cluster.places(&token)?);
+            issued.variables.push(("KUBECONFIG".into(), Value::new(KUBECONFIG.into())));
+            values.push(token);
+        }
+        if let Some(Variable { name, value }) = &source.variable {
+            let value = value.value()?;
+            values.push(value.clone());
+            issued.variables.push((name.clone(), value));
         }
     }
     if values.iter().any(|value| value.expose().len() < VALUE_BYTES_MIN) {

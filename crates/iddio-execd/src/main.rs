@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 fn run() -> Result<()> {
     let Arguments { config, socket } = arguments()?;
     let root = rustix::process::geteuid();
-    let config = Config::read(&config, root.as_raw())?;
+    let config = Config::read(&config, &[0, root.as_raw()])?;
     let config = config.context("there is no configuration")?;
     if nix::unistd::User::from_name(&config.user)?
         .is_none_or(|user| user.uid.as_raw() != root.as_raw())

@@ -7,7 +7,7 @@ use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
@@ -50,11 +50,24 @@ pub(crate) struct Remote {
     pub(crate) line: Arc<Line>,
     pub(crate) base: Arc<Base>,
     pub(crate) streams: ClientStreams,
+    /// Keeps starts from being too many at once.
+    pub(crate) gate: Arc<Gate>,
     /// Whose command it is.
     pub(crate) principal: String,
     /// What was given to runs of this command, and must not leave them.
     pub(crate) given: Given,
 }
+
+/// How many runs may be starting: a start takes processor time alone, and all at once none would be done in
+/// time.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    starting: Mutex<usize>,
+    left: Condvar,
+}
+
+/// The place of one start.
+struct Passed<'a>(&'a Gate);
 
 /// The secrets of all runs of one command.
 #[derive(Clone, Debug, Default)]
@@ -89,6 +102,27 @@ enum Cause {
     Left,
     Time,
     TooMuch,
+}
+
+// === impl Gate ===
+
+impl Gate {
+    fn pass(&self) -> Passed<'_> {
+        let starting = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |starting: &mut usize| STARTS_MAX <= *starting;
+        let starting = self.left.wait_while(starting, full);
+        *starting.unwrap_or_else(PoisonError::into_inner) += 1;
+        Passed(self)
+    }
+}
+
+impl Drop for Passed<'_> {
+    fn drop(&mut self) {
+        let Self(gate) = self;
+        let mut starting = gate.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        *starting = starting.saturating_sub(1);
+        gate.left.notify_one();
+    }
 }
 
 // === impl Given ===
@@ -212,6 +246,7 @@ impl Remote {
         let own = issued.aws.as_ref().map(|_| credentials::PORT);
         let places = std::mem::take(&mut issued.places);
         let sandbox = self.base.sandbox(visible, reachable.network(own), places);
+        let _passed = self.gate.pass();
         sandbox.start(&self.terms.stage, job).map_err(|error| not(&error))
     }
 
@@ -523,6 +558,9 @@ fn since_boot() -> Duration {
         u32::try_from(now.tv_nsec).unwrap_or_default(),
     )
 }
+
+/// The most starts at once.
+const STARTS_MAX: usize = 16;
 
 /// These threads move bytes and nothing else.
 const STACK_BYTES: usize = 128 * 1024;

@@ -7,14 +7,23 @@
 //! Exactly the secrets are taken out, as they are and as programs write them: in JSON, in a URL, in
 //! base64. It is no judge of what else looks like one.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use zeroize::Zeroizing;
 
 /// The secrets of one run.
 #[derive(Clone, Default)]
 pub struct Secrets {
-    needles: Arc<Vec<Zeroizing<Vec<u8>>>>,
+    needles: Arc<Needles>,
+}
+
+/// Everything to be taken out.
+#[derive(Default)]
+struct Needles {
+    /// In the order of their bytes.
+    sorted: Vec<Zeroizing<Vec<u8>>>,
+    /// By how they begin, the longest first.
+    by_head: HashMap<[u8; VALUE_BYTES_MIN], Vec<usize>>,
 }
 
 /// One stream on its way out.
@@ -39,15 +48,21 @@ impl Secrets {
                 );
             }
         }
-        // The longest first: one may begin with another.
-        needles.sort_by(|one, other| other.len().cmp(&one.len()).then(one.cmp(other)));
+        needles.sort_by(|one, other| one.as_slice().cmp(other.as_slice()));
         needles.dedup();
-        Self { needles: Arc::new(needles) }
+        let mut by_head: HashMap<_, Vec<usize>> = HashMap::new();
+        for (at, needle) in needles.iter().enumerate().rev() {
+            if let Some(head) = needle.first_chunk::<VALUE_BYTES_MIN>() {
+                // What begins with another comes behind it in order, so the longest is first here.
+                by_head.entry(*head).or_default().push(at);
+            }
+        }
+        Self { needles: Arc::new(Needles { sorted: needles, by_head }) }
     }
 
     /// Whether there is nothing to take out.
     pub fn is_empty(&self) -> bool {
-        self.needles.is_empty()
+        self.needles.sorted.is_empty()
     }
 
     /// Returns `bytes` without them.
@@ -62,12 +77,17 @@ impl Secrets {
     }
 
     fn starting(&self, at: &[u8]) -> Option<usize> {
-        self.needles.iter().find(|needle| at.starts_with(needle)).map(|needle| needle.len())
+        let Needles { sorted, by_head } = &*self.needles;
+        let these = by_head.get(at.first_chunk::<VALUE_BYTES_MIN>()?)?;
+        let mut these = these.iter().filter_map(|at| sorted.get(*at));
+        these.find(|needle| at.starts_with(needle)).map(|needle| needle.len())
     }
 
     /// Whether `rest`, which ends where the stream ends so far, may be the beginning of one.
     fn may_begin(&self, rest: &[u8]) -> bool {
-        self.needles.iter().any(|needle| rest.len() < needle.len() && needle.starts_with(rest))
+        let sorted = &self.needles.sorted;
+        let from = sorted.partition_point(|needle| needle.as_slice() <= rest);
+        sorted.get(from).is_some_and(|needle| needle.starts_with(rest))
     }
 }
 

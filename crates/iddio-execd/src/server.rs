@@ -38,6 +38,7 @@ use crate::{
     confine::Pool,
     credentials::Source,
     line::Line,
+    run::Gate,
     session::{self, Turned, hear},
     stream::Bell,
     wire::Say,
@@ -104,6 +105,7 @@ impl Serving {
             pool: Pool::of(terms.uids),
             terms: Arc::new(terms),
             guests: Arc::default(),
+            gate: Arc::default(),
             _lock: lock,
         };
         let stopped = stop.clone();
@@ -141,6 +143,7 @@ struct House {
     terms: Arc<Terms>,
     pool: Pool,
     guests: Arc<Mutex<Guests>>,
+    gate: Arc<Gate>,
     /// Held while the place of the runs is ours.
     _lock: fs::File,
 }
@@ -211,10 +214,10 @@ impl House {
                 return None;
             }
         };
-        let (terms, pool) = (self.terms.clone(), self.pool.clone());
+        let (terms, pool, gate) = (self.terms.clone(), self.pool.clone(), self.gate.clone());
         let named = thread::Builder::new().name("iddio-client".to_owned());
         // Without a thread the socket is closed, which the client hears.
-        named.spawn(move || attend(socket, user, terms, &pool, &guest)).ok()
+        named.spawn(move || attend(socket, user, terms, (&pool, gate), &guest)).ok()
     }
 
     fn enter(&self, uid: u32) -> Result<Guest, Turned> {
@@ -257,7 +260,13 @@ impl Drop for Guest {
 }
 
 /// Attends to one client.
-fn attend(socket: UnixStream, user: String, terms: Arc<Terms>, pool: &Pool, guest: &Guest) {
+fn attend(
+    socket: UnixStream,
+    user: String,
+    terms: Arc<Terms>,
+    (pool, gate): (&Pool, Arc<Gate>),
+    guest: &Guest,
+) {
     let (start, descriptors) = match hear(&socket) {
         Ok(heard) => heard,
         Err(CarryError::Closed | CarryError::Late) => return,
@@ -270,7 +279,7 @@ fn attend(socket: UnixStream, user: String, terms: Arc<Terms>, pool: &Pool, gues
     let Ok(ear) = ear.spawn(move || hearing.hear()) else { return };
     let lease = pool.lease().map_err(|error| Turned::ours("a user", error));
     let session = lease.and_then(|lease| {
-        session::Session::open(terms, line.clone(), user, start, descriptors, lease)
+        session::Session::open(terms, line.clone(), user, start, descriptors, (lease, gate))
     });
     match session {
         Ok(session) => session.serve(),

@@ -42,7 +42,7 @@ use crate::{
     carry::{CarryError, receive_until},
     confine::{Base, Lease},
     line::Line,
-    run::{ClientStreams, Given, Remote},
+    run::{ClientStreams, Gate, Given, Remote},
     scrub::Secrets,
     server::{Callers, Terms},
     stream::{Channel, Way, relay},
@@ -61,6 +61,7 @@ pub(crate) struct Session {
     base: Arc<Base>,
     laid: Laid,
     given: Given,
+    gate: Arc<Gate>,
 }
 
 /// Why a client is turned away before anything is decided: an exit code and the words.
@@ -93,7 +94,7 @@ impl Session {
         user: String,
         start: Start,
         descriptors: Vec<OwnedFd>,
-        lease: Lease,
+        (lease, gate): (Lease, Arc<Gate>),
     ) -> Result<Self, Turned> {
         let given: Result<[OwnedFd; START_DESCRIPTORS], _> = descriptors.try_into();
         let Ok([stdin, stdout, stderr, archive]) = given else {
@@ -124,6 +125,7 @@ impl Session {
             base: Arc::new(base),
             laid: Laid::default(),
             given: Given::default(),
+            gate,
         };
         session.lay(archive)?;
         Ok(session)
@@ -214,6 +216,7 @@ impl Session {
             line: self.line.clone(),
             base: self.base.clone(),
             streams: self.streams.clone(),
+            gate: self.gate.clone(),
             principal: caller.principal().id.as_str().to_owned(),
             given: self.given.clone(),
         };

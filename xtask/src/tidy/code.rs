@@ -145,9 +145,12 @@ const FENCES: [Fence; 3] = [
         // that gave up the network tries whether it did.
         except: &[
             "crates/iddio-audit/src/remote.rs",
-            // So do the broker and its client.
+            // So do the broker and its client. What it carries further was connected by iddio-net, or
+            // accepted on a listener of its child's.
             "crates/iddio-execd/src/client.rs",
-            "crates/iddio-execd/src/main.rs",
+            "crates/iddio-execd/src/credentials/endpoint.rs",
+            "crates/iddio-execd/src/credentials/http.rs",
+            "crates/iddio-execd/src/net.rs",
             "crates/iddio-execd/src/server.rs",
             // It listens for clients, and takes over connections that the connector made.
             "crates/iddio-kube/src/socket.rs",
