@@ -34,3 +34,4 @@ mod shells;
 mod streams;
 mod terminals;
 mod tools;
+mod unit_filters;

@@ -17,6 +17,7 @@ use std::{
 
 use iddio_audit::remote::Remote;
 use iddio_mint::signer::{Signer, SignerError};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::{binary, repository};
@@ -140,6 +141,25 @@ impl Keepers {
         }
         until(|| self.signer().is_ok(), || self.errors());
         until(|| self.log().head().is_ok(), || self.errors());
+    }
+
+    /// Starts both keepers under strace, waits until they answer, and returns where their calls are
+    /// written: the log service's, the signer's.
+    pub fn start_traced(&mut self) -> [PathBuf; 2] {
+        let traces = [self.path("trace-log"), self.path("trace-signer")];
+        let [log, signer] = &traces;
+        let strace = |user: &str, trace: &PathBuf, program: &str| {
+            let mut command = Command::new("strace");
+            command.args(["-f", "-qq", "-u", user, "-o"]).arg(trace).arg(service(program));
+            command
+        };
+        self.run_signer(strace("sys", signer, "iddio-signer"));
+        until(|| self.signer().is_ok(), || self.errors());
+        let mut command = strace("daemon", log, "iddio-logd");
+        command.arg("--config").arg(self.log_config()).arg("--socket").arg(self.log_socket());
+        self.log = Some(self.spawn(command));
+        until(|| self.log().head().is_ok(), || self.errors());
+        traces
     }
 
     fn run_signer(&mut self, mut command: Command) {
@@ -326,10 +346,18 @@ pub fn example(name: &str) -> PathBuf {
     beside.parent().expect("a directory").join("examples").join(name)
 }
 
+/// Ends a process that was started, and, where that is a tracer, whom it traced.
 fn kill(child: Option<Child>) {
-    if let Some(mut child) = child {
-        child.kill().expect("it is ours");
-        child.wait().expect("it ends");
+    let Some(mut child) = child else { return };
+    let pid = child.id();
+    let traced = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    child.kill().expect("it is ours");
+    child.wait().expect("it ends");
+    let traced = traced.unwrap_or_default();
+    let pids = traced.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?));
+    for pid in pids {
+        // One that ended with its tracer is gone already.
+        let _ = kill_process(pid, Signal::KILL);
     }
 }
 

@@ -16,6 +16,7 @@ use iddio_audit::{
     verify::{Report, verify},
     wire::{self, Call, Reply},
 };
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 #[path = "../../../iddio-audit/tests/it/kit.rs"]
@@ -149,9 +150,16 @@ impl Host {
 
     /// Kills the service.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut service) = self.service.take() {
-            service.kill().unwrap();
-            service.wait().unwrap();
+        let Some(mut service) = self.service.take() else { return };
+        // Where it is a tracer, whom it traces ends as well.
+        let pid = service.id();
+        let traced = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        service.kill().unwrap();
+        service.wait().unwrap();
+        let traced = traced.unwrap_or_default();
+        for pid in traced.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)) {
+            // One that ended with its tracer is gone already.
+            let _ = kill_process(pid, Signal::KILL);
         }
     }
 
