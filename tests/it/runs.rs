@@ -468,3 +468,53 @@ fn an_agent_cannot_answer_for_a_human_through_its_tools() {
     assert!(!said.stdout.contains("\n0\n"), "{said:#?}");
     assert!(!said.stdout.starts_with("0\n"), "{said:#?}");
 }
+
+#[test]
+fn a_workspace_may_be_called_anything() {
+    let person = Person::new();
+    for name in ["two words", "b\\ack\\040slash", "line\nbreak", "q'uote\"s", "\u{fc}ml\u{e4}ut"] {
+        let directory = person.elsewhere("odd").join(name);
+        fs::create_dir(&directory).unwrap();
+        let uid = person.uid();
+        std::os::unix::fs::chown(&directory, Some(uid), Some(uid)).unwrap();
+        fs::create_dir(directory.join(".git")).unwrap();
+        fs::create_dir(directory.join(".git/hooks")).unwrap();
+        let script = "echo x > made; echo y > .git/hooks/made; pwd; iddio exec -- pwd";
+        let mut command = person.command(["-q", "run", "--", "sh", "-c", script]);
+        let said = Said::of(command.current_dir(&directory).output().unwrap());
+        let shown = directory.to_str().unwrap();
+        assert_eq!(said.stdout, format!("{shown}\n{shown}\n"), "{said:#?}");
+        assert!(directory.join("made").exists() && !directory.join(".git/hooks/made").exists());
+    }
+}
+
+#[test]
+fn a_directory_that_holds_secrets_among_others_is_shown_without_them() {
+    let person = Person::new();
+    person.set_policy(&ASKING.replace("2: escalate", "2: allow"));
+    person.file(".config/gh/hosts.yml", "canary-5d1e7a90c4");
+    person.file(".config/other/settings", "plain\n");
+    let config = person.home().join(".config");
+    let script = format!(
+        "cat {0}/other/settings; cat {0}/gh/*; ls -A {0}/gh; mv {0}/gh {0}/x",
+        config.display()
+    );
+    let said = person.boxed_with(&["--write", config.to_str().unwrap()], &script);
+    assert_eq!(said.stdout, "plain\n", "{said:#?}");
+    assert!(config.join("gh/hosts.yml").exists());
+}
+
+#[test]
+fn root_runs_an_agent_as_somebody_else_and_never_as_root() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let world = iddio_tests::World::with_policy(crate::kit::OPEN);
+    fs::set_permissions(world.work(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    world.iddio(["run", "--", "id"]).exits(64).says("root runs no agent as root");
+    let script =
+        "id -u; id -G; touch made; iddio exec -- cat /etc/hostname >/dev/null && echo served";
+    let said = world.iddio(["run", "--user", "nobody", "--", "sh", "-c", script]);
+    assert_eq!(said.stdout, "65534\n65534\nserved\n", "{said:#?}");
+    assert!(world.work().join("made").exists());
+}

@@ -31,7 +31,7 @@ use iddio_runtime::{
 };
 use iddio_spawn::sandbox::{Applied, Confined, Job, Launch, Stage, StartError};
 use iddio_spawn::{HashError, Status};
-use rustix::fs::{Mode, OFlags, open};
+use rustix::fs::{AtFlags, Mode, OFlags, chmodat, open};
 
 use crate::grant::Grant;
 use crate::operation::RunAction;
@@ -245,7 +245,10 @@ fn bind(directory: &Path) -> io::Result<UnixListener> {
     use std::os::fd::AsRawFd;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let held = open(directory, flags, Mode::empty())?;
-    UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET_NAME}", held.as_raw_fd()))
+    let listener = UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET_NAME}", held.as_raw_fd()))?;
+    // For whomever the agent runs as. Outside of the box nobody else gets as far as the directory.
+    chmodat(&held, SOCKET_NAME, Mode::from_raw_mode(0o666), AtFlags::empty())?;
+    Ok(listener)
 }
 
 /// Returns the exit code and the end for the record.
