@@ -194,6 +194,21 @@ fn who_calls_is_what_the_kernel_says_or_a_token_and_never_a_name() {
 }
 
 #[test]
+fn a_freeze_ends_what_runs_at_the_broker_and_refuses_what_comes() {
+    let host = Host::started(OPEN, "");
+    let mut running =
+        host.begin(ADA, ["sh", "-c", "trap '' TERM; echo up >&2; while :; do sleep 654321; done"]);
+    running.until("up");
+    host.root(["freeze", "--agent", "local:ada"]).ok();
+    running.until("the command was ended");
+    running.end().exits(77);
+    assert_eq!(sleepers("654321"), 0);
+    assert_eq!(host.records().last().unwrap()["outcome"], "frozen");
+    host.run(ADA, ["true"]).exits(77).says("frozen");
+    host.run(EVE, ["true"]).ok();
+}
+
+#[test]
 fn five_hundred_clients_at_once_are_all_served() {
     let host = Host::started(OPEN, "");
     let mut clients: Vec<_> = (0..500)

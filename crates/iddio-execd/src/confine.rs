@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeSet,
     fs, io,
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -194,9 +194,26 @@ impl Base {
 
 impl Drop for Base {
     fn drop(&mut self) {
-        // Best effort: what is left is removed when the broker starts.
-        let _ = fs::remove_dir_all(&self.root);
+        remove(&self.root);
     }
+}
+
+/// Removes a directory of a run's, which may have closed parts of it. Best effort: what is left is removed
+/// when the broker starts.
+pub(crate) fn remove(root: &Path) {
+    if fs::remove_dir_all(root).is_ok() {
+        return;
+    }
+    let mut waiting = vec![root.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let is_directory = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+        if !is_directory || fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).is_err() {
+            continue;
+        }
+        let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+        waiting.extend(entries.map(|entry| entry.path()));
+    }
+    let _ = fs::remove_dir_all(root);
 }
 
 /// Whether a child sees something.
@@ -273,3 +290,46 @@ const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
 /// The most that one file of a run may hold.
 const FILE_BYTES_MAX: u64 = 4 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_closed_is_removed_all_the_same_and_nothing_behind_its_links() {
+        let place = tempfile::tempdir().unwrap();
+        let (root, outside) = (place.path().join("root"), place.path().join("outside"));
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("kept"), "kept").unwrap();
+        fs::write(root.join("a/b/file"), "x").unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("a/link")).unwrap();
+        for path in ["a/b", "a"] {
+            fs::set_permissions(root.join(path), fs::Permissions::from_mode(0)).unwrap();
+        }
+        remove(&root);
+        assert!(!root.exists() && outside.join("kept").exists());
+    }
+
+    #[test]
+    fn no_two_runs_are_one_user_and_there_are_no_more_than_there_are() {
+        let pool = Pool::of(Some(Uids { first: 70_000, count: 2 }));
+        let (one, two) = (pool.lease().unwrap(), pool.lease().unwrap());
+        assert_ne!(one.ids(), two.ids());
+        assert!(pool.lease().is_err());
+        drop(one);
+        assert!(pool.lease().is_ok());
+    }
+
+    #[test]
+    fn a_tree_covers_nothing_that_programs_need() {
+        for tree in
+            ["/", "/usr", "/etc", "/proc/1", "/dev/shm", "/run", "/tmp", "relative", "/a/../b"]
+        {
+            assert!(!is_placeable(Path::new(tree)), "{tree}");
+        }
+        for tree in ["/home/ada/work", "/srv", "/usr/src/x", "/tmp/x", "/var/lib/x"] {
+            assert!(is_placeable(Path::new(tree)), "{tree}");
+        }
+    }
+}

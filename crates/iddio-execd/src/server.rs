@@ -23,6 +23,7 @@ use std::{
 use iddio_core::pipeline::Session;
 use iddio_net::Destination;
 use iddio_runtime::assemble::Runtime;
+use iddio_service::peer::Peer;
 use iddio_spawn::{ToolPath, sandbox::Stage};
 use nix::unistd::User;
 use rustix::{
@@ -35,7 +36,7 @@ use rustix::{
 use crate::{
     carry::{CarryError, send},
     config::Uids,
-    confine::Pool,
+    confine::{Pool, remove},
     credentials::Source,
     line::Line,
     run::Gate,
@@ -196,7 +197,12 @@ impl House {
     /// Gives a client a thread, or says why there is none.
     fn welcome(&self, socket: UnixStream) -> Option<JoinHandle<()>> {
         // Without the kernel's word on who it is, there is nobody to speak to.
-        let uid = socket_peercred(&socket).ok()?.uid.as_raw();
+        let uid = match &self.terms.callers {
+            // Held by a descriptor while it is looked at, so that it is nobody else by then.
+            Callers::Host => Peer::of(&socket).ok()?.uid,
+            // It may be in a process namespace of its own.
+            Callers::Own { .. } => socket_peercred(&socket).ok()?.uid.as_raw(),
+        };
         let user = match &self.terms.callers {
             Callers::Host => match User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten() {
                 Some(user) => user.name,
@@ -310,7 +316,7 @@ fn clear(runs: &Path) -> io::Result<fs::File> {
     for entry in fs::read_dir(runs)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
+            remove(&entry.path());
         }
     }
     Ok(lock)
