@@ -4,7 +4,7 @@ use std::fs;
 
 use iddio_tests::{
     Said, binary,
-    keepers::{Keepers, NOBODY, until},
+    keepers::{Keepers, LOG, NOBODY, as_user, service, until},
 };
 use serde_json::Value;
 
@@ -92,6 +92,25 @@ fn who_may_not_read_is_told_who_may() {
         let words = [&["audit"], words].concat();
         iddio(&host, NOBODY, &words).exits(77).says("may not read the log").says("readers");
     }
+}
+
+#[test]
+fn what_only_the_keeper_does_is_done_by_the_keeper() {
+    let host = Keepers::started();
+    for words in [&["forget", "2020-01-01"][..], &["repair"]] {
+        let own = iddio(&host, 0, &[&["audit"], words].concat());
+        own.exits(77).says("iddio-logd");
+        let program = service("iddio-logd");
+        let keeper = |uid: u32, words: &[&str]| {
+            let mut command = as_user(uid, program.to_str().unwrap());
+            Said::of(command.args(words).arg("--config").arg(host.log_config()).output().unwrap())
+        };
+        keeper(LOG, words).ok();
+        keeper(NOBODY, words).exits(69).says("this runs as uid");
+        keeper(LOG, &["forget", "2999-01-01"]).exits(69).says("no day that is over");
+    }
+    assert_eq!(records(&host, &["--event", "commitments.erased"]).len(), 1);
+    iddio(&host, 0, &["audit", "verify"]).ok();
 }
 
 #[test]

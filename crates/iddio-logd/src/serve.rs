@@ -611,7 +611,7 @@ fn begin(log: &Log, clock: &SystemClock) -> Result<Receipt> {
 }
 
 /// Whether this process runs as the user that clients expect.
-fn runs_as(user: &str) -> Result<()> {
+pub(crate) fn runs_as(user: &str) -> Result<()> {
     let known = nix::unistd::User::from_name(user).context("the user database")?;
     let known = known.with_context(|| format!("there is no user `{user}`"))?;
     let own = rustix::process::geteuid().as_raw();

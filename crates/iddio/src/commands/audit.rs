@@ -177,6 +177,7 @@ fn checkpoint(copy: Option<&Path>, json: bool, voice: Voice) -> Ended {
 }
 
 fn forget(day: &str, json: bool, voice: Voice) -> Ended {
+    own_log(&format!("iddio-logd forget {day}"))?;
     let runtime = commands::runtime(voice)?;
     let caller = commands::human(runtime.home())?;
     let now = runtime.clock().now().wall.to_string();
@@ -204,6 +205,17 @@ fn forget(day: &str, json: bool, voice: Voice) -> Ended {
         false => output::line(format_args!("{day}  {word}"))?,
     }
     Ok(DONE)
+}
+
+/// Whether the log is the home's own to change. The host's is its keeper's.
+fn own_log(instead: &str) -> Result<(), Failure> {
+    match source()? {
+        Source::Directory(_) => Ok(()),
+        Source::Service(_) => {
+            let why = "the log service keeps the log, and the keys of its commitments";
+            Err(Failure::refused(why).hint(format!("as the service's own user: {instead}")))
+        }
+    }
 }
 
 fn is_day(text: &str) -> bool {
@@ -246,6 +258,7 @@ fn prove(seq: u64) -> Ended {
 }
 
 fn repair(json: bool) -> Ended {
+    own_log("iddio-logd repair")?;
     let home = commands::home_there()?;
     let _human = commands::human(&home)?;
     let key = CheckpointKey::open(&home.checkpoint_key()).map_err(Failure::unavailable)?;
