@@ -116,7 +116,7 @@ fn a_shell_has_a_terminal_of_its_own_with_jobs_and_sizes() {
     tmux.keys(&["echo interrupted $?", "Enter"]);
     tmux.until("interrupted 130");
     tmux.says(&["resize-window", "-x", "90", "-y", "25"]);
-    tmux.keys(&["clear; sleep 0.3; echo now $(stty size)", "Enter"]);
+    tmux.keys(&["clear; until stty size | grep -q 90; do :; done; echo now $(stty size)", "Enter"]);
     tmux.until("now 25 90");
     tmux.keys(&["exit 7", "Enter"]);
     tmux.until("ended 7");
@@ -156,10 +156,7 @@ fn less_pages_a_file_in_a_box() {
 #[test]
 fn an_agent_that_dies_leaves_the_terminal_as_it_was() {
     let person = Person::new();
-    person.file(
-        "shop/die",
-        "printf '\\033[?1049h\\033[?25l\\033[?1000hgone'; sleep 0.2; kill -9 $$\n",
-    );
+    person.file("shop/die", "printf '\\033[?1049h\\033[?25l\\033[?1000hgone'; kill -9 $$\n");
     let run = format!("{} -q run -- sh die", iddio(&person));
     let tmux = Tmux::start(&person, &format!("sh -c '{run}; echo ended $?; exec sh'"));
     tmux.until("ended 137");
@@ -173,17 +170,19 @@ fn b38_what_a_terminal_answers_to_an_agents_last_words_is_typed_to_nobody() {
     // Who it is, where its cursor is, whether it is well: each is answered as if it were typed.
     person.file("shop/ask", "printf '\\033[c\\033[6n\\033[5n\\033[>c\\033[c'\n");
     let shell = "PS1='ready> ' exec sh";
-    let control = Tmux::start(&person, &format!("sh -c \"sh ask; sleep 0.3; {shell}\""));
-    let screen = control.until("ready>");
-    thread::sleep(Duration::from_millis(300));
-    let typed = control.says(&["capture-pane", "-p"]);
-    assert!(typed.contains("[?1;") || screen.contains("[?1;"), "{typed}");
+    let type_a_line = |tmux: &Tmux<'_>| {
+        tmux.until("ready>");
+        tmux.keys(&["echo nothing-$((1+1)) typed", "Enter"]);
+    };
+    // The line that is typed next has the answers in front of it, as commands of somebody else's.
+    let control = Tmux::start(&person, &format!("sh -c \"sh ask; {shell}\""));
+    type_a_line(&control);
+    control.until("not found");
     let run = format!("{} -q run -- sh ask", iddio(&person));
-    let tmux = Tmux::start(&person, &format!("sh -c \"{run}; sleep 0.3; {shell}\""));
-    tmux.until("ready>");
-    tmux.keys(&["echo nothing-$((1+1)) typed", "Enter"]);
-    let screen = tmux.until("nothing-2 typed");
-    assert!(!screen.contains("[?1") && !screen.contains("[0n"), "{screen}");
+    let tmux = Tmux::start(&person, &format!("sh -c \"{run}; {shell}\""));
+    type_a_line(&tmux);
+    let screen = tmux.until("\nnothing-2 typed");
+    assert!(!screen.contains("not found"), "{screen}");
 }
 
 #[test]
@@ -401,7 +400,7 @@ fn b39_another_socket_is_told_nothing_and_variables_reach_no_tool() {
 s = socket.socket(socket.AF_UNIX); s.bind(\"/tmp/mine\"); s.listen()
 s.settimeout(3)
 try: s.accept(); print(\"spoken to\")
-except TimeoutError: print(\"left alone\")' & sleep 0.5
+except TimeoutError: print(\"left alone\")' & until test -S /tmp/mine; do :; done
         iddio exec -- cat /etc/hostname >/dev/null && echo served; wait; ls /tmp/home";
     let said = person.boxed(script);
     assert!(said.stdout.contains("served") && said.stdout.contains("left alone"), "{said:#?}");
