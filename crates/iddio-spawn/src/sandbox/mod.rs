@@ -6,7 +6,7 @@
 //!
 //! # How it comes about
 //! No code of ours runs between `fork` and `exec`, since that takes `unsafe`. The calling program executes itself
-//! again, by descriptor, as a [`Stage`]: `main` calls [`stage`] first of all. The stage leaves the host's namespaces
+//! again, by descriptor, as a [`Stage`]: `main` calls [`stage()`] first of all. The stage leaves the host's namespaces
 //! and starts a second stage, the first process of the new ones. That one builds the tree of files, gives up ids,
 //! capabilities and privileges, fences itself with Landlock and seccomp, and only then starts the program; it stays
 //! to reap. What it gave up, the program never had.

@@ -28,7 +28,7 @@ use crate::input::SealedInput;
 use crate::program::{Program, descriptor_path, shown};
 use crate::request::{Arguments, Environment};
 
-/// The program that becomes the stage: one whose `main` calls [`stage`] first of all.
+/// The program that becomes the stage: one whose `main` calls [`stage()`](super::stage()) first of all.
 #[derive(Clone, Debug)]
 pub struct Stage {
     program: Arc<OwnedFd>,
