@@ -1,7 +1,7 @@
 //! Runs a program confined, for tests to look at from outside.
 //!
 //! `confine [--as UID] [--read DIR]… [--write DIR]… [--private DIR]… [--hide PATH]… [--listen PORT]… [--in DIR]
-//! [--terminal] [--held] [--host-port PORT]… [--memory BYTES] [--env NAME=VALUE]… -- PROGRAM [ARGUMENT…]`
+//! [--input TEXT] [--terminal] [--held] [--host-port PORT]… [--memory BYTES] [--env NAME=VALUE]… -- PROGRAM [ARGUMENT…]`
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -13,7 +13,7 @@ use iddio_spawn::sandbox::{
     Content, Ids, Job, Launch, Network, Place, Resources, Sandbox, Stage, Streams, stage,
     system_places,
 };
-use iddio_spawn::{Arguments, Environment, ToolPath};
+use iddio_spawn::{Arguments, Environment, SealedInput, ToolPath};
 use rustix::termios::Winsize;
 
 fn main() -> Result<ExitCode> {
@@ -31,6 +31,7 @@ fn main() -> Result<ExitCode> {
     let (mut held, mut terminal) = (false, false);
     let mut environment = Environment::empty();
     environment.set("PATH", "/usr/local/bin:/usr/bin:/bin")?;
+    let mut sealed = None;
     let (mut listen, mut connect) = (Vec::new(), Vec::new());
     let mut words = std::env::args_os().skip(1);
     while let Some(word) = words.next() {
@@ -54,6 +55,7 @@ fn main() -> Result<ExitCode> {
                     "--host-port" => connect.push(text.parse()?),
                     "--memory" => sandbox.resources.memory_bytes_max = Some(text.parse()?),
                     "--in" => directory = text.into(),
+                    "--input" => sealed = Some(SealedInput::of(text.as_bytes())?),
                     "--env" => {
                         let (name, value) = text.split_once('=').context("NAME=VALUE")?;
                         environment.set(name, value)?;
@@ -68,6 +70,10 @@ fn main() -> Result<ExitCode> {
     } else if !connect.is_empty() {
         sandbox.network = Network::DangerousHost { connect };
     }
+    if let Some(input) = &sealed {
+        environment.set("INPUT", input.path())?;
+    }
+    let inputs: Vec<_> = sealed.iter().collect();
     let name = words.next().context("no program")?;
     let program = ToolPath::system().find(&name)?;
     let arguments = Arguments::new(name, words)?;
@@ -86,7 +92,7 @@ fn main() -> Result<ExitCode> {
         arguments: &arguments,
         environment: &environment,
         directory: &directory,
-        inputs: &[],
+        inputs: &inputs,
         streams,
     };
     let mut confined = sandbox.start(&Stage::current()?, job)?;

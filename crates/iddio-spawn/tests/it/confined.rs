@@ -159,6 +159,12 @@ fn no_capability_no_privilege_no_descriptor_and_no_variable_is_left() {
 }
 
 #[test]
+fn a_sealed_input_is_read_under_its_number_and_not_written() {
+    let (code, said) = sh(&["--input", "approved"], "cat $INPUT; echo x > $INPUT || cat $INPUT");
+    assert_eq!((code, said.as_str()), (0, "approvedapproved"));
+}
+
+#[test]
 fn what_is_left_in_the_background_ends_with_the_program() {
     let word = format!("8{:06}", std::process::id());
     let (code, _) = sh(&[], &format!("setsid sleep {word} & sleep 0.1; exit 5"));
