@@ -698,6 +698,9 @@ The command runs as it would without iddio: same terminal, same streams, same ex
 What changes is before it: it is classified, decided by policy, approved by a human where policy
 says so, and durably recorded. Refused commands end with 77 and one explanation on stderr.
 
+Where root wrote /etc/iddio/exec.toml, the command runs at the host's exec broker: as a user that
+nobody is, in a copy of your tree, with credentials that you never hold.
+
   iddio exec -- terraform -chdir=prod apply
   iddio exec --agent claude-code -- kubectl get pods -n web";
 

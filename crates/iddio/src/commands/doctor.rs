@@ -6,6 +6,7 @@ use std::{fs, os::unix::fs::MetadataExt, path::Path, sync::Arc};
 use iddio_approve::{Filter, Registry};
 use iddio_audit::{Health, Status, remote::Remote, verify::verify};
 use iddio_core::freeze::Freeze;
+use iddio_execd::client::Broker;
 use iddio_mint::signer::Signer;
 use iddio_runtime::{
     assemble,
@@ -30,11 +31,15 @@ use crate::{
 };
 
 pub(crate) fn run(json: bool, voice: Voice) -> Ended {
-    let home = Home::open(commands::variable(commands::HOME_VARIABLE).as_deref())?;
-    let findings = match &home {
+    let home = match commands::host_home()? {
+        Some(home) => Some(home),
+        None => Home::open(commands::variable(commands::HOME_VARIABLE).as_deref())?,
+    };
+    let mut findings = match &home {
         Some(home) => findings(home),
         None => vec![note("there is no home yet", "iddio init")],
     };
+    findings.extend(broker());
     let wrong = findings.iter().filter(|finding| finding.weight == Weight::Wrong).count();
     if json {
         let shown = findings.iter().map(|finding| {
@@ -189,6 +194,25 @@ fn service(remote: &Remote, findings: &mut Vec<Finding>) {
             "systemctl status iddio-logd.socket iddio-logd.service",
         )),
     }
+}
+
+/// Looks whether the exec broker is there, where commands run at one.
+fn broker() -> Option<Finding> {
+    let broker = match Broker::find() {
+        Ok(None) => return None,
+        Ok(Some(broker)) => broker,
+        Err(error) => {
+            let what = format!("nothing runs: {error}");
+            return Some(wrong(what, "root mends it; docs/broker.md says how"));
+        }
+    };
+    Some(match broker.connect() {
+        Ok(_) => note("commands run at the exec broker".to_owned(), "nothing to do"),
+        Err(error) => wrong(
+            format!("nothing runs: {error}"),
+            "systemctl status iddio-execd.socket iddio-execd.service",
+        ),
+    })
 }
 
 /// Asks the host's signer whether it is there.

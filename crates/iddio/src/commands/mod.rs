@@ -95,7 +95,7 @@ pub(crate) fn home(voice: Voice) -> Result<Home, Failure> {
 
 /// Returns the broker's home, for the user it runs as: on a host with a broker that is the one that
 /// decides.
-fn host_home() -> Result<Option<Home>, Failure> {
+pub(crate) fn host_home() -> Result<Option<Home>, Failure> {
     let Some(config) = Config::of_host().map_err(Failure::unavailable)? else { return Ok(None) };
     let keeper = iddio_runtime::home::unix_user(&config.user);
     let own = rustix::process::geteuid().as_raw();
