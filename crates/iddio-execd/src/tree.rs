@@ -81,7 +81,9 @@ type Stamp = (u64, u64, u64, i64, i64, i64, i64);
 pub fn pack(directory: BorrowedFd<'_>, out: impl Write) -> io::Result<Packed> {
     let out = BufWriter::with_capacity(CHUNK_BYTES, out);
     let mut packer = Packer { out, packed: Packed::default(), count: 0, bytes: 0 };
-    let end = match packer.directory(directory, Path::new(""), 0) {
+    // A look first: what is too large costs no copy.
+    let measured = measure(directory, 0, &mut (0, 0));
+    let end = match measured.and_then(|()| packer.directory(directory, Path::new(""), 0)) {
         Ok(()) => END,
         Err(TreeError::Io(error)) => return Err(error),
         Err(TreeError::Archive(_) | TreeError::Large) => LARGE,
@@ -209,6 +211,35 @@ pub fn take_back(
         put(directory, &path, &content, if executable { 0o777 } else { 0o666 })?;
         back.written.push(path);
     }
+}
+
+/// Looks whether a tree is too large, counting its names and bytes.
+fn measure(
+    directory: BorrowedFd<'_>,
+    depth: usize,
+    seen: &mut (usize, u64),
+) -> Result<(), TreeError> {
+    for (name, kind) in names(directory)? {
+        if depth == 0 && name == ".git" {
+            continue;
+        }
+        seen.0 += 1;
+        if kind == FileType::RegularFile
+            && let Ok(found) = statat(directory, &*name, AtFlags::SYMLINK_NOFOLLOW)
+        {
+            seen.1 = seen.1.saturating_add(u64::try_from(found.st_size).unwrap_or_default());
+        }
+        if FILES_MAX < seen.0 || BYTES_MAX < seen.1 || DEPTH_MAX < depth {
+            return Err(TreeError::Large);
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if kind == FileType::Directory
+            && let Ok(opened) = openat(directory, &*name, flags, Mode::empty())
+        {
+            measure(opened.as_fd(), depth + 1, seen)?;
+        }
+    }
+    Ok(())
 }
 
 /// A tree being packed.

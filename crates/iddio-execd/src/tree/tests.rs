@@ -154,3 +154,14 @@ fn what_comes_back_goes_through_no_link() {
     }
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_tree_that_is_too_large_is_one_word_and_no_copy() {
+    let from = tempfile::tempdir().unwrap();
+    fs::write(from.path().join("small"), "x").unwrap();
+    File::create(from.path().join("large")).unwrap().set_len(BYTES_MAX + 1).unwrap();
+    let (archive, _) = packed(from.path());
+    assert_eq!(archive, [LARGE]);
+    let to = tempfile::tempdir().unwrap();
+    assert!(matches!(lay(&archive[..], to.path()), Err(TreeError::Large)));
+}
