@@ -305,7 +305,7 @@ mod tests {
         fs::write(root.join("a/b/file"), "x").unwrap();
         std::os::unix::fs::symlink(&outside, root.join("a/link")).unwrap();
         for path in ["a/b", "a"] {
-            fs::set_permissions(root.join(path), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o000)).unwrap();
         }
         remove(&root);
         assert!(!root.exists() && outside.join("kept").exists());
