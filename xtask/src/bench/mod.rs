@@ -7,6 +7,7 @@
 //! What it does not do: judge. A number that misses its goal is printed as one that does; only what
 //! could not be measured is a failure.
 
+mod broker;
 mod callgrind;
 mod lines;
 mod report;

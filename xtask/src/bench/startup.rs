@@ -17,7 +17,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::report::Row;
+use super::{broker, report::Row};
 use crate::process::{self, Workspace};
 
 /// Measures inside a world made for it.
@@ -96,7 +96,19 @@ pub(crate) fn inside(iddio: &str, world: &str) -> Result<()> {
             goal: "information",
         },
     );
-    print_copying(iddio, world)
+    print_copying(iddio, world)?;
+    let brokered = over(&broker::least(iddio, TRUE, world)?);
+    print_row(
+        "through the exec broker, minimum over bare `true`, syncs included",
+        brokered,
+        over(ours),
+        &Says {
+            ours: format!("{brokered:.2} ms"),
+            reference: format!("in the caller's process {:.2} ms", over(ours)),
+            goal: "information",
+        },
+    );
+    Ok(())
 }
 
 /// Tells how much of what a child writes passes through iddio: descriptors are inherited, so that
@@ -156,9 +168,14 @@ fn prepare(iddio: &str, world: &Path) -> Result<Vec<String>> {
 fn once(words: &[&str]) -> Result<Duration> {
     let [program, arguments @ ..] = words else { bail!("nothing to run") };
     let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    timed(command.args(arguments))
+}
+
+/// Runs the command once and returns how long that took.
+pub(super) fn timed(command: &mut Command) -> Result<Duration> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let started = Instant::now();
-    let ended = command.output().with_context(|| format!("cannot run `{program}`"))?;
+    let ended = command.output().with_context(|| format!("cannot run {command:?}"))?;
     let took = started.elapsed();
     match ended.status.success() {
         true => Ok(took),
@@ -217,7 +234,7 @@ const ENTER: &str = "mount --bind \"$0\" /etc/passwd && exec \"$@\"";
 const TRUE: &str = "/usr/bin/true";
 
 /// A policy under which the program runs at once, whatever its tier short of T4.
-const POLICY: &str = "\
+pub(super) const POLICY: &str = "\
 default: deny
 agents:
   \"local:root\":
@@ -227,7 +244,7 @@ agents:
 ";
 
 /// Interleaved rounds; the rule asks for 60 or more.
-const ROUNDS: usize = 120;
+pub(super) const ROUNDS: usize = 120;
 
 /// About what one record takes.
 const RECORD_BYTES: usize = 700;
