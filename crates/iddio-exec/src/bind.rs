@@ -251,8 +251,27 @@ impl io::Read for StandardInput<'_> {
                 [_, signals] if !signals.revents().is_empty() => {
                     return Err(io::Error::other("a signal arrived before its end"));
                 }
-                _ => return Ok(rustix::io::read(self.stdin, buffer)?),
+                _ => {}
             }
+            let count = rustix::io::read(self.stdin, buffer)?;
+            // A signal may have come between the look and the end: who sends one and then closes leaves.
+            return match count == 0 && self.has_signal()? {
+                true => Err(io::Error::other("a signal arrived before its end")),
+                false => Ok(count),
+            };
+        }
+    }
+}
+
+impl StandardInput<'_> {
+    fn has_signal(&self) -> io::Result<bool> {
+        let Some(signals) = self.signals else { return Ok(false) };
+        let mut looked = [PollFd::from_borrowed_fd(signals, PollFlags::IN)];
+        let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+        match poll(&mut looked, Some(&now)) {
+            Ok(ready) => Ok(0 < ready),
+            Err(rustix::io::Errno::INTR) => Ok(true),
+            Err(error) => Err(error.into()),
         }
     }
 }
