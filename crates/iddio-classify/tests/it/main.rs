@@ -8,6 +8,7 @@ mod catalogs;
 mod corpus;
 mod explained;
 mod holes;
+mod invariants;
 mod kit;
 mod kube;
 mod kube_requests;
