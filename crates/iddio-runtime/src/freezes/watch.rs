@@ -1,7 +1,7 @@
 //! Watching the freezes while something runs.
 //!
-//! A thread waits for the directory to change, and looks four times a second in any case: where
-//! inotify is not to be had, or misses a change, that look is what ends the run within the second.
+//! A thread looks four times a second, and from its first look on waits for the directory to change:
+//! where inotify is not to be had, or misses a change, the look is what ends the run within the second.
 //! INVARIANT: a watch that cannot go on says so by its descriptor, as a freeze would.
 
 use std::{
@@ -38,11 +38,11 @@ impl Watch {
     pub fn start(directory: &Path, leash: Leash) -> io::Result<Self> {
         let fd = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map(Arc::new);
         let (held, stop) = (fd()?, fd()?);
-        let changes = changes(directory);
+        let directory = directory.to_owned();
         let sentry =
             Sentry { leash: leash.clone(), alarm: Alarm(held.clone()), stop: stop.clone() };
         let named = thread::Builder::new().name("iddio-freezes".to_owned());
-        let thread = Some(named.spawn(move || sentry.stand(changes.as_ref()))?);
+        let thread = Some(named.spawn(move || sentry.stand(&directory))?);
         Ok(Self { leash, held, stop, thread })
     }
 
@@ -81,11 +81,12 @@ struct Alarm(Arc<OwnedFd>);
 // === impl Sentry ===
 
 impl Sentry {
-    fn stand(self, changes: Option<&OwnedFd>) {
+    fn stand(self, directory: &Path) {
         let Self { leash, alarm, stop } = self;
+        let mut changes = None;
         while leash.hold().is_none() {
             let mut sources = vec![PollFd::new(&*stop, PollFlags::IN)];
-            sources.extend(changes.map(|changes| PollFd::new(changes, PollFlags::IN)));
+            sources.extend(changes.iter().map(|changes| PollFd::new(changes, PollFlags::IN)));
             // Interrupted or failed: looking again is right in either case.
             let _ = poll(&mut sources, Some(&LOOK));
             let stopped = sources.first().is_some_and(|stop| !stop.revents().is_empty());
@@ -93,7 +94,9 @@ impl Sentry {
                 // The run is over, and nobody listens any more.
                 return;
             }
-            changes.into_iter().for_each(drain);
+            // Not for a short run: giving inotify up again takes the kernel milliseconds.
+            changes = changes.or_else(|| self::changes(directory));
+            changes.iter().for_each(drain);
         }
         drop(alarm);
     }
