@@ -24,11 +24,14 @@
 //! the traits it is given.
 
 use std::{
-    fmt, io,
+    fmt,
+    future::poll_fn,
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{self, Poll},
 };
 
 use crate::{
@@ -42,7 +45,7 @@ use crate::{
     operation::{Action, Context, Effect, Operation, OperationId, Operations, action_digest},
     policy::{Decision, Evaluation, Obligations, OverrideVerdict, PolicyEvaluator, Query, Verdict},
     principal::{Identified, Principal},
-    recording::{Direction, Recorder, Recording},
+    recording::{Channel, Recorder, Recording},
     tier::Tier,
     time::{Clock, Moment, Timestamp},
 };
@@ -389,7 +392,7 @@ impl<A, C> Permit<A, C> {
     /// When no recording can be opened. The operation is then closed as [`Outcome::NotForwarded`].
     pub async fn exercise(self, recorder: &dyn Recorder) -> io::Result<(A, C, InFlight)> {
         let Self { action, credential, duty } = self;
-        match recorder.open(duty.debt.id) {
+        match recorder.open(duty.debt.id, &duty.record) {
             Ok(recording) => {
                 let session = OpenSession(Session {
                     id: duty.debt.id,
@@ -399,7 +402,8 @@ impl<A, C> Permit<A, C> {
                 Ok((action, credential, InFlight { recording, session, duty }))
             }
             Err(error) => {
-                let _ = duty.pay(End::of(Outcome::NotForwarded)).await;
+                let note = Some(format!("no recording could be opened: {error}"));
+                let _ = duty.pay(End { note, ..End::of(Outcome::NotForwarded) }).await;
                 Err(error)
             }
         }
@@ -415,13 +419,34 @@ impl InFlight {
         Leash { record: self.duty.record.clone(), freezer: self.duty.freezer.clone() }
     }
 
-    /// Records one frame. If this fails, stop forwarding.
+    /// Records one frame, without waiting and before its bytes are passed on. If this fails, stop
+    /// forwarding.
     ///
     /// # Errors
     ///
     /// When the recording cannot take it.
-    pub fn frame(&mut self, direction: Direction, bytes: &[u8]) -> io::Result<()> {
-        self.recording.frame(direction, bytes)
+    pub fn frame(&mut self, channel: Channel, bytes: &[u8]) -> io::Result<()> {
+        self.recording.frame(channel, bytes)
+    }
+
+    /// Is ready once the recording has room. Wait for it before reading on; if it fails, stop
+    /// forwarding.
+    ///
+    /// # Errors
+    ///
+    /// When the recording is lost.
+    pub fn poll_room(&mut self, context: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        self.recording.poll_room(context)
+    }
+
+    /// Waits until the recording has room. Wait for it before reading on; if it fails, stop
+    /// forwarding.
+    ///
+    /// # Errors
+    ///
+    /// When the recording is lost.
+    pub async fn room(&mut self) -> io::Result<()> {
+        poll_fn(|context| self.poll_room(context)).await
     }
 
     /// Returns a handle for the requests made within this operation.
@@ -443,9 +468,9 @@ impl InFlight {
         let Self { recording, session, duty } = self;
         drop(session);
         let end = match recording.seal() {
-            Ok(digest) => End { recording: digest.or(end.recording), ..end },
+            Ok(sealed) => End { recording: sealed.or(end.recording), ..end },
             Err(error) => {
-                let lost = format!("recording could not be sealed: {}", error.kind());
+                let lost = format!("recording could not be sealed: {error}");
                 let note = end.note.map_or(lost.clone(), |note| format!("{note}; {lost}"));
                 End { note: Some(note), ..end }
             }

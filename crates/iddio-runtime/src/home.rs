@@ -246,6 +246,11 @@ impl Home {
         self.root.join(freezes::DIRECTORY)
     }
 
+    /// The recordings.
+    pub fn recordings(&self) -> PathBuf {
+        self.root.join("recordings")
+    }
+
     /// Where runs keep their snapshots.
     pub fn runs(&self) -> PathBuf {
         self.root.join("runs")

@@ -7,11 +7,12 @@ use std::{
 
 use iddio_core::{
     BoxFuture,
+    audit::DecisionRecord,
     credential::{CredentialMinter, MintError},
     digest::Digest,
     operation::OperationId,
     pipeline::Warrant,
-    recording::{Direction, Recorder, Recording},
+    recording::{Channel, Recorder, Recording, Sealed},
 };
 
 use crate::{action::TestAction, lock};
@@ -51,8 +52,8 @@ pub struct Tape {
     frames: Arc<Mutex<Vec<Frame>>>,
 }
 
-/// What flowed, and which way.
-pub type Frame = (Direction, Vec<u8>);
+/// What flowed, and where.
+pub type Frame = (Channel, Vec<u8>);
 
 /// What a tape can do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -82,7 +83,7 @@ impl Tape {
 }
 
 impl Recorder for Tape {
-    fn open(&self, _: OperationId) -> io::Result<Box<dyn Recording>> {
+    fn open(&self, _: OperationId, _: &DecisionRecord) -> io::Result<Box<dyn Recording>> {
         match self.state {
             TapeState::Closed => Err(io::Error::other("no tape")),
             TapeState::Full | TapeState::Unsealable | TapeState::Works => {
@@ -93,21 +94,22 @@ impl Recorder for Tape {
 }
 
 impl Recording for Tape {
-    fn frame(&mut self, direction: Direction, bytes: &[u8]) -> io::Result<()> {
+    fn frame(&mut self, channel: Channel, bytes: &[u8]) -> io::Result<()> {
         if self.state == TapeState::Full {
             return Err(io::Error::other("tape is full"));
         }
-        lock(&self.frames).push((direction, bytes.to_vec()));
+        lock(&self.frames).push((channel, bytes.to_vec()));
         Ok(())
     }
 
-    fn seal(self: Box<Self>) -> io::Result<Option<Digest>> {
+    fn seal(self: Box<Self>) -> io::Result<Option<Sealed>> {
         let bytes: Vec<u8> =
             lock(&self.frames).iter().flat_map(|(_, bytes)| bytes.clone()).collect();
         match self.state {
             TapeState::Unsealable => Err(io::Error::other("tape tore")),
             TapeState::Closed | TapeState::Full | TapeState::Works => {
-                Ok(Some(Digest::of_bytes(&bytes)))
+                let (recording, digest) = (OperationId(0), Digest::of_bytes(&bytes));
+                Ok(Some(Sealed { recording, offset: 0, bytes: bytes.len() as u64, digest }))
             }
         }
     }

@@ -27,6 +27,7 @@ use crate::{
     json::{self, LINE_BYTES_MAX, Value},
     operation::{Description, Operation, OperationId, Operations},
     policy::Decision,
+    recording::Sealed,
     redact::{self, Looked},
     time::Timestamp,
 };
@@ -400,8 +401,11 @@ fn closed(members: &mut Members<'static>, record: &ClosedRecord) {
     if let Some(millis) = duration_ms {
         members.int("duration_ms", *millis);
     }
-    if let Some(digest) = recording {
+    if let Some(Sealed { recording, offset, bytes, digest }) = recording {
         members.hex("recording", digest.as_bytes());
+        members.int("recording_bytes", *bytes);
+        members.text("recording_id", &recording.to_string());
+        members.int("recording_offset", *offset);
     }
     if let Some(note) = note {
         members.masked("note", note);

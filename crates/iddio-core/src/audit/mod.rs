@@ -24,6 +24,7 @@ use crate::{
     operation::{OperationId, Operations},
     policy::Decision,
     principal::Principal,
+    recording::Sealed,
     text::RawText,
     tier::Tier,
     time::Timestamp,
@@ -142,8 +143,8 @@ pub struct End {
     pub exit_code: Option<u8>,
     /// Milliseconds from forwarding to the end.
     pub duration_ms: Option<u64>,
-    /// The digest of the sealed recording, if there is one.
-    pub recording: Option<Digest>,
+    /// The sealed recording, if there is one.
+    pub recording: Option<Sealed>,
     /// What an operator should know: `2 processes outlived the command and were killed`.
     pub note: Option<String>,
 }

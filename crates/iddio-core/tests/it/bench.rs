@@ -7,7 +7,7 @@ use iddio_core::{
     audit::{AuditError, End, Outcome, Refusal, line::Kind},
     pipeline::{Committed, InFlight, Pipeline, Request, Warrant},
     policy::{Decision, Obligations, Verdict},
-    recording::Direction,
+    recording::Channel,
     tier::Tier,
     time::{Clock as _, Moment},
 };
@@ -97,7 +97,7 @@ impl Bench {
                 let (action, credential, mut flight) = block_on(permit.exercise(&tape)).unwrap();
                 let expect = format!("token for {}", String::from_utf8_lossy(&action.body));
                 assert_eq!(credential, expect);
-                flight.frame(Direction::Inward, &action.body).unwrap();
+                flight.frame(Channel::Request, &action.body).unwrap();
                 let _closed = block_on(flight.close(End::of(Outcome::Forwarded))).unwrap();
                 Ok(())
             }

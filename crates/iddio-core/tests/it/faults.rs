@@ -194,5 +194,5 @@ fn a_recording_that_fills_up_stops_the_forwarding() {
     let bench = bench(Verdict::Allow);
     let permit = block_on(bench.warrant(action()).mint(&Mint::Works)).unwrap();
     let (_, _, mut flight) = block_on(permit.exercise(&Tape::new(TapeState::Full))).unwrap();
-    assert!(flight.frame(iddio_core::recording::Direction::Inward, b"x").is_err());
+    assert!(flight.frame(iddio_core::recording::Channel::Request, b"x").is_err());
 }

@@ -6,8 +6,8 @@ use iddio_core::{
     audit::{Body, Durability, End, Outcome, Refusal, line::Kind},
     operation::{Operation, Operations, Override, OverrideKind},
     pipeline::{ASKS_MAX, Committed},
-    policy::{Decision, Obligations, OverrideVerdict, Verdict},
-    recording::Direction,
+    policy::{Decision, Obligations, OverrideVerdict, Recorded, Verdict},
+    recording::{Channel, MetadataOnly},
     tier::{Class, Tier},
     time::{Clock as _, Timestamp},
 };
@@ -89,12 +89,29 @@ fn a_close_tells_of_a_recording_that_was_lost() {
     let permit = block_on(bench.warrant(TestAction::at(Tier::Modify)).mint(&Mint::Works)).unwrap();
     let tape = Tape::new(TapeState::Unsealable);
     let (_, _, mut flight) = block_on(permit.exercise(&tape)).unwrap();
-    flight.frame(Direction::Inward, b"x").unwrap();
+    flight.frame(Channel::Request, b"x").unwrap();
     let end = End { note: Some("late".to_owned()), ..End::of(Outcome::Forwarded) };
     let _closed = block_on(flight.close(end)).unwrap();
     assert_eq!(outcome(&bench), Some(Outcome::Forwarded));
     let note = ended(&bench).and_then(|end| end.note).unwrap();
     assert!(note.starts_with("late; recording could not be sealed"), "{note}");
+    bench.assert_sound();
+}
+
+#[test]
+fn what_policy_wants_recorded_in_full_does_not_go_on_without_a_recording() {
+    let policy = ScriptedPolicy::new(|query| {
+        let mut decision = decision(Verdict::Allow, query.operation.native_tier());
+        let full = Obligations { record: Recorded::Full, ..Obligations::NONE };
+        decision.obligations = Arc::new(full);
+        decision
+    });
+    let bench = Bench::new(policy, Reply::No);
+    let permit = block_on(bench.warrant(TestAction::at(Tier::Modify)).mint(&Mint::Works)).unwrap();
+    assert!(block_on(permit.exercise(&MetadataOnly)).is_err());
+    let note = ended(&bench).and_then(|end| end.note).unwrap();
+    assert!(note.contains("policy wants a full recording"), "{note}");
+    assert_eq!(outcome(&bench), Some(Outcome::NotForwarded));
     bench.assert_sound();
 }
 

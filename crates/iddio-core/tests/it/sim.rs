@@ -31,7 +31,7 @@ use iddio_core::{
     operation::OperationId,
     pipeline::{Committed, Pipeline, Session},
     policy::{Decision, Obligations, Verdict},
-    recording::Direction,
+    recording::Channel,
     tier::Tier,
     time::{Clock as _, Moment, Timestamp},
 };
@@ -285,7 +285,7 @@ async fn life(world: Rc<World>, n: u128) {
         *world.dice.pick(&[TapeState::Works, TapeState::Works, TapeState::Closed, TapeState::Full]);
     let Ok((action, _, mut flight)) = permit.exercise(&Tape::new(tape)).await else { return };
     world.sessions.borrow_mut().push(flight.session());
-    if flight.frame(Direction::Inward, &action.body).is_err() {
+    if flight.frame(Channel::Request, &action.body).is_err() {
         let _ = flight.close(End::of(Outcome::NotForwarded)).await;
         return;
     }

@@ -526,6 +526,9 @@ const CLOSED: &[(&str, Form)] = &[
     ("note", Form::Raw),
     ("outcome", Form::Text),
     ("recording", Form::Digest),
+    ("recording_bytes", Form::IntTo(u64::MAX)),
+    ("recording_id", Form::Id),
+    ("recording_offset", Form::IntTo(u64::MAX)),
 ];
 
 const OPERATION: &[(&str, Form)] = &[
