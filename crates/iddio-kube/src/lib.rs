@@ -3,7 +3,8 @@
 //!
 //! A request takes the same way as everything else: [`request`] reads it, [`operation`] describes it,
 //! the pipeline decides and records, [`mint`] gets a token for it and nothing else, [`forward`] sends
-//! it and streams the answer, [`refuse`] words a denial. [`serve`] puts these together.
+//! it and streams the answer, [`refuse`] words a denial. `admit` puts these together, for each request
+//! of each `connection` that [`serve`] takes.
 //!
 //! INVARIANT: nothing of what a client says about itself reaches the API server: headers pass by a
 //! list of those that may, and the credential is one that was minted for this request or for reads of
@@ -12,7 +13,9 @@
 //! What this crate does not do yet: HTTP/2, client certificates, several clusters, and streams into
 //! workloads (exec, attach, port-forward), which are refused until they can be recorded.
 
+mod admit;
 pub mod config;
+mod connection;
 pub mod forward;
 pub mod mint;
 pub mod operation;

@@ -1,46 +1,20 @@
-//! Takes connections, and each request on them through the pipeline.
+//! Takes connections until the gateway stops, and then lets what flows come to its end.
 //!
-//! What may wait for a disk or a human runs on threads of its own: the pipeline is one blocking core,
-//! and a request that is being decided holds one of them. A client that goes away while a human thinks
-//! withdraws its ask.
+//! [`crate::connection`] speaks TLS and HTTP on each of them, [`crate::admit`] takes a request through
+//! the pipeline.
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
-    net::IpAddr,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::{
-    Request as HttpRequest, Response, StatusCode, body::Body as _, body::Incoming,
-    server::conn::http1, service::service_fn,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use iddio_classify::kube::call::BODY_BYTES_MAX;
-use iddio_core::{
-    audit::{AdminEvent, End, Field, Outcome},
-    credential::NoCredential,
-    pipeline::{Committed, InFlight, Request, Warrant},
-    policy::Recorded,
-    principal::{Identified, PrincipalId, Proof},
-    recording::MetadataOnly,
-    text::RawText,
-    time::Clock,
-};
-use iddio_mint::Token;
-use iddio_runtime::{
-    assemble::{Cancel, Notice, Prompt, Runtime},
-    clock::draw_id,
-    identity::{Credentials, identify},
-};
+use iddio_core::principal::PrincipalId;
+use iddio_runtime::assemble::Runtime;
 use rustls::ServerConfig;
 use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time,
 };
@@ -48,46 +22,26 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     config::Cluster,
-    forward::{self, Flight, Known},
-    mint::{Bearer, Minter},
-    operation::{Carried, KubeAction},
-    refuse::{Body, Denial},
-    request,
-    socket::{Listener, Stream},
+    mint::Minter,
+    socket::Listener,
     strangers::Strangers,
     upstream::{Upstream, UpstreamError},
 };
 
 /// The gateway of one cluster.
 pub struct Gateway {
-    runtime: Arc<Runtime>,
-    cluster: Arc<str>,
-    server: Arc<str>,
-    upstream: Arc<Upstream>,
-    minter: Arc<Minter>,
-    strangers: Strangers,
-    told: Mutex<HashMap<PrincipalId, Instant>>,
-    waiting: Mutex<HashMap<PrincipalId, usize>>,
-    bodies: Arc<Semaphore>,
-}
-
-/// Who calls, and with what.
-struct Caller {
-    identified: Identified,
-    token: Arc<Token>,
-}
-
-/// What the pipeline said.
-enum Admitted {
-    Denied(Denial),
-    Granted(Box<Granted>),
-}
-
-/// What may be forwarded.
-struct Granted {
-    action: KubeAction,
-    bearer: Arc<Bearer>,
-    flight: InFlight,
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) cluster: Arc<str>,
+    pub(crate) server: Arc<str>,
+    pub(crate) upstream: Arc<Upstream>,
+    pub(crate) minter: Arc<Minter>,
+    pub(crate) strangers: Strangers,
+    /// Who was told of stripped headers, and when.
+    pub(crate) told: Mutex<HashMap<PrincipalId, Instant>>,
+    /// How many undecided requests each principal has.
+    pub(crate) waiting: Mutex<HashMap<PrincipalId, usize>>,
+    /// Room for bodies, in mebibytes.
+    pub(crate) bodies: Arc<Semaphore>,
 }
 
 // === impl Gateway ===
@@ -160,249 +114,6 @@ impl Gateway {
         let _ = time::timeout(DRAIN_MAX, ended.recv()).await;
     }
 
-    async fn connection(
-        self: Arc<Self>,
-        stream: Stream,
-        peer: IpAddr,
-        acceptor: TlsAcceptor,
-        mut stopped: watch::Receiver<()>,
-        hold: mpsc::Sender<()>,
-    ) {
-        let handshake = time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await;
-        let Ok(Ok(stream)) = handshake else { return };
-        let service = service_fn(|request| {
-            let (own, hold) = (self.clone(), hold.clone());
-            async move { Ok::<_, Infallible>(own.answer(request, peer, hold).await) }
-        });
-        let mut builder = http1::Builder::new();
-        let _ = builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_MAX)
-            .max_buf_size(HEAD_BYTES_MAX)
-            .max_headers(HEADERS_MAX);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        tokio::select! {
-            _ = connection.as_mut() => return,
-            _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
-        }
-        let _ = connection.await;
-    }
-
-    async fn answer(
-        self: Arc<Self>,
-        request: HttpRequest<Incoming>,
-        peer: IpAddr,
-        hold: mpsc::Sender<()>,
-    ) -> Response<Body> {
-        let answered = self.serve(request, peer, hold).await;
-        answered.unwrap_or_else(|denial| denial.response())
-    }
-
-    /// One request.
-    async fn serve(
-        self: Arc<Self>,
-        request: HttpRequest<Incoming>,
-        peer: IpAddr,
-        hold: mpsc::Sender<()>,
-    ) -> Result<Response<Body>, Denial> {
-        let (parts, body) = request.into_parts();
-        let token = request::token(&parts.headers).inspect_err(|_| self.strangers.count(peer));
-        let token = Arc::new(token.map_err(Denial::of_head)?);
-        let caller = self.identify(token, peer).await?;
-        let head = request::head(&parts);
-        let (action, _room) = self.read(head, body).await?;
-        let principal = caller.identified.principal().id.clone();
-        let _place = self.place(&principal)?;
-        let known = self.known(&caller);
-        let cancel = Cancel::new();
-        let cancel = cancel.map_err(|_| Denial::unavailable("iddio has no descriptor left"))?;
-        let withdraw = Withdraw(cancel.clone());
-        let (own, holding) = (self.clone(), hold.clone());
-        let admitting = tokio::task::spawn_blocking(move || {
-            let admitted = own.admit(&caller, action, cancel);
-            drop(holding);
-            admitted
-        });
-        let admitted = admitting.await;
-        drop(withdraw);
-        match admitted {
-            Ok(Admitted::Denied(denial)) => Err(denial),
-            Ok(Admitted::Granted(granted)) => {
-                let Granted { action, bearer, flight } = *granted;
-                let flight = Flight { flight, hold, since: Instant::now(), known };
-                let answer = forward::forward(&self.upstream, action, &bearer, flight).await?;
-                if answer.status() == StatusCode::UNAUTHORIZED {
-                    self.minter.forget(principal.as_str());
-                }
-                Ok(answer)
-            }
-            Err(_) => Err(Denial::unavailable("iddio failed while it decided")),
-        }
-    }
-
-    async fn identify(&self, token: Arc<Token>, peer: IpAddr) -> Result<Caller, Denial> {
-        let (runtime, shown) = (self.runtime.clone(), token.clone());
-        let identified = tokio::task::spawn_blocking(move || who(&runtime, &shown)).await;
-        match identified {
-            Ok(Some(identified)) => Ok(Caller { identified, token }),
-            Ok(None) => {
-                self.strangers.count(peer);
-                Err(Denial::of_head(request::HeadError::Anonymous))
-            }
-            Err(_) => Err(Denial::unavailable("iddio failed while it identified the caller")),
-        }
-    }
-
-    /// Reads the body, which is short enough to be judged whole, while there is room for it.
-    async fn read(
-        &self,
-        head: request::Head,
-        body: Incoming,
-    ) -> Result<(KubeAction, Option<OwnedSemaphorePermit>), Denial> {
-        let (cluster, server) = (self.cluster.clone(), self.server.clone());
-        if body.is_end_stream() || head.fault.is_some() {
-            return Ok((KubeAction::new(cluster, server, head, Bytes::new()), None));
-        }
-        let most = body.size_hint().upper().and_then(|most| usize::try_from(most).ok());
-        if most.is_some_and(|most| BODY_BYTES_MAX < most) {
-            return Ok((KubeAction::too_long(cluster, server, head), None));
-        }
-        let mebibytes = most.unwrap_or(BODY_BYTES_MAX).div_ceil(1 << 20);
-        let room = self.bodies.clone().acquire_many_owned(u32::try_from(mebibytes).unwrap_or(1));
-        let reading = async {
-            let room = room.await.ok();
-            (Limited::new(body, BODY_BYTES_MAX).collect().await, room)
-        };
-        let slow = |_| Denial::body(StatusCode::REQUEST_TIMEOUT, "the body did not come in time");
-        let (read, room) = time::timeout(BODY_MAX, reading).await.map_err(slow)?;
-        match read {
-            Ok(read) => Ok((KubeAction::new(cluster, server, head, read.to_bytes()), room)),
-            Err(error) if error.is::<LengthLimitError>() => {
-                Ok((KubeAction::too_long(cluster, server, head), None))
-            }
-            Err(_) => {
-                Err(Denial::body(StatusCode::REQUEST_TIMEOUT, "the body broke off before its end"))
-            }
-        }
-    }
-
-    /// Takes a request through the pipeline, on a thread that may wait.
-    fn admit(&self, caller: &Caller, action: KubeAction, cancel: Cancel) -> Admitted {
-        self.tell_stripped(&caller.identified, &action.head.stripped);
-        let asked: Arc<Mutex<Option<String>>> = Arc::default();
-        let remembered = asked.clone();
-        let notice = Arc::new(move |notice: Notice| match notice {
-            Notice::Waiting { id, .. } => {
-                let mut asked = remembered.lock().unwrap_or_else(PoisonError::into_inner);
-                *asked = Some(id.as_str().to_owned());
-            }
-            Notice::NotPut { reason }
-            | Notice::NoRegistry { reason }
-            | Notice::Failed { reason } => {
-                eprintln!("iddio-kube: nobody could be asked: {reason}");
-            }
-            _ => {}
-        });
-        let gone = cancel.flag();
-        let pipeline = self.runtime.pipeline(cancel, Prompt::Off, notice);
-        let Ok(id) = draw_id() else {
-            return Admitted::Denied(Denial::unavailable("iddio has no random numbers"));
-        };
-        let carried = action.carried();
-        let now = self.runtime.clock().now();
-        let request = Request::new(&caller.identified, id, now, action);
-        Handle::current().block_on(async {
-            match pipeline.admit(request).await {
-                Err(error) => {
-                    eprintln!("iddio-kube: {error}");
-                    let text = "iddio cannot record the request, so it is not forwarded";
-                    Admitted::Denied(Denial::unavailable(text))
-                }
-                Ok(Committed::Rejection(rejection)) => {
-                    let ask = asked.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    Admitted::Denied(Denial::of_rejection(&rejection, &carried, ask))
-                }
-                Ok(Committed::Warrant(warrant)) => match carried {
-                    _ if gone.load(Ordering::Acquire) => {
-                        let denial = Denial::unavailable("the client went away");
-                        give_up(warrant, "the client went away", denial).await
-                    }
-                    Carried::Yes => self.grant(warrant).await,
-                    carried => {
-                        let denial = Denial::of_uncarried(&carried);
-                        give_up(warrant, "it cannot be carried", denial).await
-                    }
-                },
-            }
-        })
-    }
-
-    async fn grant(&self, warrant: Warrant<KubeAction>) -> Admitted {
-        if warrant.record().decision.obligations.record == Recorded::Full {
-            let text = "policy wants the request recorded in full, which is not possible here yet";
-            return give_up(warrant, text, Denial::unavailable(text)).await;
-        }
-        let permit = match warrant.mint(self.minter.as_ref()).await {
-            Ok(permit) => permit,
-            Err(error) => return Admitted::Denied(Denial::of_mint(error)),
-        };
-        match permit.exercise(&MetadataOnly).await {
-            Ok((action, bearer, flight)) => {
-                Admitted::Granted(Box::new(Granted { action, bearer, flight }))
-            }
-            Err(_) => Admitted::Denied(Denial::unavailable("iddio cannot open a recording")),
-        }
-    }
-
-    /// Says, for as long as an answer flows, whether its caller is still known.
-    fn known(&self, caller: &Caller) -> Arc<dyn Fn() -> Known + Send + Sync> {
-        let (runtime, token) = (self.runtime.clone(), caller.token.clone());
-        let name = caller.identified.principal().id.clone();
-        Arc::new(move || match who(&runtime, &token) {
-            Some(identified) if identified.principal().id == name => Known::Yes,
-            _ => Known::No,
-        })
-    }
-
-    /// Takes one of the places a principal has for requests that are being decided.
-    fn place(self: &Arc<Self>, principal: &PrincipalId) -> Result<Place, Denial> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if WAITING_OF_ALL_MAX <= waiting.values().sum() {
-            return Err(Denial::busy("iddio has too many undecided requests"));
-        }
-        let count = waiting.entry(principal.clone()).or_default();
-        if WAITING_MAX <= *count {
-            return Err(Denial::busy("iddio has too many undecided requests of this agent"));
-        }
-        *count += 1;
-        Ok(Place { gateway: self.clone(), principal: principal.clone() })
-    }
-
-    /// Records that somebody tried to be somebody else, once a minute at most for each.
-    fn tell_stripped(&self, caller: &Identified, stripped: &[String]) {
-        if stripped.is_empty() {
-            return;
-        }
-        let principal = caller.principal();
-        {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.retain(|_, since| since.elapsed() < COUNT_EVERY);
-            if told.insert(principal.id.clone(), Instant::now()).is_some() {
-                return;
-            }
-        }
-        let names = stripped.iter().take(HEADERS_MAX);
-        let names = names.map(|name| Field::Text(RawText::from(name.as_str()))).collect();
-        let event = AdminEvent {
-            event: "kube.headers_stripped",
-            principal: Some(principal.clone()),
-            fields: vec![("headers", Field::List(names))],
-        };
-        if let Err(error) = self.runtime.record(event) {
-            eprintln!("iddio-kube: {error}");
-        }
-    }
-
     fn tell_strangers(self: &Arc<Self>, hold: &mpsc::Sender<()>) {
         let Some(event) = self.strangers.take() else { return };
         let (runtime, hold) = (self.runtime.clone(), hold.clone());
@@ -416,83 +127,14 @@ impl Gateway {
     }
 }
 
-/// A place among the undecided requests of a principal.
-struct Place {
-    gateway: Arc<Gateway>,
-    principal: PrincipalId,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut waiting = self.gateway.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = waiting.get_mut(&self.principal) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                let _ = waiting.remove(&self.principal);
-            }
-        }
-    }
-}
-
-/// Withdraws the ask of a request whose client goes away: the request's future is dropped then.
-struct Withdraw(Cancel);
-
-impl Drop for Withdraw {
-    fn drop(&mut self) {
-        self.0.cancel();
-    }
-}
-
-/// Ends what was allowed and is not forwarded.
-async fn give_up(warrant: Warrant<KubeAction>, why: &str, denial: Denial) -> Admitted {
-    if let Ok(permit) = warrant.mint(&NoCredential).await
-        && let Ok((_, (), flight)) = permit.exercise(&MetadataOnly).await
-    {
-        let end = End { note: Some(why.to_owned()), ..End::of(Outcome::NotForwarded) };
-        // Unrecorded, it stays a debt of the log's.
-        let _ = flight.close(end).await;
-    }
-    Admitted::Denied(denial)
-}
-
-/// Returns the agent whose token this is. Whoever shows another is nobody.
-fn who(runtime: &Runtime, token: &Token) -> Option<Identified> {
-    let shown = Credentials { agent: None, token: Some(token.dangerous_reveal()) };
-    let identified = identify(runtime.home(), &shown).ok()?;
-    (identified.principal().proof == Proof::Token).then_some(identified)
-}
-
 /// The most connections at once: each may hold a request, and descriptors are finite.
 const CONNECTIONS_MAX: usize = 1024;
-
-/// The most requests of one agent that are being decided: each holds a thread.
-const WAITING_MAX: usize = 64;
-
-/// The most of all agents together: fewer than there are threads, so that who is identified and what
-/// ends finds one.
-const WAITING_OF_ALL_MAX: usize = 384;
 
 /// The most mebibytes of bodies that are held at once.
 const BODIES_MIB_MAX: usize = 64;
 
-/// How long TLS may take with a client.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
-
-/// How long a head may take, and a connection may be idle.
-const HEAD_MAX: Duration = Duration::from_secs(60);
-
-/// How long a body may take.
-const BODY_MAX: Duration = Duration::from_secs(30);
-
-/// The most bytes of a head: a path and a query of 4 KiB, a token, a dozen headers, and words of a
-/// command.
-const HEAD_BYTES_MAX: usize = 64 * 1024;
-
-/// The most headers of a request.
-const HEADERS_MAX: usize = 100;
-
 /// How often what was only counted is recorded.
-const COUNT_EVERY: Duration = Duration::from_secs(60);
+pub(crate) const COUNT_EVERY: Duration = Duration::from_secs(60);
 
 /// How long streams may go on once the gateway stops.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
