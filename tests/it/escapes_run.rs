@@ -95,11 +95,13 @@ fn b02_processes_outside_are_not_there() {
     let person = Person::new();
     let mut command = person.within(["sleep", "600"]);
     let mut outside = command.env("TOKEN", CANARY).stdin(Stdio::null()).spawn().unwrap();
-    let entry = format!("/proc/{}/environ", outside.id());
+    let (entry, name) =
+        (format!("/proc/{}/environ", outside.id()), format!("/proc/{}/comm", outside.id()));
+    // Not before it is what it will be: until then it belongs to somebody else.
     until("the process", || {
-        fs::read(&entry).is_ok_and(|all| {
-            all.starts_with(b"TOKEN") || all.windows(CANARY.len()).any(|w| w == CANARY.as_bytes())
-        })
+        fs::read(&name).is_ok_and(|name| name == b"sleep\n")
+            && fs::read(&entry)
+                .is_ok_and(|all| all.windows(CANARY.len()).any(|w| w == CANARY.as_bytes()))
     });
     let pid = outside.id();
     let script = format!(

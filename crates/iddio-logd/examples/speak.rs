@@ -3,7 +3,8 @@
 //! `speak SOCKET KEEPER MODE FIRST COUNT THREADS`: `gateway` states operations of an agent and tells
 //! each acknowledgement as a line: seq, id, hash; `own` does so as the user it is, named by
 //! `IDDIO_TEST_USER`; `refused` states refusals of that user; `hold` leaves its operations open and waits to be killed; `read` prints what it
-//! may read; `squat` listens at SOCKET itself.
+//! may read; `squat` listens at SOCKET itself. With `IDDIO_TEST_PATIENT` set, it waits for a service that
+//! is away.
 
 use std::{
     env,
@@ -13,6 +14,7 @@ use std::{
     process::ExitCode,
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
 use iddio_audit::remote::Remote;
@@ -105,9 +107,23 @@ fn hold(sink: &Remote, first: u64, count: u64) -> Result<(), String> {
     }
 }
 
+/// States an entry. A patient client states it again where the answer was definite: nothing is stored,
+/// since nobody was there to be asked.
 fn tell(sink: &Remote, entry: &Entry) -> Result<u64, String> {
-    let receipt = kit::wait(sink.append(entry, Durability::Sync));
-    let receipt = receipt.map_err(|error| error.to_string())?;
+    let until =
+        Instant::now() + env::var_os("IDDIO_TEST_PATIENT").map_or(Duration::ZERO, |_| PATIENCE);
+    let receipt = loop {
+        match kit::wait(sink.append(entry, Durability::Sync)) {
+            Ok(receipt) => break receipt,
+            Err(error) => {
+                let error = error.to_string();
+                if !error.contains(" is away (") || until <= Instant::now() {
+                    return Err(error);
+                }
+                thread::yield_now();
+            }
+        }
+    };
     let line = format!("{} {} {}\n", receipt.seq(), receipt.id(), receipt.hash());
     std::io::stdout().write_all(line.as_bytes()).map_err(|error| error.to_string())?;
     Ok(receipt.seq())
@@ -144,3 +160,6 @@ fn squat(socket: &PathBuf) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// How long a patient client waits for a service that is being started again.
+const PATIENCE: Duration = Duration::from_secs(60);

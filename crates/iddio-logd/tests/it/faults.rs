@@ -28,7 +28,6 @@ fn a_service_killed_at_any_call_under_load_loses_nothing_and_stores_nothing_twic
     let (mut kills, mut got) = (0, Acks::new());
     for (turn, call) in CALLS.iter().enumerate() {
         let first = turn as u64 * 1_000_000 + 1;
-        // Nobody is there yet: the first append of a client is refused where nobody listens.
         host.start_with(&format!("{call}:signal=KILL:when={}", 40 + turn * 13));
         let until = std::time::Instant::now() + crate::kit::PATIENCE;
         let mut ended = false;
@@ -43,7 +42,9 @@ fn a_service_killed_at_any_call_under_load_loses_nothing_and_stores_nothing_twic
         let clients: Vec<Child> = (0..4)
             .map(|place| {
                 let numbers = [first + place * 10_000, 40, 4];
-                host.speak(GATEWAY, "gateway", numbers).spawn().unwrap()
+                // It may be killed between the look above and a client's first word.
+                let mut client = host.speak(GATEWAY, "gateway", numbers);
+                client.env("IDDIO_TEST_PATIENT", "yes").spawn().unwrap()
             })
             .collect();
         if !ended {
