@@ -96,6 +96,21 @@ impl TokenHash {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Compares two in constant time.
+    pub fn is(&self, other: &Self) -> TokenMatch {
+        match bool::from(self.0.ct_eq(&other.0)) {
+            true => TokenMatch::Same,
+            false => TokenMatch::Other,
+        }
+    }
+
+    /// Returns its first bits, by which a store finds it among many. They say nothing about a token:
+    /// who would use them has to invert the hash.
+    pub fn shelf(&self) -> u64 {
+        let (first, _) = self.0.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        u64::from_be_bytes(*first)
+    }
+
     /// Compares in constant time.
     pub fn matches(&self, token: &Token) -> TokenMatch {
         match bool::from(self.0.ct_eq(&token.hash().0)) {

@@ -2,9 +2,9 @@
 //!
 //! A token is shown once and stored only as a hash. Revoking takes effect on the next look.
 
-use std::{fs, io, os::unix::fs::DirBuilderExt};
+use std::{collections::HashMap, fs, io, os::unix::fs::DirBuilderExt, path::Path};
 
-use iddio_core::principal::PrincipalId;
+use iddio_core::{digest::Digest, principal::PrincipalId};
 use iddio_mint::token::{Token, TokenHash, TokenMatch};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,14 @@ pub struct Agent {
     /// When it was revoked, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
+}
+
+/// The agents who are not revoked, as their store had them: found by what a token hashes to.
+#[derive(Debug, Default)]
+pub struct Roll {
+    agents: Vec<(TokenHash, Agent)>,
+    by_hash: HashMap<u64, Vec<usize>>,
+    version: Option<Digest>,
 }
 
 /// Why an agent could not be registered, rotated or revoked.
@@ -76,6 +84,54 @@ impl Agent {
     fn verifies(&self, token: &Token) -> bool {
         let stored = TokenHash::from_hex(&self.token);
         stored.is_some_and(|stored| stored.matches(token) == TokenMatch::Same)
+    }
+}
+
+// === impl Roll ===
+
+impl Roll {
+    /// Reads the store at `path`; one that is not there is empty.
+    ///
+    /// # Errors
+    ///
+    /// With the reason why nobody can be told from anybody.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let Some(bytes) = store::read_bytes(path).map_err(|error| error.to_string())? else {
+            return Ok(Self::default());
+        };
+        let damaged = |error| format!("`{}` is damaged: {error}", path.display());
+        let stored: Stored = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let live = stored.agents.into_iter().filter(|agent| agent.revoked.is_none());
+        let mut roll = Self { version: Some(Digest::of_bytes(&bytes)), ..Self::default() };
+        for agent in live {
+            let Some(hash) = TokenHash::from_hex(&agent.token) else { continue };
+            roll.by_hash.entry(hash.shelf()).or_default().push(roll.agents.len());
+            roll.agents.push((hash, agent));
+        }
+        Ok(roll)
+    }
+
+    /// Returns the agent whose token this is.
+    pub fn bearer(&self, token: &Token) -> Option<&Agent> {
+        let hash = token.hash();
+        let shelf = self.by_hash.get(&hash.shelf()).into_iter().flatten();
+        let mut known = shelf.filter_map(|index| self.agents.get(*index));
+        known.find(|(known, _)| known.is(&hash) == TokenMatch::Same).map(|(_, agent)| agent)
+    }
+
+    /// Returns the agent of this name.
+    pub fn named(&self, name: &str) -> Option<&Agent> {
+        self.agents.iter().map(|(_, agent)| agent).find(|agent| agent.name == name)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.agents.len()
+    }
+
+    /// The digest of the store.
+    pub fn version(&self) -> Digest {
+        self.version.unwrap_or_else(|| Digest::of_bytes(b""))
     }
 }
 

@@ -8,25 +8,34 @@ pub use iddio_approve::{Cancel, Notice, Prompt};
 use iddio_audit::{OpenError, Options, checkpoint::CheckpointError};
 use iddio_core::{
     audit::{
-        AdminEvent, AuditError, Body, Durability, Entry, Field, Receipt,
+        AdminEvent, AuditError, AuditSink, Body, Durability, Entry, Field, Receipt,
         checkpoint::CheckpointSigner,
     },
     digest::Digest,
     pipeline::Pipeline,
+    principal::Identified,
     time::Clock,
 };
-use iddio_mint::checkpoint::{CheckpointKey, CheckpointKeyError};
+use iddio_mint::{
+    checkpoint::{CheckpointKey, CheckpointKeyError},
+    token::Token,
+};
 use iddio_policy::Trusted;
 
+pub use crate::tally::Records;
 use crate::{
+    agents::Roll,
     block_on::block_on,
     clock::{SystemClock, draw_id},
     freezes::Freezes,
     home::{Home, Keeping},
+    identity::{self, IdentityError},
     mode::Mode,
     policy::{HomePolicy, InForce},
     recorder::{Recorder, ServiceError},
+    stamped::Stamped,
     store::{self, StoreError},
+    tally::{Counted, Tally},
     tools::{By, Tools},
 };
 
@@ -35,7 +44,11 @@ pub struct Runtime {
     home: Home,
     clock: Arc<SystemClock>,
     recorder: Recorder,
+    tally: Arc<Tally>,
+    sink: Arc<dyn AuditSink>,
     policy: Arc<HomePolicy>,
+    freezes: Arc<Freezes>,
+    roll: Stamped<Result<Arc<Roll>, String>>,
     mode: Mode,
 }
 
@@ -74,7 +87,12 @@ impl Runtime {
         };
         let recorder = Recorder::open(&home.log(), options)?;
         let policy = Arc::new(HomePolicy::open(home.policy()));
-        let runtime = Self { home, clock, recorder, policy, mode: Mode::Enforce };
+        let tally = Arc::<Tally>::default();
+        let sink: Arc<dyn AuditSink> = Arc::new(Counted::over(recorder.sink(), tally.clone()));
+        let freezes = Arc::new(Freezes::of(&home));
+        let roll = Stamped::new(home.agents(), |path| Roll::read(path).map(Arc::new));
+        let mode = Mode::Enforce;
+        let runtime = Self { home, clock, recorder, tally, sink, policy, freezes, roll, mode };
         runtime.record_policy()?;
         Ok(runtime)
     }
@@ -140,10 +158,10 @@ impl Runtime {
         let approver =
             QueueApprover::new(setting(&self.home), clock.clone(), cancel, prompt, notice);
         Pipeline {
-            freezer: Arc::new(Freezes::of(&self.home)),
+            freezer: self.freezes.clone(),
             policy: mode.over(self.policy.clone()),
             approver: Arc::new(approver),
-            sink: self.recorder.sink(),
+            sink: self.sink.clone(),
             clock,
         }
     }
@@ -156,7 +174,66 @@ impl Runtime {
     pub fn record(&self, event: AdminEvent) -> Result<Receipt, AuditError> {
         let id = draw_id().map_err(|error| AuditError::not_stored(error.to_string()))?;
         let entry = Entry { id, at: self.clock.now().wall, body: Body::Admin(event) };
-        block_on(self.recorder.sink().append(&entry, Durability::Sync))
+        block_on(self.sink.append(&entry, Durability::Sync))
+    }
+
+    /// Returns the agent whose token this is, as its store has it now.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read: nobody can be told from anybody.
+    pub fn bearer(&self, token: &Token) -> Result<Option<Identified>, IdentityError> {
+        identity::bearer(&*self.roll()?, token)
+    }
+
+    /// Returns the agents, as their store has them now.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub fn roll(&self) -> Result<Arc<Roll>, IdentityError> {
+        Result::clone(&self.roll.now()).map_err(IdentityError::Roll)
+    }
+
+    /// Returns how many agents there are.
+    ///
+    /// # Errors
+    ///
+    /// With the reason why that cannot be told.
+    pub fn agents_live(&self) -> Result<u64, String> {
+        let roll = self.roll().map_err(|error| error.to_string())?;
+        Ok(u64::try_from(roll.count()).unwrap_or(u64::MAX))
+    }
+
+    /// The freezes.
+    pub fn freezes(&self) -> &Freezes {
+        &self.freezes
+    }
+
+    /// Returns what became of the records of this process.
+    pub fn records(&self) -> Records {
+        self.tally.records()
+    }
+
+    /// Says whether records can be stored. Where the last one could not, it tries: a record says how
+    /// many were not.
+    ///
+    /// # Errors
+    ///
+    /// With the reason why they cannot.
+    pub fn recording(&self) -> Result<(), String> {
+        if let Some((count, reason)) = self.tally.failing() {
+            let fields = vec![("refused", Field::Int(count))];
+            let event = AdminEvent { event: "recording.resumed", principal: None, fields };
+            return self.record(event).map(|_| ()).map_err(|_| reason);
+        }
+        self.recorder.ready()
+    }
+
+    /// The digest of the agents' store.
+    pub(crate) fn roll_version(&self) -> Digest {
+        let unread = Digest::of_bytes(b"");
+        self.roll().map_or(unread, |roll| roll.version())
     }
 
     /// Signs the head of the home's log; where the host has a log service, returns what that signed last.
@@ -179,10 +256,9 @@ impl Runtime {
 
     /// Records which policy is in force, if it is not the one last recorded.
     fn record_policy(&self) -> Result<(), AssembleError> {
-        let path = self.home.root().join("policy.version");
         let in_force = self.policy.in_force();
         let new = in_force.version();
-        let old = store::read_bytes(&path)?.and_then(|bytes| String::from_utf8(bytes).ok());
+        let old = store::read_bytes(&self.policy_version())?.and_then(|bytes| String::from_utf8(bytes).ok());
         let old = old.and_then(|text| Digest::from_hex(text.trim_end()));
         if old == Some(new) {
             return Ok(());
@@ -197,8 +273,17 @@ impl Runtime {
             fields.push(("reason", Field::Text(reason.as_str().into())));
         }
         let _recorded = self.record(AdminEvent { event, principal: None, fields })?;
-        store::write_bytes(&path, format!("{new}\n").as_bytes())?;
+        self.remember_policy(new)?;
         Ok(())
+    }
+
+    /// Notes which policy was recorded last.
+    pub(crate) fn remember_policy(&self, version: Digest) -> Result<(), StoreError> {
+        store::write_bytes(&self.policy_version(), format!("{version}\n").as_bytes())
+    }
+
+    fn policy_version(&self) -> PathBuf {
+        self.home.root().join("policy.version")
     }
 }
 

@@ -12,12 +12,13 @@
 
 mod record;
 mod stored;
-mod watch;
+pub(crate) mod watch;
 
 use std::{
     fs, io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use iddio_core::freeze::{FREEZES_MAX, Freeze, Freezer, Frozen, TEXT_BYTES_MAX, Whom};
@@ -29,6 +30,7 @@ pub use self::{
 };
 use crate::{
     home::Home,
+    stamped::Stamped,
     store::{self, Lock, StoreError},
 };
 
@@ -36,6 +38,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Freezes {
     directory: PathBuf,
+    /// What a look finds, read again when the file changed.
+    seen: Arc<Stamped<Result<Vec<Freeze>, String>>>,
 }
 
 /// A freeze that is in force and is to be recorded before anyone is told. The lock is held as long
@@ -109,7 +113,12 @@ pub enum FreezeError {
 impl Freezes {
     /// Takes the freezes of `home`.
     pub fn of(home: &Home) -> Self {
-        Self { directory: home.freezes() }
+        Self::at(home.freezes())
+    }
+
+    fn at(directory: PathBuf) -> Self {
+        let seen = Arc::new(Stamped::new(directory.join(STATE), list));
+        Self { directory, seen }
     }
 
     /// Returns the directory, which changes whenever the freezes do.
@@ -134,11 +143,7 @@ impl Freezes {
     ///
     /// With the reason why that cannot be told, in which case everybody is.
     pub fn list(&self) -> Result<Vec<Freeze>, String> {
-        let path = self.state();
-        let bytes = store::read_bytes(&path).map_err(|error| error.to_string())?;
-        let bytes = bytes.ok_or_else(|| format!("`{}` is missing", path.display()))?;
-        let damaged = |reason: String| format!("`{}` is damaged: {reason}", path.display());
-        Stored::read(&bytes).map_err(damaged)
+        list(&self.state())
     }
 
     /// Freezes, for every process from this moment on. What is returned is to be recorded.
@@ -205,7 +210,8 @@ impl Freezes {
         Ok(Repair { path: self.state(), freezes, unrecorded, damage, _lock: lock })
     }
 
-    fn state(&self) -> PathBuf {
+    /// Where the state is.
+    pub(crate) fn state(&self) -> PathBuf {
         self.directory.join(STATE)
     }
 
@@ -217,9 +223,9 @@ impl Freezes {
 
 impl Freezer for Freezes {
     fn look(&self) -> Frozen {
-        match self.list() {
-            Ok(freezes) => Frozen::These(freezes),
-            Err(reason) => Frozen::Unknown { reason },
+        match &*self.seen.now() {
+            Ok(freezes) => Frozen::These(freezes.clone()),
+            Err(reason) => Frozen::Unknown { reason: reason.clone() },
         }
     }
 }
@@ -288,6 +294,13 @@ impl Repair {
 pub fn missing(these: &[Freeze], others: &[Freeze]) -> Vec<Freeze> {
     let known = |freeze: &&Freeze| !others.iter().any(|other| other.id == freeze.id);
     these.iter().filter(known).cloned().collect()
+}
+
+fn list(path: &Path) -> Result<Vec<Freeze>, String> {
+    let bytes = store::read_bytes(path).map_err(|error| error.to_string())?;
+    let bytes = bytes.ok_or_else(|| format!("`{}` is missing", path.display()))?;
+    let damaged = |reason: String| format!("`{}` is damaged: {reason}", path.display());
+    Stored::read(&bytes).map_err(damaged)
 }
 
 fn make(directory: &Path) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use iddio_core::principal::{Identified, Principal, PrincipalId, PrincipalKind, P
 use iddio_mint::token::Token;
 
 use crate::{
-    agents::{Agent, Agents},
+    agents::{Agent, Agents, Roll},
     home::Home,
     store::StoreError,
 };
@@ -28,6 +28,9 @@ pub enum IdentityError {
     /// The name has characters no principal has.
     #[error("`{0}` cannot be a principal")]
     Name(String),
+    /// Who is an agent cannot be told.
+    #[error("{0}")]
+    Roll(String),
     /// The agents could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -78,6 +81,16 @@ pub fn identify_peer(
             Ok(Identified::assertion(principal(id, PrincipalKind::Human, Proof::UnixUser)))
         }
     }
+}
+
+/// Returns the agent whose token this is, if it is anybody's.
+///
+/// # Errors
+///
+/// When its name cannot be recorded.
+pub fn bearer(roll: &Roll, token: &Token) -> Result<Option<Identified>, IdentityError> {
+    let agent = roll.bearer(token).cloned().map(proven).transpose()?;
+    Ok(agent.map(Identified::assertion))
 }
 
 fn local(home: &Home) -> Result<Identified, IdentityError> {

@@ -2,29 +2,42 @@
 //!
 //! INVARIANT: a file that does not load never decides. With no good policy everything is denied,
 //! with the line and column that is wrong as the reason; after a good one was loaded it stays in
-//! force until a better file loads. A decision takes one look at the file's stamp, so an edit is in
-//! force with the next decision, also while a human thinks.
+//! force until a better file loads.
+//!
+//! A short process looks at the file's stamp with each decision, so an edit is in force with the next
+//! one, also while a human thinks. A service has a watch, which loads an edit once the file is at rest
+//! and then puts it in force at once for everybody; a decision then takes one look at memory, and none
+//! at the file. INVARIANT: where the watch has not been heard of for [`PULSE_MAX`], decisions look at
+//! the file themselves.
+//!
+//! Nothing here waits for a lock but a load for another load.
 
 use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
+    io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use iddio_core::{
     digest::Digest,
     policy::{Decision, Evaluation, Obligations, OverrideVerdict, PolicyEvaluator, Query, Verdict},
 };
 use iddio_policy::{Format, Loaded, PolicyError, load};
 
-use crate::store;
+use crate::{stamped::Stamp, store};
 
 /// The policy of a home.
 #[derive(Debug)]
 pub struct HomePolicy {
     path: PathBuf,
-    state: Mutex<State>,
+    state: ArcSwap<State>,
+    loading: Mutex<()>,
+    pulse: Pulse,
 }
 
 /// What a look at the policy file found.
@@ -41,22 +54,42 @@ pub enum InForce {
     },
 }
 
+/// What a file would change if it came into force.
+pub(crate) enum Candidate {
+    /// It loads, and is another policy than the one in force.
+    Better(Arc<Loaded>, Option<Stamp>),
+    /// It is what is in force.
+    Same,
+    /// It does not load.
+    Worse {
+        /// What is wrong.
+        reason: String,
+        /// The digest of the file.
+        version: Digest,
+    },
+}
+
 // === impl HomePolicy ===
 
 impl HomePolicy {
     /// Loads the policy at `path`.
     pub fn open(path: PathBuf) -> Self {
-        let stamp = stamp(&path);
+        let stamp = Stamp::of(&path);
         let in_force = match read(&path) {
             Ok(loaded) => InForce::Good(Arc::new(loaded)),
             Err(Unloadable { reason, version }) => InForce::None { reason, version },
         };
-        Self { path, state: Mutex::new(State { stamp, in_force }) }
+        let state = ArcSwap::from_pointee(State { stamp, in_force });
+        Self { path, state, loading: Mutex::default(), pulse: Pulse::new() }
     }
 
     /// Returns what decides now.
     pub fn in_force(&self) -> InForce {
-        self.refreshed().in_force.clone()
+        let state = self.state.load();
+        match self.pulse.is_felt() || self.stamp() == state.stamp {
+            true => state.in_force.clone(),
+            false => self.refreshed(),
+        }
     }
 
     /// Returns where the file is.
@@ -64,22 +97,58 @@ impl HomePolicy {
         &self.path
     }
 
-    /// Looks at the file again if it changed. A file that does not load leaves a good policy in
-    /// force.
-    fn refreshed(&self) -> MutexGuard<'_, State> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = stamp(&self.path);
-        if stamp != state.stamp {
-            state.stamp = stamp;
-            match (read(&self.path), &state.in_force) {
-                (Ok(loaded), _) => state.in_force = InForce::Good(Arc::new(loaded)),
-                (Err(Unloadable { reason, version }), InForce::None { .. }) => {
-                    state.in_force = InForce::None { reason, version };
-                }
-                (Err(_), InForce::Good(_)) => {}
+    /// Whether a watch lives, on which decisions rely.
+    pub fn is_watched(&self) -> bool {
+        self.pulse.is_felt()
+    }
+
+    /// Says that the watch lives. It is to say so again within [`PULSE_MAX`].
+    pub(crate) fn beat(&self) {
+        self.pulse.beat();
+    }
+
+    pub(crate) fn stamp(&self) -> Option<Stamp> {
+        Stamp::of(&self.path)
+    }
+
+    /// Reads the file, and changes nothing.
+    pub(crate) fn candidate(&self) -> Candidate {
+        let stamp = self.stamp();
+        let old = self.state.load().in_force.clone();
+        match (read(&self.path), old) {
+            (Ok(loaded), InForce::Good(old)) if old.version == loaded.version => Candidate::Same,
+            (Ok(loaded), _) => Candidate::Better(Arc::new(loaded), stamp),
+            (Err(Unloadable { version, .. }), InForce::None { version: old, .. })
+                if old == version =>
+            {
+                Candidate::Same
             }
+            (Err(Unloadable { reason, version }), _) => Candidate::Worse { reason, version },
         }
-        state
+    }
+
+    /// Puts a policy in force: every decision from now on is its.
+    pub(crate) fn put(&self, loaded: Arc<Loaded>, stamp: Option<Stamp>) {
+        self.state.store(Arc::new(State { stamp, in_force: InForce::Good(loaded) }));
+    }
+
+    /// Reads a file that changed. One that does not load leaves a good policy in force.
+    fn refreshed(&self) -> InForce {
+        let _loading = self.loading.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = self.stamp();
+        let old = self.state.load_full();
+        if stamp == old.stamp {
+            return old.in_force.clone();
+        }
+        let in_force = match (read(&self.path), &old.in_force) {
+            (Ok(loaded), _) => InForce::Good(Arc::new(loaded)),
+            (Err(Unloadable { reason, version }), InForce::None { .. }) => {
+                InForce::None { reason, version }
+            }
+            (Err(_), good) => good.clone(),
+        };
+        self.state.store(Arc::new(State { stamp, in_force: in_force.clone() }));
+        in_force
     }
 }
 
@@ -114,19 +183,39 @@ struct State {
     in_force: InForce,
 }
 
-/// What `stat` says; two equal stamps are one unchanged file.
-type Stamp = (u64, u64, u64, i64, i64, i64, i64);
-
 struct Unloadable {
     reason: String,
     version: Digest,
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    let metadata = fs::metadata(path).ok()?;
-    let (changed, modified) = (metadata.ctime(), metadata.mtime());
-    let nanos = (metadata.ctime_nsec(), metadata.mtime_nsec());
-    Some((metadata.dev(), metadata.ino(), metadata.size(), changed, nanos.0, modified, nanos.1))
+/// When the watch was last heard of.
+#[derive(Debug)]
+struct Pulse {
+    since: Instant,
+    /// Milliseconds since then, plus one; 0 is never.
+    last: AtomicU64,
+}
+
+// === impl Pulse ===
+
+impl Pulse {
+    fn new() -> Self {
+        Self { since: Instant::now(), last: AtomicU64::new(0) }
+    }
+
+    fn beat(&self) {
+        self.last.store(self.millis() + 1, Ordering::Release);
+    }
+
+    fn is_felt(&self) -> bool {
+        let last = self.last.load(Ordering::Acquire);
+        let oldest = (self.millis() + 1).saturating_sub(PULSE_MAX.as_millis() as u64);
+        last != 0 && oldest <= last
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX >> 1)
+    }
 }
 
 fn read(path: &Path) -> Result<Loaded, Unloadable> {
@@ -170,8 +259,13 @@ fn deny(query: &Query<'_>, reason: &str, version: Digest) -> Decision {
     }
 }
 
+/// How long decisions rely on the watch without hearing of it. It says that it lives four times a second.
+pub const PULSE_MAX: Duration = Duration::from_secs(2);
+
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const GOOD: &str = "agents:\n  local:ada:\n    rules:\n      - {tiers: {0: allow}}\n";
@@ -197,5 +291,38 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let none = HomePolicy::open(directory.path().join("policy.yaml"));
         assert!(matches!(none.in_force(), InForce::None { .. }));
+    }
+
+    #[test]
+    fn while_the_watch_lives_only_the_watch_changes_what_is_in_force() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy.yaml");
+        fs::write(&path, GOOD).unwrap();
+        let policy = HomePolicy::open(path.clone());
+        let old = policy.in_force().version();
+        policy.beat();
+        let better = GOOD.replace("allow", "deny");
+        fs::write(&path, &better).unwrap();
+        assert_eq!(policy.in_force().version(), old);
+        let Candidate::Better(loaded, stamp) = policy.candidate() else { panic!("it loads") };
+        policy.put(loaded, stamp);
+        assert_eq!(policy.in_force().version(), Digest::of_bytes(better.as_bytes()));
+        assert!(matches!(policy.candidate(), Candidate::Same));
+        fs::write(&path, "nonsense: [").unwrap();
+        assert!(matches!(policy.candidate(), Candidate::Worse { .. }));
+        assert_eq!(policy.in_force().version(), Digest::of_bytes(better.as_bytes()));
+    }
+
+    #[test]
+    fn a_watch_that_fell_silent_is_not_relied_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("policy.yaml");
+        fs::write(&path, GOOD).unwrap();
+        let mut policy = HomePolicy::open(path.clone());
+        policy.beat();
+        let better = GOOD.replace("allow", "deny");
+        fs::write(&path, &better).unwrap();
+        policy.pulse.since -= PULSE_MAX * 2;
+        assert_eq!(policy.in_force().version(), Digest::of_bytes(better.as_bytes()));
     }
 }

@@ -11,7 +11,9 @@ use std::{
     sync::Arc,
 };
 
-use iddio_audit::{Log, OpenError, Options, checkpoint::CheckpointError, remote::Remote};
+use iddio_audit::{
+    Health, Log, OpenError, Options, Room, Status, checkpoint::CheckpointError, remote::Remote,
+};
 use iddio_core::audit::{AuditError, AuditSink, checkpoint::CheckpointSigner};
 use rustix::fs::OFlags;
 use serde::Deserialize;
@@ -92,6 +94,16 @@ impl Recorder {
         }
     }
 
+    /// Says whether it takes records, as far as that can be told without making one.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        match self {
+            Self::Own(log) => of_own(log.path()),
+            Self::Service(remote) => {
+                remote.head().map(|_| ()).map_err(|error| error.to_string())
+            }
+        }
+    }
+
     /// Makes everything written so far durable, as far as that is this process's business.
     pub(crate) fn finish(&self) -> Result<(), AuditError> {
         match self {
@@ -116,6 +128,21 @@ impl Recorder {
                 note.ok_or_else(|| sorry("the log service has made none yet".to_owned()))
             }
         }
+    }
+}
+
+/// Says whether the log in `dir` takes records.
+fn of_own(dir: &Path) -> Result<(), String> {
+    let status = iddio_audit::status(dir, None).map_err(|error| error.to_string())?;
+    let disk = rustix::fs::statvfs(dir).map_err(|errno| errno.to_string())?;
+    let access = rustix::fs::access(dir, rustix::fs::Access::WRITE_OK);
+    match status {
+        Status { health: Health::Poisoned, .. } => Err("the disk failed to sync the log".into()),
+        Status { room: Room::Full, .. } => Err("there is no room for records".into()),
+        _ if disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) => {
+            Err("the log is mounted read-only".into())
+        }
+        _ => access.map_err(|errno| format!("the log cannot be written: {errno}")),
     }
 }
 

@@ -5,8 +5,9 @@
 
 use std::{
     io,
+    net::TcpListener,
     os::{
-        fd::OwnedFd,
+        fd::{OwnedFd, RawFd},
         unix::{
             fs::{MetadataExt, PermissionsExt},
             net::{UnixListener, UnixStream},
@@ -55,18 +56,61 @@ pub fn listener(path: Option<&Path>) -> Result<UnixListener, ListenError> {
     Ok(listener)
 }
 
-/// Takes over the one socket that systemd opened. It is taken by asking the kernel for a copy of our
-/// own descriptor, which names it without claiming it out of thin air.
-fn inherited() -> Result<UnixListener, ListenError> {
+/// Returns a socket at `path` that only our own user and root may connect to, not blocking.
+///
+/// # Errors
+///
+/// As [`listener`].
+pub fn private(path: &Path) -> Result<UnixListener, ListenError> {
+    let fail = io_error(path);
+    let listener = bound(path)?;
+    // Whoever connects before this has its mode is accepted by nobody yet, and is harmless after.
+    let own = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(path, own).map_err(&fail)?;
+    listener.set_nonblocking(true).map_err(fail)?;
+    Ok(listener)
+}
+
+/// Returns the TCP socket that systemd opened, not blocking, if it opened any.
+///
+/// # Errors
+///
+/// When it opened several, or another kind.
+pub fn inherited_tcp() -> Result<Option<TcpListener>, ListenError> {
+    let mut given = sd_notify::listen_fds().map_err(|_| ListenError::NotOne)?;
+    let (number, more) = (given.next(), given.next());
+    let Some(number) = number else { return Ok(None) };
+    if more.is_some() {
+        return Err(ListenError::NotOne);
+    }
     let fail = io_error(Path::new("the inherited socket"));
+    let socket = taken(number)?;
+    let listens = rustix::net::sockopt::socket_acceptconn(&socket).unwrap_or(false);
+    let domain = rustix::net::sockopt::socket_domain(&socket).ok();
+    let inet = [rustix::net::AddressFamily::INET, rustix::net::AddressFamily::INET6];
+    if !listens || !domain.is_some_and(|domain| inet.contains(&domain)) {
+        return Err(ListenError::NotOne);
+    }
+    let listener = TcpListener::from(socket);
+    listener.set_nonblocking(true).map_err(fail)?;
+    Ok(Some(listener))
+}
+
+/// Takes over the one socket that systemd opened.
+fn inherited() -> Result<UnixListener, ListenError> {
     let mut given = sd_notify::listen_fds().map_err(|_| ListenError::NotOne)?;
     let (Some(number), None) = (given.next(), given.next()) else {
         return Err(ListenError::NotOne);
     };
+    taken(number).map(UnixListener::from)
+}
+
+/// Takes over a descriptor by asking the kernel for a copy of our own, which names it without claiming it
+/// out of thin air.
+fn taken(number: RawFd) -> Result<OwnedFd, ListenError> {
+    let fail = io_error(Path::new("the inherited socket"));
     let own = pidfd_open(getpid(), PidfdFlags::empty()).map_err(|errno| fail(errno.into()))?;
-    let socket: OwnedFd =
-        pidfd_getfd(&own, number, PidfdGetfdFlags::empty()).map_err(|errno| fail(errno.into()))?;
-    Ok(UnixListener::from(socket))
+    pidfd_getfd(&own, number, PidfdGetfdFlags::empty()).map_err(|errno| fail(errno.into()))
 }
 
 fn bound(path: &Path) -> Result<UnixListener, ListenError> {

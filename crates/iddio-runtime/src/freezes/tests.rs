@@ -9,7 +9,7 @@ use super::*;
 fn freezes() -> (tempfile::TempDir, Freezes) {
     let root = tempfile::tempdir().unwrap();
     Freezes::furnish(root.path()).unwrap();
-    let freezes = Freezes { directory: root.path().join(DIRECTORY) };
+    let freezes = Freezes::at(root.path().join(DIRECTORY));
     (root, freezes)
 }
 

@@ -109,7 +109,7 @@ impl Drop for Alarm {
 }
 
 /// Returns what becomes readable when something in `directory` changes, where that can be had.
-fn changes(directory: &Path) -> Option<OwnedFd> {
+pub(crate) fn changes(directory: &Path) -> Option<OwnedFd> {
     let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
     let flags = WatchFlags::MOVED_TO
         | WatchFlags::MOVED_FROM
@@ -122,7 +122,8 @@ fn changes(directory: &Path) -> Option<OwnedFd> {
     Some(watch)
 }
 
-fn drain(changes: &OwnedFd) {
+/// Takes what is readable, so that the next change is news.
+pub(crate) fn drain(changes: &OwnedFd) {
     let mut space = [MaybeUninit::<u8>::uninit(); 1_024];
     while let Ok((read, _)) = rustix::io::read(changes.as_fd(), &mut space) {
         if read.is_empty() {
