@@ -9,36 +9,26 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
-use arc_swap::ArcSwap;
 use iddio_core::{
     audit::{AdminEvent, Field},
     digest::Digest,
 };
 use iddio_runtime::{assemble::Runtime, status::CertificateReport};
-use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::time::{self, MissedTickBehavior};
-
-/// What was made of the files.
-#[derive(Clone)]
-pub struct Loaded {
-    /// The listener's configuration.
-    pub config: Arc<ServerConfig>,
-    /// The SHA-256 of the certificate itself.
-    pub fingerprint: Digest,
-    /// When it ends, in seconds since 1970, if it says so.
-    pub not_after: Option<i64>,
-}
 
 /// How a certificate is had.
 pub struct Source {
-    /// The files it is made of.
+    /// The file that holds it, first of its chain.
+    pub certificate: PathBuf,
+    /// All files that it and its key are made of.
     pub files: Vec<PathBuf>,
-    /// Makes it of them.
-    pub load: Box<dyn Fn() -> Result<Loaded, String> + Send + Sync>,
+    /// Makes listeners show what the files hold now; where that is no pair, nothing changes.
+    pub swap: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Writes others in their place, where somebody here can issue them.
     pub renew: Option<Renew>,
 }
@@ -49,8 +39,19 @@ pub type Renew = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 /// A certificate in use.
 pub struct Certificate {
     source: Source,
-    loaded: ArcSwap<Loaded>,
-    seen: Mutex<Vec<Option<Stamp>>>,
+    used: Mutex<Used>,
+}
+
+struct Used {
+    facts: Facts,
+    stamps: Vec<Option<Stamp>>,
+}
+
+/// What a certificate says of itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Facts {
+    fingerprint: Digest,
+    not_after: Option<i64>,
 }
 
 type Stamp = (u64, u64, i64, i64);
@@ -58,40 +59,46 @@ type Stamp = (u64, u64, i64, i64);
 // === impl Certificate ===
 
 impl Certificate {
-    /// Loads it for the first time.
+    /// Takes one that listeners show already.
     ///
     /// # Errors
     ///
-    /// With the reason why there is nothing to show.
-    pub fn open(source: Source) -> Result<Arc<Self>, String> {
-        let seen = Mutex::new(stamps(&source.files));
-        let loaded = ArcSwap::from_pointee((source.load)()?);
-        Ok(Arc::new(Self { source, loaded, seen }))
-    }
-
-    /// Returns what a new connection is shown.
-    pub fn config(&self) -> Arc<ServerConfig> {
-        self.loaded.load().config.clone()
+    /// With the reason why it cannot be read.
+    pub fn of(source: Source) -> Result<Arc<Self>, String> {
+        let stamps = stamps(&source.files);
+        let facts = facts(&source)?;
+        Ok(Arc::new(Self { source, used: Mutex::new(Used { facts, stamps }) }))
     }
 
     /// Returns what there is to say of it.
     pub fn report(&self) -> CertificateReport {
-        let loaded = self.loaded.load();
-        let fingerprint = loaded.fingerprint.to_string();
-        CertificateReport { fingerprint, not_after: loaded.not_after }
+        let Facts { fingerprint, not_after } = self.used().facts;
+        CertificateReport { fingerprint: fingerprint.to_string(), not_after }
     }
 
     /// Looks whether the files changed, and takes them if they make a pair. It may wait for a disk.
     pub fn refresh(&self, runtime: &Runtime) {
         let found = stamps(&self.source.files);
-        {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if *seen == found {
+        let before = {
+            let mut used = self.used();
+            if used.stamps == found {
                 return;
             }
-            *seen = found;
+            used.stamps = found;
+            used.facts.fingerprint
+        };
+        match (self.source.swap)().and_then(|()| facts(&self.source)) {
+            Ok(facts) => {
+                self.used().facts = facts;
+                if facts.fingerprint != before {
+                    swapped(runtime, before, facts.fingerprint);
+                }
+            }
+            Err(error) => {
+                tracing::error!(error, "the certificate was not taken");
+                refused(runtime, before, &error);
+            }
         }
-        self.take(runtime);
     }
 
     /// Has another one issued, if its end is near. It may wait for a disk.
@@ -100,15 +107,15 @@ impl Certificate {
         let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
         let window = now.saturating_add(WINDOW.as_secs());
         let window = i64::try_from(window).unwrap_or(i64::MAX);
-        if self.loaded.load().not_after.is_none_or(|end| window < end) {
+        let Facts { fingerprint, not_after } = self.used().facts;
+        if not_after.is_none_or(|end| window < end) {
             return;
         }
         match renew() {
             Ok(()) => self.refresh(runtime),
             Err(error) => {
                 tracing::error!(error, "the certificate was not renewed");
-                let before = self.loaded.load().fingerprint;
-                refused(runtime, before, &error);
+                refused(runtime, fingerprint, &error);
             }
         }
     }
@@ -131,28 +138,16 @@ impl Certificate {
         }
     }
 
-    fn take(&self, runtime: &Runtime) {
-        let before = self.loaded.load().fingerprint;
-        match (self.source.load)() {
-            Err(error) => {
-                tracing::error!(error, "the certificate was not taken");
-                refused(runtime, before, &error);
-            }
-            Ok(loaded) => {
-                let after = loaded.fingerprint;
-                self.loaded.store(Arc::new(loaded));
-                if before == after {
-                    return;
-                }
-                let fields = vec![
-                    ("fingerprint", Field::Digest(after)),
-                    ("fingerprint_before", Field::Digest(before)),
-                ];
-                record(runtime, "certificate.swapped", fields);
-                tracing::info!("another certificate is in use");
-            }
-        }
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn swapped(runtime: &Runtime, before: Digest, after: Digest) {
+    let fields =
+        vec![("fingerprint", Field::Digest(after)), ("fingerprint_before", Field::Digest(before))];
+    record(runtime, "certificate.swapped", fields);
+    tracing::info!("another certificate is in use");
 }
 
 fn refused(runtime: &Runtime, before: Digest, error: &str) {
@@ -165,6 +160,74 @@ fn record(runtime: &Runtime, event: &'static str, fields: Vec<(&'static str, Fie
     if let Err(error) = runtime.record(AdminEvent { event, principal: None, fields }) {
         tracing::error!(%error, "unrecorded");
     }
+}
+
+fn facts(source: &Source) -> Result<Facts, String> {
+    let path = &source.certificate;
+    let unread = |error: String| format!("`{}`: {error}", path.display());
+    let text = fs::read(path).map_err(|error| unread(error.to_string()))?;
+    let first = CertificateDer::from_pem_slice(&text).map_err(|error| unread(error.to_string()))?;
+    Ok(Facts { fingerprint: Digest::of_bytes(&first), not_after: not_after(&first) })
+}
+
+/// Reads when a certificate ends, for people and for renewal: what is believed of a certificate is the
+/// TLS library's business.
+fn not_after(certificate: &[u8]) -> Option<i64> {
+    let ((_, outer), _) = element(certificate)?;
+    let ((_, mut rest), _) = element(outer)?;
+    // The version stands first, or not at all.
+    if let ((VERSION, _), after) = element(rest)? {
+        rest = after;
+    }
+    // A serial number, an algorithm, an issuer.
+    for _ in 0..3 {
+        (_, rest) = element(rest)?;
+    }
+    let ((_, validity), _) = element(rest)?;
+    let (_, rest) = element(validity)?;
+    let ((tag, text), _) = element(rest)?;
+    seconds(tag, text)
+}
+
+/// Takes the first element of DER apart: its tag and content, and what follows it.
+fn element(bytes: &[u8]) -> Option<((u8, &[u8]), &[u8])> {
+    let (tag, rest) = bytes.split_first()?;
+    let (first, rest) = rest.split_first()?;
+    let (length, rest) = match *first {
+        short @ ..=0x7f => (usize::from(short), rest),
+        long @ 0x81..=0x84 => {
+            let (length, rest) = rest.split_at_checked(usize::from(long & 0x7f))?;
+            (length.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), rest)
+        }
+        _ => return None,
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some(((*tag, content), rest))
+}
+
+/// Reads a time of DER: `YYMMDDHHMMSSZ`, or with four digits of the year.
+fn seconds(tag: u8, text: &[u8]) -> Option<i64> {
+    let digits = text.strip_suffix(b"Z")?;
+    let number = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse::<i64>().ok();
+    let (year, rest) = match tag {
+        UTC_TIME => {
+            let (year, rest) = digits.split_at_checked(2)?;
+            let year = number(year)?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, rest)
+        }
+        GENERALIZED_TIME => {
+            let (year, rest) = digits.split_at_checked(4)?;
+            (number(year)?, rest)
+        }
+        _ => return None,
+    };
+    let parts: Vec<_> = rest.chunks(2).map(number).collect::<Option<_>>()?;
+    let [month, day, hour, minute, second] = parts.as_slice() else { return None };
+    // Days since 1970-01-01, in years that begin in March, so that the leap day is their last.
+    let (year, month) = if *month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let leaps = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
+    let days = year * 365 + leaps + (153 * month + 2) / 5 + day - 1 - 719_468;
+    Some(((days * 24 + hour) * 60 + minute) * 60 + second)
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
@@ -183,3 +246,36 @@ const LOOKS_AN_HOUR: u64 = 3600;
 
 /// How long before its end a certificate is renewed.
 const WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Tags of DER.
+const VERSION: u8 = 0xa0;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_says_when_it_ends() {
+        for (tag, text, expected) in [
+            (UTC_TIME, "700101000000Z", Some(0)),
+            (UTC_TIME, "260228235959Z", Some(1_772_323_199)),
+            (UTC_TIME, "240229000000Z", Some(1_709_164_800)),
+            (GENERALIZED_TIME, "20501231235959Z", Some(2_556_143_999)),
+            (GENERALIZED_TIME, "21000301000000Z", Some(4_107_542_400)),
+            (UTC_TIME, "2602282359Z", None),
+            (UTC_TIME, "260228235959", None),
+            (0x0c, "260228235959Z", None),
+        ] {
+            assert_eq!(seconds(tag, text.as_bytes()), expected, "{text}");
+        }
+        let own = rcgen::generate_simple_self_signed(vec!["a".to_owned()]).unwrap();
+        // What rcgen gives unless told otherwise: the end of the year 4095.
+        assert_eq!(not_after(own.cert.der()), Some(67_090_118_400));
+        let der = own.cert.der();
+        for end in 0..der.len() {
+            let _ = not_after(&der[..end]);
+        }
+    }
+}

@@ -159,6 +159,10 @@ const FENCES: [Fence; 3] = [
             // The socket of an agent's tools, in its box.
             "crates/iddio-run/src/serve.rs",
             "crates/iddio/src/commands/run.rs",
+            // A service says how it is at a socket of its home; operators ask there, and on this host.
+            "crates/iddio-runtime/src/status.rs",
+            "crates/iddio-serve/src/listen.rs",
+            "crates/iddio-serve/src/trace.rs",
             "crates/iddio-service/src/confine.rs",
             "crates/iddio-service/src/listen.rs",
             // The loopback of a confined child, handed to whoever answers on it.

@@ -180,6 +180,8 @@ const INSIDE: &[(&str, &[&str])] = &[
         "iddio-runtime",
         &["iddio-approve", "iddio-audit", "iddio-core", "iddio-mint", "iddio-policy"],
     ),
+    // What network gateways share; it judges nothing that passes, and alone of what they share it has a runtime.
+    ("iddio-serve", &["iddio-core", "iddio-net", "iddio-runtime", "iddio-service"]),
     ("iddio-service", &[]),
     // It reads the log, and judges nothing that is not in a record.
     ("iddio-signer", &["iddio-audit", "iddio-core", "iddio-mint", "iddio-service"]),
