@@ -258,7 +258,8 @@ impl Runtime {
     fn record_policy(&self) -> Result<(), AssembleError> {
         let in_force = self.policy.in_force();
         let new = in_force.version();
-        let old = store::read_bytes(&self.policy_version())?.and_then(|bytes| String::from_utf8(bytes).ok());
+        let old = store::read_bytes(&self.policy_version())?
+            .and_then(|bytes| String::from_utf8(bytes).ok());
         let old = old.and_then(|text| Digest::from_hex(text.trim_end()));
         if old == Some(new) {
             return Ok(());

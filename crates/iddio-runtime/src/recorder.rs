@@ -98,9 +98,7 @@ impl Recorder {
     pub(crate) fn ready(&self) -> Result<(), String> {
         match self {
             Self::Own(log) => of_own(log.path()),
-            Self::Service(remote) => {
-                remote.head().map(|_| ()).map_err(|error| error.to_string())
-            }
+            Self::Service(remote) => remote.head().map(|_| ()).map_err(|error| error.to_string()),
         }
     }
 

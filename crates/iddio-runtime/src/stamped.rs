@@ -77,9 +77,9 @@ impl Stamp {
         let (seconds, nanos) = self.changed.max(self.modified);
         let since = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
         let nanos = Duration::from_nanos(u64::try_from(nanos).unwrap_or_default());
-        let age = since.checked_add(nanos).and_then(|since| {
-            now.duration_since(SystemTime::UNIX_EPOCH).ok()?.checked_sub(since)
-        });
+        let age = since
+            .checked_add(nanos)
+            .and_then(|since| now.duration_since(SystemTime::UNIX_EPOCH).ok()?.checked_sub(since));
         age.is_some_and(|age| SETTLED_AFTER < age)
     }
 }

@@ -118,9 +118,8 @@ pub fn ask(socket: &Path) -> Result<Report, StatusError> {
 fn read(answer: &[u8]) -> Result<Report, StatusError> {
     let garbled = |what: &str| StatusError::Garbled(what.to_owned());
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    let (head, rest) = end.and_then(|end| answer.split_at_checked(end)).ok_or_else(|| {
-        garbled("no answer")
-    })?;
+    let (head, rest) =
+        end.and_then(|end| answer.split_at_checked(end)).ok_or_else(|| garbled("no answer"))?;
     if !head.starts_with(b"HTTP/1.1 200 ") {
         return Err(garbled("no report"));
     }
@@ -140,9 +139,12 @@ mod tests {
 
     #[test]
     fn what_is_no_report_is_not_taken_for_one() {
-        for answer in
-            [&b""[..], b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 404 x\r\n\r\n{}", b"HTTP/1.1 200 OK\r\n\r\n{}"]
-        {
+        for answer in [
+            &b""[..],
+            b"HTTP/1.1 200 OK\r\n\r\n",
+            b"HTTP/1.1 404 x\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\n\r\n{}",
+        ] {
             assert!(read(answer).is_err());
         }
     }

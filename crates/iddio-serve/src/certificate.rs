@@ -56,6 +56,9 @@ struct Facts {
 
 type Stamp = (u64, u64, i64, i64);
 
+/// The tag and the content of what DER nests.
+type Element<'a> = (u8, &'a [u8]);
+
 // === impl Certificate ===
 
 impl Certificate {
@@ -190,7 +193,7 @@ fn not_after(certificate: &[u8]) -> Option<i64> {
 }
 
 /// Takes the first element of DER apart: its tag and content, and what follows it.
-fn element(bytes: &[u8]) -> Option<((u8, &[u8]), &[u8])> {
+fn element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let (tag, rest) = bytes.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = match *first {

@@ -95,7 +95,9 @@ pub enum Scheme {
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     /// No collector.
-    #[error("`{0}` is no collector: use http://127.0.0.1:PORT/v1/traces or https://HOST:PORT/v1/traces")]
+    #[error(
+        "`{0}` is no collector: use http://127.0.0.1:PORT/v1/traces or https://HOST:PORT/v1/traces"
+    )]
     Endpoint(String),
     /// No place to listen.
     #[error("`{0}` is no place to listen: use ADDRESS:PORT or unix:/PATH")]

@@ -31,7 +31,9 @@ pub async fn serve(listener: Listener, reporter: Arc<Reporter>) {
         let Ok(place) = places.clone().acquire_owned().await else { return };
         let reporter = reporter.clone();
         let accepted = match &listener {
-            Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| Either::Tcp(stream)),
+            Listener::Tcp(listener) => {
+                listener.accept().await.map(|(stream, _)| Either::Tcp(stream))
+            }
             Listener::Unix(listener) => {
                 listener.accept().await.map(|(stream, _)| Either::Unix(stream))
             }

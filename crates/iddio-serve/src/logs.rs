@@ -24,7 +24,13 @@ pub fn start(log: Log) {
             .with(fmt::layer().json().flatten_event(true).with_writer(io::stderr))
             .try_init(),
         LogFormat::Text => registry
-            .with(fmt::layer().without_time().with_ansi(false).with_target(false).with_writer(io::stderr))
+            .with(
+                fmt::layer()
+                    .without_time()
+                    .with_ansi(false)
+                    .with_target(false)
+                    .with_writer(io::stderr),
+            )
             .try_init(),
     };
 }

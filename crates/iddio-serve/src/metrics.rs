@@ -238,7 +238,8 @@ fn labelled(name: &str, labels: &str) -> String {
 }
 
 /// The bounds of histograms, in seconds: from a decision in memory to a human's.
-const BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 900.0];
+const BOUNDS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 900.0];
 
 /// What a page of them takes.
 const TEXT_BYTES: usize = 16 * 1024;

@@ -285,7 +285,8 @@ impl Entry {
     fn forget(&mut self, limits: &Limits, now: Instant) {
         let passed = now.saturating_duration_since(self.counted);
         self.counted = self.counted.max(now);
-        let forgotten = passed.as_secs_f64() / limits.fault_forgotten.as_secs_f64().max(f64::EPSILON);
+        let forgotten =
+            passed.as_secs_f64() / limits.fault_forgotten.as_secs_f64().max(f64::EPSILON);
         self.faults = (self.faults - forgotten).max(0.0);
     }
 

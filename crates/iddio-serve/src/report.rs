@@ -92,9 +92,11 @@ impl Reporter {
             own.records().stored as f64
         });
         let own = runtime();
-        registry.total("iddio_records_failed_total", "Records that could not be stored.", move || {
-            own.records().failed as f64
-        });
+        registry.total(
+            "iddio_records_failed_total",
+            "Records that could not be stored.",
+            move || own.records().failed as f64,
+        );
         let own = runtime();
         registry.measure("iddio_log_head", "Number of the last record it stored.", move || {
             own.records().head as f64

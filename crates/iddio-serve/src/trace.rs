@@ -437,7 +437,10 @@ mod tests {
                 }
                 let mut body = vec![0; length];
                 stream.read_exact(&mut body).unwrap();
-                stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+                stream
+                    .get_mut()
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                    .unwrap();
                 if sender.send(serde_json::from_slice(&body).unwrap()).is_err() {
                     return;
                 }
@@ -448,7 +451,8 @@ mod tests {
     }
 
     fn said() -> Said {
-        let attributes = vec![("tier", Attribute::Int(3)), ("verdict", Attribute::Text("deny".into()))];
+        let attributes =
+            vec![("tier", Attribute::Int(3)), ("verdict", Attribute::Text("deny".into()))];
         Said { name: "request", attributes, outcome: Outcome::Ok }
     }
 
