@@ -2,11 +2,11 @@
 //!
 //! What it says it is decides how it is read, as the server does it; nothing is guessed. JSON with a
 //! member named twice, YAML of several documents, a body that is compressed or in a form that is not
-//! read here (protobuf, CBOR) is refused, because what nobody read nobody judged (threats K09, K10).
+//! read here is refused, because what nobody read nobody judged (threats K09, K10).
 
 use serde_json::Value;
 
-use super::{Method, call::Malformed, document, info::About, resource::Resource};
+use super::{Method, call::Malformed, cbor, document, info::About, protobuf, resource::Resource};
 
 /// The body of a request, parsed.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,18 +74,26 @@ fn media(kind: Option<&str>) -> Result<&str, Malformed> {
 fn parse(method: Method, media: &str, body: &[u8]) -> Result<Content, Malformed> {
     let json = || document::one_json(body).map_err(Malformed::of_document);
     let yaml = || document::one_yaml(body).map_err(Malformed::of_document);
+    let cbor = || cbor::one(body).map_err(Malformed::of_document);
     let content = match (method, media) {
         (Method::Patch, "application/json-patch+json") => Content::JsonPatch(json()?),
         (
             Method::Patch,
             "application/merge-patch+json" | "application/strategic-merge-patch+json",
         ) => Content::MergePatch(json()?),
+        (Method::Patch, "application/apply-patch+cbor") => Content::Apply(cbor()?),
         (Method::Patch, "application/apply-patch+yaml") => Content::Apply(yaml()?),
         (Method::Delete | Method::Post | Method::Put, "" | "application/json") => {
             Content::Object(json()?)
         }
         (Method::Delete | Method::Post | Method::Put, "application/yaml") => {
             Content::Object(yaml()?)
+        }
+        (Method::Delete | Method::Post | Method::Put, "application/cbor") => {
+            Content::Object(cbor()?)
+        }
+        (Method::Delete | Method::Post | Method::Put, PROTOBUF) => {
+            Content::Object(protobuf::one(body)?)
         }
         (_, media) => return Err(Malformed::Media(unread(media))),
     };
@@ -106,12 +114,6 @@ fn parse(method: Method, media: &str, body: &[u8]) -> Result<Content, Malformed>
 fn unread(media: &str) -> String {
     let known = "send application/json or application/yaml";
     match media {
-        "application/vnd.kubernetes.protobuf" => {
-            format!("protobuf bodies cannot be judged here: {known}")
-        }
-        "application/cbor" | "application/apply-patch+cbor" => {
-            format!("CBOR bodies cannot be judged here: {known}")
-        }
         "" => "a patch that does not say of which kind it is".to_owned(),
         media => format!("`{media}` cannot be judged here: {known}"),
     }
@@ -252,6 +254,9 @@ fn holds_directive(value: &Value) -> bool {
         _ => false,
     }
 }
+
+/// Kubernetes' protobuf form.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// As many operations as the API server takes.
 const OPERATIONS_MAX: usize = 10_000;

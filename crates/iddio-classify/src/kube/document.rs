@@ -133,7 +133,7 @@ fn options() -> Options {
 }
 
 /// Refuses members that differ in case alone, but in maps whose keys are anybody's to choose.
-fn differs_in_more_than_case(value: &Value) -> Result<(), ManifestError> {
+pub(super) fn differs_in_more_than_case(value: &Value) -> Result<(), ManifestError> {
     match value {
         Value::Object(members) => {
             let mut names = BTreeSet::new();
@@ -240,13 +240,13 @@ const FREE: [&str; 8] = [
 pub(crate) const MANIFEST_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The most values: those bundles have some 200 000.
-const NODES_MAX: usize = 1_000_000;
+pub(super) const NODES_MAX: usize = 1_000_000;
 
 /// The most anchors and aliases: an honest file has a handful.
 const ALIASES_MAX: usize = 1_000;
 
 /// As deep as the JSON reader goes.
-const DEPTH_MAX: usize = 127;
+pub(super) const DEPTH_MAX: usize = 127;
 
 /// An error is shown in one line.
 const ERROR_CHARS_MAX: usize = 200;

@@ -8,11 +8,13 @@
 
 pub mod body;
 pub mod call;
+mod cbor;
 pub mod content;
 mod document;
 pub mod info;
 pub mod manifest;
 mod pod;
+mod protobuf;
 pub mod query;
 pub mod resource;
 

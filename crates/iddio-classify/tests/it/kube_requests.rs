@@ -8,6 +8,8 @@ use iddio_core::{
 };
 
 mod differential;
+mod forms;
+mod vectors;
 
 type Headers<'a> = &'a [(&'a str, &'a [u8])];
 
