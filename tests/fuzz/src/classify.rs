@@ -129,6 +129,41 @@ pub(crate) fn kube_body(bytes: &[u8]) {
     }
 }
 
+/// Any body in CBOR or protobuf is refused or judged, and as the same object in JSON is.
+pub(crate) fn kube_binary(bytes: &[u8]) {
+    let kinds = ["application/cbor", "application/vnd.kubernetes.protobuf"];
+    let target = b"/apis/apps/v1/namespaces/n/deployments/d";
+    for kind in kinds {
+        let read = |kind: &str, body: &[u8]| {
+            let headers = [("content-type", kind.as_bytes())];
+            kube::Call::read(&kube::Raw { method: "PUT", target, headers: &headers, body })
+        };
+        let Ok(call) = read(kind, bytes) else { continue };
+        let kube::content::Content::Object(object) = &call.content else { continue };
+        let json = read("application/json", object.to_string().as_bytes());
+        // Objects within objects may be deeper than JSON is read.
+        let Ok(json) = json else { continue };
+        assert_eq!(json.operation("c").tier, call.operation("c").tier);
+    }
+}
+
+/// A look at any object lowers no change of it. The first line is the kind of patch, up to an empty
+/// line stands the patch, and the object behind it.
+pub(crate) fn kube_change(bytes: &[u8]) {
+    let Some(end) = bytes.windows(2).position(|pair| pair == b"\n\n") else { return };
+    let (head, object) = (bytes.get(..end).unwrap_or_default(), bytes.get(end + 2..));
+    let Some(line) = head.iter().position(|byte| *byte == b'\n') else { return };
+    let (kind, body) = (head.get(..line).unwrap_or_default(), head.get(line + 1..));
+    let target = b"/apis/apps/v1/namespaces/n/deployments/d";
+    let headers = [("content-type", kind)];
+    let body = body.unwrap_or_default();
+    let raw = kube::Raw { method: "PATCH", target, headers: &headers, body };
+    let Ok(mut call) = kube::Call::read(&raw) else { return };
+    let before = call.operation("c").tier;
+    call.resulting(kube::Current::Object(object.unwrap_or_default()));
+    assert!(before <= call.operation("c").tier, "a look lowers");
+}
+
 /// Any manifest is read and judged for every use; what cannot be read is break-glass.
 pub(crate) fn kube_manifest(bytes: &[u8]) {
     use kube::manifest::{ManifestFacts, Usage};

@@ -38,6 +38,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("glob", policy::glob),
     ("json", core::json),
     ("kube_body", classify::kube_body),
+    ("kube_binary", classify::kube_binary),
+    ("kube_change", classify::kube_change),
     ("kube_manifest", classify::kube_manifest),
     ("kube_request", classify::kube_request),
     ("log_call", core::log_call),

@@ -6,8 +6,11 @@
 //! lowered by nothing: not by a dry run in whatever spelling (threat K17), not by the form in which
 //! an answer is wished for (K07).
 //!
+//! A change to an object that holds pods is judged by the object that results as well, once somebody
+//! fetched the object ([`Call::changes`], [`Call::resulting`]).
+//!
 //! What this module does not do: know custom resources (reads of what the catalog does not name are
-//! T2, writes T3), or merge a patch with the object it changes; a patch is judged by what it says.
+//! T2, writes T3), or fetch anything.
 
 use iddio_core::{
     operation::{
@@ -22,7 +25,7 @@ use super::{
     Line, ManifestError, Method, Verdict, body,
     content::{self, Content, Said},
     info::{self, About, Info, Named},
-    manifest, node_unschedulable, pod,
+    manifest, node_unschedulable, patch, pod,
     query::{Query, Reader},
     request,
     resource::{self, Place, Resource},
@@ -58,6 +61,19 @@ pub struct Call {
     pub upgrade: Upgrade,
     /// The body.
     pub content: Content,
+    /// What the object that results raises.
+    result: Vec<Verdict>,
+}
+
+/// The object that a change is for, as it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Current<'a> {
+    /// There is none.
+    Absent,
+    /// The answer that holds it, in JSON.
+    Object(&'a [u8]),
+    /// Nobody could read it.
+    Unread,
 }
 
 /// What a connection is to become.
@@ -132,7 +148,35 @@ impl Call {
             Reader::Beyond => Content::Opaque,
             Reader::Server => content::read(method, said, raw.body, about)?,
         };
-        Ok(Self { method, path: path.to_owned(), query, info, upgrade, content })
+        let (path, result) = (path.to_owned(), Vec::new());
+        Ok(Self { method, path, query, info, upgrade, content, result })
+    }
+
+    /// Returns the path of the object that this changes, where it holds pods, so that what results has
+    /// to be judged.
+    pub fn changes(&self) -> Option<&str> {
+        let about = self.about()?;
+        let holds_pods = manifest::WORKLOADS.contains(&about.resource.as_str());
+        let whole = about.subresource.is_empty() && about.place == Named::ByPath;
+        let changes = self.method == Method::Patch && self.resource().is_some();
+        (changes && holds_pods && whole).then_some(self.path.as_str())
+    }
+
+    /// Judges what results from a change to this object, too. It raises, and lowers nothing.
+    pub fn resulting(&mut self, current: Current<'_>) {
+        if self.changes().is_none() {
+            return;
+        }
+        let (tier, class) = (Tier::Sensitive, Class::Unknown);
+        let unread = |reason| vec![Verdict { tier, class, rule: 7, reason }];
+        self.result = match current {
+            Current::Absent => Vec::new(),
+            Current::Unread => unread("changes an object that could not be read"),
+            Current::Object(bytes) => match super::document::one_json(bytes) {
+                Ok(object) if object.is_object() => patch::raised(&self.content, &object),
+                _ => unread("changes an object that could not be read"),
+            },
+        };
     }
 
     /// Returns the verb for people and records: what a stream into a workload is, or else the one
@@ -249,9 +293,12 @@ impl Call {
         let mut raised = match &self.content {
             Content::Apply(value) => self.whole(value),
             Content::Object(value) if self.method != Method::Delete => self.whole(value),
-            Content::JsonPatch(value) | Content::MergePatch(value) => body::raised(value),
+            Content::JsonPatch(value)
+            | Content::MergePatch(value)
+            | Content::StrategicPatch(value) => body::raised(value),
             Content::Empty | Content::Object(_) | Content::Opaque => Vec::new(),
         };
+        raised.extend(&self.result);
         raised.sort_by(|one, other| other.cmp(one));
         raised.dedup();
         raised.truncate(RAISED_MAX);

@@ -17,12 +17,14 @@ pub enum Content {
     Empty,
     /// A JSON patch: a list of operations.
     JsonPatch(Value),
-    /// A JSON merge patch or a strategic one.
+    /// A JSON merge patch.
     MergePatch(Value),
     /// A whole object.
     Object(Value),
     /// Bytes for whatever the API server forwards them to.
     Opaque,
+    /// A strategic merge patch.
+    StrategicPatch(Value),
 }
 
 /// What the headers say of the body. A header that stands twice was refused before.
@@ -77,10 +79,10 @@ fn parse(method: Method, media: &str, body: &[u8]) -> Result<Content, Malformed>
     let cbor = || cbor::one(body).map_err(Malformed::of_document);
     let content = match (method, media) {
         (Method::Patch, "application/json-patch+json") => Content::JsonPatch(json()?),
-        (
-            Method::Patch,
-            "application/merge-patch+json" | "application/strategic-merge-patch+json",
-        ) => Content::MergePatch(json()?),
+        (Method::Patch, "application/merge-patch+json") => Content::MergePatch(json()?),
+        (Method::Patch, "application/strategic-merge-patch+json") => {
+            Content::StrategicPatch(json()?)
+        }
         (Method::Patch, "application/apply-patch+cbor") => Content::Apply(cbor()?),
         (Method::Patch, "application/apply-patch+yaml") => Content::Apply(yaml()?),
         (Method::Delete | Method::Post | Method::Put, "" | "application/json") => {
@@ -99,9 +101,10 @@ fn parse(method: Method, media: &str, body: &[u8]) -> Result<Content, Malformed>
     };
     let sound = match &content {
         Content::JsonPatch(value) => operations(value),
-        Content::Apply(value) | Content::MergePatch(value) | Content::Object(value) => {
-            value.is_object()
-        }
+        Content::Apply(value)
+        | Content::MergePatch(value)
+        | Content::Object(value)
+        | Content::StrategicPatch(value) => value.is_object(),
         Content::Empty | Content::Opaque => true,
     };
     match sound {
@@ -194,7 +197,7 @@ impl Content {
     pub(super) fn fields(&self) -> Option<Vec<String>> {
         match self {
             Self::JsonPatch(value) => pointers(value),
-            Self::MergePatch(value) => {
+            Self::MergePatch(value) | Self::StrategicPatch(value) => {
                 let mut fields = Vec::new();
                 leaves(value, &mut String::new(), &mut fields)?;
                 Some(fields)

@@ -341,7 +341,7 @@ impl Usage {
 }
 
 /// The resources whose objects hold pods: a field anywhere in one counts.
-const WORKLOADS: [&str; 10] = [
+pub(super) const WORKLOADS: [&str; 10] = [
     "controllerrevisions",
     "cronjobs",
     "daemonsets",

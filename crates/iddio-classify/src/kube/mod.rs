@@ -13,6 +13,7 @@ pub mod content;
 mod document;
 pub mod info;
 pub mod manifest;
+mod patch;
 mod pod;
 mod protobuf;
 pub mod query;
@@ -20,7 +21,7 @@ pub mod resource;
 
 use iddio_core::tier::{Class, Tier};
 
-pub use call::{Call, Malformed, Raw, Upgrade};
+pub use call::{Call, Current, Malformed, Raw, Upgrade};
 pub use manifest::{ManifestError, ManifestFacts, manifest, object};
 pub use pod::Found;
 pub use resource::Resource;

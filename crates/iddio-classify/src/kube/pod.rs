@@ -28,11 +28,25 @@ pub struct Found {
     pub path: String,
 }
 
+/// Something that raises, and the value that does.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Seen<'a> {
+    /// What it is.
+    pub(super) found: Found,
+    /// The value of the member.
+    value: &'a Value,
+}
+
 /// Looks at every member of a value. Its depth is bounded by who read it.
 pub(super) fn look(value: &Value, scene: Scene) -> Vec<Found> {
-    let mut look = Look { scene, path: Vec::new(), found: Vec::new() };
+    seen(value, scene).into_iter().map(|seen| seen.found).collect()
+}
+
+/// Looks at every member of a value, and keeps the values.
+pub(super) fn seen(value: &Value, scene: Scene) -> Vec<Seen<'_>> {
+    let mut look = Look { scene, path: Vec::new(), seen: Vec::new() };
     look.value(value);
-    look.found
+    look.seen
 }
 
 /// Looks at one member alone: what a JSON patch or a setting names.
@@ -47,21 +61,21 @@ pub(super) fn member(parent: &str, key: &str, value: &Value, scene: Scene) -> Op
 struct Look<'a> {
     scene: Scene,
     path: Vec<&'a str>,
-    found: Vec<Found>,
+    seen: Vec<Seen<'a>>,
 }
 
 impl<'a> Look<'a> {
     fn value(&mut self, value: &'a Value) {
         match value {
             Value::Object(members) if self.holds_names(members) => {
-                for key in members.keys() {
-                    self.add(key, named(&key.to_ascii_lowercase()));
+                for (key, value) in members {
+                    self.add(key, value, named(&key.to_ascii_lowercase()));
                 }
             }
             Value::Object(members) => {
                 for (key, value) in members {
                     let parent = self.path.last().copied().unwrap_or("");
-                    self.add(key, member(parent, key, value, self.scene));
+                    self.add(key, value, member(parent, key, value, self.scene));
                     self.path.push(key);
                     self.value(value);
                     self.path.pop();
@@ -78,16 +92,17 @@ impl<'a> Look<'a> {
         called && members.values().all(|value| value.is_string() || value.is_null())
     }
 
-    fn add(&mut self, key: &str, verdict: Option<Verdict>) {
+    fn add(&mut self, key: &str, value: &'a Value, verdict: Option<Verdict>) {
         let Some(verdict) = verdict else { return };
-        if self.found.len() < FOUND_MAX {
+        if self.seen.len() < FOUND_MAX {
             let path: Vec<_> = self.path.iter().copied().chain([key]).collect();
-            self.found.push(Found { verdict, path: path.join(".") });
-        } else if let Some(least) = self.found.iter_mut().min_by_key(|found| found.verdict.tier)
-            && least.verdict.tier < verdict.tier
+            let found = Found { verdict, path: path.join(".") };
+            self.seen.push(Seen { found, value });
+        } else if let Some(least) = self.seen.iter_mut().min_by_key(|seen| seen.found.verdict.tier)
+            && least.found.verdict.tier < verdict.tier
         {
             // INVARIANT: one of the greatest tier is among those kept.
-            *least = Found { verdict, path: key.to_owned() };
+            *least = Seen { found: Found { verdict, path: key.to_owned() }, value };
         }
     }
 }
@@ -228,4 +243,4 @@ const HARMLESS: [&str; 1] = ["NET_BIND_SERVICE"];
 const NAMES: [&str; 5] = ["annotations", "labels", "matchLabels", "nodeSelector", "selector"];
 
 /// The most findings that are kept of one object.
-const FOUND_MAX: usize = 64;
+pub(super) const FOUND_MAX: usize = 64;

@@ -468,8 +468,7 @@ mod tests {
     #[test]
     fn every_type_that_the_table_names_is_there() {
         let own = ["b", "d", "i", "l", "s", "y"];
-        let special =
-            ["FieldsV1", "IntOrString", "MicroTime", "Quantity", "RawExtension", "Time"];
+        let special = ["FieldsV1", "IntOrString", "MicroTime", "Quantity", "RawExtension", "Time"];
         let fields = TABLE.0.values().flatten();
         for field in fields.clone() {
             let what = &field.what;

@@ -134,6 +134,7 @@ const FLOW: &str = "flowcontrol.apiserver.k8s.io";
 const NETWORK: &str = "networking.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io";
 const RESOURCE: &str = "resource.k8s.io";
+const SCHEDULING: &str = "scheduling.k8s.io";
 const STORAGE: &str = "storage.k8s.io";
 
 /// Sorted by the length of the plural name, the name, and the group, which a test holds.
@@ -157,6 +158,8 @@ const RESOURCES: &[Resource] = &{
         plain("services", "service", &["svc"], "", Namespace),
         plain("endpoints", "endpoints", &["ep"], "", Namespace),
         plain("ingresses", "ingress", &["ing"], NETWORK, Namespace),
+        plain("podgroups", "podgroup", &[], SCHEDULING, Namespace),
+        plain("workloads", "workload", &[], SCHEDULING, Namespace),
         plain("configmaps", "configmap", &["cm"], "", Namespace),
         plain("csidrivers", "csidriver", &[], STORAGE, Cluster),
         plain("daemonsets", "daemonset", &["ds"], "apps", Namespace),
@@ -189,14 +192,9 @@ const RESOURCES: &[Resource] = &{
         control("storageclasses", "storageclass", &["sc"], STORAGE, "writes a storage class"),
         plain("leasecandidates", "leasecandidate", &[], "coordination.k8s.io", Namespace),
         plain("networkpolicies", "networkpolicy", &["netpol"], NETWORK, Namespace),
-        control(
-            "priorityclasses",
-            "priorityclass",
-            &["pc"],
-            "scheduling.k8s.io",
-            "writes a priority class",
-        ),
+        control("priorityclasses", "priorityclass", &["pc"], SCHEDULING, "writes a priority class"),
         special(plain("serviceaccounts", "serviceaccount", &["sa"], "", Namespace), ServiceAccount),
+        plain("devicetaintrules", "devicetaintrule", &[], RESOURCE, Cluster),
         plain("componentstatuses", "componentstatus", &["cs"], "", Cluster),
         control("persistentvolumes", "persistentvolume", &["pv"], "", "writes a persistent volume"),
         plain("volumeattachments", "volumeattachment", &[], STORAGE, Cluster),
@@ -243,6 +241,13 @@ const RESOURCES: &[Resource] = &{
                 Cluster,
             ),
             Review,
+        ),
+        plain(
+            "storageversionmigrations",
+            "storageversionmigration",
+            &[],
+            "storagemigration.k8s.io",
+            Cluster,
         ),
         control(
             "customresourcedefinitions",

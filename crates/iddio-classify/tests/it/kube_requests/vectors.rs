@@ -76,9 +76,11 @@ fn every_resource_of_the_openapi_document_is_known_and_is_where_it_says() {
         .filter(|((group, name), _)| resource::find(name, group).is_none())
         .map(|((group, name), _)| format!("{name}.{group}"))
         .collect();
-    assert_eq!(unknown, [""; 0], "resources that are not in the catalog");
-    for ((group, name), namespaced) in places {
-        let place = resource::find(name, group).unwrap().place;
-        assert_eq!(place == Place::Namespace, namespaced, "{name}.{group}");
+    // What signs a pod's certificates is left to the rules for what nobody knows.
+    assert_eq!(unknown, ["podcertificaterequests.certificates.k8s.io"]);
+    let known = |(group, name)| resource::find(name, group);
+    for (key, namespaced) in places {
+        let Some(resource) = known(key) else { continue };
+        assert_eq!(resource.place == Place::Namespace, namespaced, "{key:?}");
     }
 }
