@@ -73,6 +73,8 @@ pub(crate) enum Verb {
     /// Run an agent in a box: a workspace to write, tools through iddio, and no sight of credentials
     #[command(after_help = RUN_HELP)]
     Run(RunArgs),
+    /// Say which services of this host run, and how each of them is
+    Status(Json),
     /// Lift a freeze
     #[command(after_help = THAW_HELP)]
     Thaw(ThawArgs),

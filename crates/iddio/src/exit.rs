@@ -83,6 +83,7 @@ impl From<IdentityError> for Failure {
         match error {
             IdentityError::Name(_) => Self::usage(error),
             IdentityError::Store(error) => error.into(),
+            IdentityError::Roll(reason) => Self::unavailable(reason),
         }
     }
 }

@@ -14,6 +14,7 @@ mod init;
 mod operator;
 mod policy;
 mod run;
+mod status;
 mod tool;
 
 use std::{
@@ -62,6 +63,7 @@ pub(crate) fn run(verb: Verb, voice: Voice) -> Ended {
         Verb::Operator(verb) => operator::run(verb, voice),
         Verb::Policy(verb) => policy::run(verb, voice),
         Verb::Run(arguments) => run::run(arguments, voice),
+        Verb::Status(json) => status::run(json.json, voice),
         Verb::Thaw(arguments) => freeze::thaw(arguments, voice),
         Verb::Tool(verb) => tool::run(verb, voice),
         Verb::Uninstall(arguments) => install::uninstall(arguments, voice),
