@@ -4,13 +4,9 @@
 //! broker it names, and if that is away nothing runs. No variable, flag or file of a caller's has a say
 //! (E06). INVARIANT: the file is read only if nobody but root could have written it.
 
-use std::{
-    io::Read,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use iddio_service::owned::{self, OwnedError};
 use serde::Deserialize;
 
 use crate::credentials::Source;
@@ -60,17 +56,9 @@ pub struct Uids {
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// It is not root's alone to write.
-    #[error("`{}` is not a file that only root may write", .0.display())]
-    Foreign(PathBuf),
-    /// It could not be read.
-    #[error("`{}`: {source}", path.display())]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// It is not root's alone to write, or could not be read.
+    #[error(transparent)]
+    Owned(#[from] OwnedError),
     /// It does not say what it should.
     #[error("`{}`: {reason}", path.display())]
     Text {
@@ -99,20 +87,10 @@ impl Config {
     ///
     /// When there is a file and it cannot be used.
     pub fn read(path: &Path, owners: &[u32]) -> Result<Option<Self>, ConfigError> {
-        let io = |source| ConfigError::Io { path: path.to_owned(), source };
-        let mut options = std::fs::OpenOptions::new();
-        options.read(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-        let file = match options.open(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(io)?,
+        let text = match owned::read(path, owners) {
+            Err(error) if error.is_missing() => return Ok(None),
+            read => read?,
         };
-        let metadata = file.metadata().map_err(io)?;
-        if !metadata.is_file() || !owners.contains(&metadata.uid()) || metadata.mode() & 0o022 != 0
-        {
-            return Err(ConfigError::Foreign(path.to_owned()));
-        }
-        let mut text = String::new();
-        file.take(BYTES_MAX).read_to_string(&mut text).map_err(io)?;
         let wrong = |reason: String| ConfigError::Text { path: path.to_owned(), reason };
         let config: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if let Some(unknown) = config.credentials.iter().find_map(Source::unknown_protocol) {
@@ -152,9 +130,6 @@ const ROOT: u32 = 0;
 
 /// Below are users of the system and people.
 const UID_MIN: u32 = 65_536;
-
-/// The most bytes of it that are read.
-const BYTES_MAX: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -5,12 +5,11 @@
 
 use std::{
     collections::HashMap,
-    io::Read,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
+use iddio_service::owned;
 use serde::Deserialize;
 
 /// What the file says.
@@ -58,20 +57,7 @@ pub(crate) struct Config {
 /// Reads the configuration.
 pub(crate) fn read(path: &Path) -> Result<Config> {
     let name = path.display();
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
-    let mut file = options.open(path).with_context(|| format!("`{name}`"))?;
-    let metadata = file.metadata().with_context(|| format!("`{name}`"))?;
-    let own = rustix::process::geteuid().as_raw();
-    if !metadata.is_file() || (metadata.uid() != 0 && metadata.uid() != own) {
-        bail!("`{name}` is not a file of root's");
-    }
-    if metadata.mode() & 0o022 != 0 {
-        bail!("`{name}` may be written by others");
-    }
-    let mut text = String::new();
-    let limit = file.by_ref().take(BYTES_MAX).read_to_string(&mut text);
-    limit.with_context(|| format!("`{name}`"))?;
+    let text = owned::read(path, &owned::root_or_own())?;
     let config: Config = toml::from_str(&text).with_context(|| format!("`{name}`"))?;
     if config.signer.is_some() != config.signer_user.is_some() {
         bail!("`{name}`: `signer` and `signer_user` go together");
@@ -100,9 +86,6 @@ fn reader_group() -> String {
 
 /// Where it lies.
 pub(crate) const PATH: &str = "/etc/iddio/log.toml";
-
-/// The most bytes of it that are read: a line for each of a thousand users.
-const BYTES_MAX: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,8 @@
 //! The configuration: one TOML file that root owns.
 
-use std::{
-    io::Read,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use iddio_service::owned::{self, OwnedError};
 use serde::Deserialize;
 
 /// What the file says.
@@ -32,10 +28,19 @@ pub struct Config {
 
 /// The configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("`{}`: {reason}", path.display())]
-pub struct ConfigError {
-    path: PathBuf,
-    reason: String,
+#[non_exhaustive]
+pub enum ConfigError {
+    /// It is not root's alone to write, or could not be read.
+    #[error(transparent)]
+    Owned(#[from] OwnedError),
+    /// It does not say what it should.
+    #[error("`{}`: {reason}", path.display())]
+    Text {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
 }
 
 // === impl Config ===
@@ -47,20 +52,8 @@ impl Config {
     ///
     /// When others than root could have written it, or it does not say what it should.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let wrong = |reason: String| ConfigError { path: path.to_owned(), reason };
-        let mut options = std::fs::File::options();
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        options.read(true).custom_flags(flags.bits().cast_signed());
-        let file = options.open(path).map_err(|error| wrong(error.to_string()))?;
-        let metadata = file.metadata().map_err(|error| wrong(error.to_string()))?;
-        let own = rustix::process::geteuid().as_raw();
-        let trusted = metadata.uid() == 0 || metadata.uid() == own;
-        if !metadata.is_file() || !trusted || metadata.mode() & 0o022 != 0 {
-            return Err(wrong("not a file that only root may write".to_owned()));
-        }
-        let mut text = String::new();
-        let read = file.take(BYTES_MAX).read_to_string(&mut text);
-        read.map_err(|error| wrong(error.to_string()))?;
+        let wrong = |reason: String| ConfigError::Text { path: path.to_owned(), reason };
+        let text = owned::read(path, &owned::root_or_own())?;
         let config: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         if config.secs == 0 {
             return Err(wrong("`secs` must be at least 1".to_owned()));
@@ -83,6 +76,3 @@ fn secs() -> u64 {
 
 /// Where it lies.
 pub const PATH: &str = "/etc/iddio/push.toml";
-
-/// The most bytes of it that are read.
-const BYTES_MAX: u64 = 64 << 10;

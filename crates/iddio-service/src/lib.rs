@@ -5,4 +5,5 @@
 
 pub mod confine;
 pub mod listen;
+pub mod owned;
 pub mod peer;

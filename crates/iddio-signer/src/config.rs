@@ -4,13 +4,11 @@
 //! unknown key is an error. Users are looked up once, before the signer shuts itself off.
 
 use std::{
-    io::Read,
     net::IpAddr,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
-use rustix::fs::OFlags;
+use iddio_service::owned::{self, OwnedError};
 use serde::Deserialize;
 
 use crate::keys::Kept;
@@ -68,17 +66,9 @@ pub struct Rights {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// It is not root's alone to write.
-    #[error("`{}` is not a file that only root may write", .0.display())]
-    Foreign(PathBuf),
-    /// It could not be read.
-    #[error("`{}`: {source}", path.display())]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// It is not root's alone to write, or could not be read.
+    #[error(transparent)]
+    Owned(#[from] OwnedError),
     /// It does not say what it should.
     #[error("`{}`: {reason}", path.display())]
     Text {
@@ -101,19 +91,7 @@ impl Config {
     ///
     /// When it cannot be used.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let io = |source| ConfigError::Io { path: path.to_owned(), source };
-        let mut options = std::fs::File::options();
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        options.read(true).custom_flags(flags.bits().cast_signed());
-        let file = options.open(path).map_err(io)?;
-        let metadata = file.metadata().map_err(io)?;
-        let own = rustix::process::geteuid().as_raw();
-        let trusted = metadata.uid() == 0 || metadata.uid() == own;
-        if !metadata.is_file() || !trusted || metadata.mode() & 0o022 != 0 {
-            return Err(ConfigError::Foreign(path.to_owned()));
-        }
-        let mut text = String::new();
-        file.take(BYTES_MAX).read_to_string(&mut text).map_err(io)?;
+        let text = owned::read(path, &owned::root_or_own())?;
         let wrong = |reason| ConfigError::Text { path: path.to_owned(), reason };
         let config: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         config.check().map_err(wrong)?;
@@ -218,9 +196,6 @@ const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
 /// The name of the wrapping key among them.
 const CREDENTIAL: &str = "wrapping-key";
-
-/// The most bytes of it that are read.
-const BYTES_MAX: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {
