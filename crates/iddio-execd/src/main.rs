@@ -1,10 +1,6 @@
 //! `iddio-execd`: the exec broker of a host. `docs/broker.md` says how it is set up.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use iddio_execd::{
@@ -12,34 +8,29 @@ use iddio_execd::{
     server::{Callers, Serving, Terms},
 };
 use iddio_runtime::{assemble::Runtime, home::Home};
-use iddio_service::listen::listener;
+use iddio_service::{
+    listen::listener,
+    words::{self, Words},
+};
 use iddio_spawn::{
     ToolPath,
-    sandbox::{Stage, stage},
+    sandbox::{Stage, make_room, stage},
 };
-
-/// What the command line says.
-struct Arguments {
-    config: PathBuf,
-    socket: Option<PathBuf>,
-}
 
 fn main() -> ExitCode {
     // Before all else: a confined child begins as this very program.
     if let Some(code) = stage() {
         return code;
     }
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("iddio-execd: {error:#}");
-            ExitCode::from(UNAVAILABLE)
-        }
-    }
+    words::ended("iddio-execd", run())
 }
 
 fn run() -> Result<()> {
-    let Arguments { config, socket } = arguments()?;
+    let words = Words::read(std::env::args_os().skip(1), config::PATH, USAGE)?;
+    if !words.rest.is_empty() {
+        bail!(USAGE);
+    }
+    let Words { config, socket, .. } = words;
     let root = rustix::process::geteuid();
     let config = Config::read(&config, &[0, root.as_raw()])?;
     let config = config.context("there is no configuration")?;
@@ -51,6 +42,7 @@ fn run() -> Result<()> {
     // What it makes is its own alone, whatever the caller's mask was.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     unreadable();
+    let _room = make_room().context("the control group of this service")?;
     let home = Home::service(&config.home)?;
     let tool_path = match config.tool_path.is_empty() {
         true => ToolPath::system(),
@@ -84,21 +76,4 @@ fn unreadable() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
-fn arguments() -> Result<Arguments> {
-    let mut found = Arguments { config: Path::new(config::PATH).to_owned(), socket: None };
-    let mut words = std::env::args_os().skip(1);
-    while let Some(word) = words.next() {
-        let mut value = || words.next().map(PathBuf::from).context(USAGE);
-        match word.to_str() {
-            Some("--config") => found.config = value()?,
-            Some("--socket") => found.socket = Some(value()?),
-            _ => bail!(USAGE),
-        }
-    }
-    Ok(found)
-}
-
 const USAGE: &str = "usage: iddio-execd [--config FILE] [--socket PATH]";
-
-/// The exit code of a service that cannot serve.
-const UNAVAILABLE: u8 = 69;

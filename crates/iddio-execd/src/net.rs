@@ -8,14 +8,11 @@ use std::{
     io,
     net::{Shutdown, TcpListener, TcpStream},
     os::fd::AsFd,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
 
-use iddio_net::{Destination, Relay, connect};
+use iddio_net::{Destination, Relay, Seats, connect};
 use iddio_spawn::sandbox::Network;
 use rustix::event::{PollFd, PollFlags, poll};
 
@@ -140,7 +137,7 @@ fn attend<A: Fn(TcpStream) + Send + Sync + 'static>(
     answer: &Arc<A>,
     stop: &Bell,
 ) {
-    let open = Arc::new(AtomicUsize::new(0));
+    let seats = Seats::new(CONNECTIONS_MAX);
     loop {
         let both = [listener.as_fd(), stop.as_fd()];
         let mut waiting = both.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
@@ -152,23 +149,19 @@ fn attend<A: Fn(TcpStream) + Send + Sync + 'static>(
             return;
         }
         let Ok((client, _)) = listener.accept() else { continue };
-        let full = CONNECTIONS_MAX <= open.load(Ordering::Acquire);
-        let Some(copy) = client.try_clone().ok().filter(|_| !full) else { continue };
+        let (Some(seat), Ok(copy)) = (seats.take(), client.try_clone()) else { continue };
         let mut streams = held.lock().unwrap_or_else(PoisonError::into_inner);
         streams.retain(|stream| stream.peer_addr().is_ok());
         streams.push(copy);
         drop(streams);
         let _ = client.set_nonblocking(false);
-        open.fetch_add(1, Ordering::AcqRel);
-        let (answer, counted) = (answer.clone(), open.clone());
+        let answer = answer.clone();
         let named = thread::Builder::new().name("iddio-door".to_owned());
-        let started = named.spawn(move || {
+        // A client that no thread can be had for is hung up on.
+        let _ = named.spawn(move || {
             answer(client);
-            counted.fetch_sub(1, Ordering::AcqRel);
+            drop(seat);
         });
-        if started.is_err() {
-            open.fetch_sub(1, Ordering::AcqRel);
-        }
     }
 }
 

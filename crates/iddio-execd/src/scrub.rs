@@ -111,11 +111,25 @@ impl Scrubber {
             return bytes.to_vec();
         }
         self.held.extend_from_slice(bytes);
+        // The longest that begins here may still be coming.
+        let (out, rest) = self.take_out(|rest| self.secrets.may_begin(rest));
+        self.held = rest;
+        out
+    }
+
+    /// Ends the stream, and returns the rest of what may leave.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let (out, _nothing) = self.take_out(|_| false);
+        self.held = Zeroizing::default();
+        out
+    }
+
+    /// Returns what is held without secrets, and what is left of it where `stop` says to wait.
+    fn take_out(&self, stop: impl Fn(&[u8]) -> bool) -> (Vec<u8>, Zeroizing<Vec<u8>>) {
         let mut out = Vec::with_capacity(self.held.len());
         let mut rest = self.held.as_slice();
         while let [first, tail @ ..] = rest {
-            // The longest that begins here may still be coming.
-            if self.secrets.may_begin(rest) {
+            if stop(rest) {
                 break;
             }
             match self.secrets.starting(rest) {
@@ -129,28 +143,7 @@ impl Scrubber {
                 }
             }
         }
-        let rest = Zeroizing::new(rest.to_vec());
-        self.held = rest;
-        out
-    }
-
-    /// Ends the stream, and returns the rest of what may leave.
-    pub fn finish(&mut self) -> Vec<u8> {
-        let held = std::mem::take(&mut self.held);
-        let (mut out, mut rest) = (Vec::new(), held.as_slice());
-        while let [first, tail @ ..] = rest {
-            match self.secrets.starting(rest) {
-                Some(length) => {
-                    out.extend_from_slice(INSTEAD);
-                    rest = rest.get(length..).unwrap_or_default();
-                }
-                None => {
-                    out.push(*first);
-                    rest = tail;
-                }
-            }
-        }
-        out
+        (out, Zeroizing::new(rest.to_vec()))
     }
 }
 

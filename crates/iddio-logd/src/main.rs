@@ -15,16 +15,10 @@ mod recent;
 mod rights;
 mod serve;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-
-/// What the command line says.
-struct Arguments {
-    verb: Verb,
-    config: PathBuf,
-    socket: Option<PathBuf>,
-}
+use anyhow::{Result, bail};
+use iddio_service::words::{self, Words};
 
 #[derive(Debug, Eq, PartialEq)]
 enum Verb {
@@ -34,17 +28,18 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("iddio-logd: {error:#}");
-            ExitCode::from(UNAVAILABLE)
-        }
-    }
+    words::ended("iddio-logd", run())
 }
 
 fn run() -> Result<()> {
-    let Arguments { verb, config, socket } = arguments()?;
+    let words = Words::read(std::env::args_os().skip(1), config::PATH, USAGE)?;
+    let verb = match *words.rest() {
+        [] => Verb::Serve,
+        ["forget", day] => Verb::Forget(day.to_owned()),
+        ["repair"] => Verb::Repair,
+        _ => bail!(USAGE),
+    };
+    let Words { config, socket, .. } = words;
     let config = config::read(&config)?;
     // Files of the log are its owner's alone, whatever the caller's mask was.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -59,27 +54,4 @@ fn run() -> Result<()> {
     serve::Service::open(config)?.serve(&listener)
 }
 
-fn arguments() -> Result<Arguments> {
-    let config = PathBuf::from(config::PATH);
-    let mut found = Arguments { verb: Verb::Serve, config, socket: None };
-    let mut words = std::env::args_os().skip(1);
-    while let Some(word) = words.next() {
-        let mut value = || words.next().map(PathBuf::from).context(USAGE);
-        match word.to_str() {
-            Some("forget") if found.verb == Verb::Serve => {
-                let day = value()?.to_str().context(USAGE)?.to_owned();
-                found.verb = Verb::Forget(day);
-            }
-            Some("repair") if found.verb == Verb::Serve => found.verb = Verb::Repair,
-            Some("--config") => found.config = value()?,
-            Some("--socket") => found.socket = Some(value()?),
-            _ => bail!(USAGE),
-        }
-    }
-    Ok(found)
-}
-
 const USAGE: &str = "usage: iddio-logd [forget DAY|repair] [--config FILE] [--socket PATH]";
-
-/// The exit code of a service that cannot serve.
-const UNAVAILABLE: u8 = 69;

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use crate::connector::{ConnectError, connect};
 use crate::destination::Destination;
+use crate::seats::Seats;
 
 /// A relay at work. Dropped, it ends every tunnel.
 #[must_use]
@@ -37,7 +37,6 @@ pub struct Tally {
 struct Shared {
     named: Vec<Destination>,
     state: Mutex<State>,
-    open: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -68,7 +67,7 @@ impl Relay {
     pub fn start(listener: TcpListener, named: Vec<Destination>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let shared = Arc::new(Shared { named, state: Mutex::default(), open: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared { named, state: Mutex::default() });
         let (stopped, held) = (stop.clone(), shared.clone());
         let builder = thread::Builder::new().name("iddio-relay".to_owned());
         let thread = Some(builder.spawn(move || listen(&listener, &held, &stopped))?);
@@ -129,6 +128,7 @@ impl Shared {
 }
 
 fn listen(listener: &TcpListener, shared: &Arc<Shared>, stop: &OwnedFd) {
+    let seats = Seats::new(TUNNELS_MAX);
     loop {
         let mut waiting = [PollFd::new(listener, PollFlags::IN), PollFd::new(stop, PollFlags::IN)];
         if poll(&mut waiting, None).is_err_and(|error| error != rustix::io::Errno::INTR) {
@@ -139,21 +139,18 @@ fn listen(listener: &TcpListener, shared: &Arc<Shared>, stop: &OwnedFd) {
             return;
         }
         let Ok((client, _)) = listener.accept() else { continue };
-        if shared.open.fetch_add(1, Ordering::AcqRel) >= TUNNELS_MAX {
-            shared.open.fetch_sub(1, Ordering::AcqRel);
+        let Some(seat) = seats.take() else {
             let _ = refuse(client, "503 Service Unavailable", "too many connections at once");
             continue;
-        }
+        };
         let held = shared.clone();
         let named = thread::Builder::new().name("iddio-tunnel".to_owned());
-        let started = named.spawn(move || {
+        // A client that no thread can be had for is hung up on.
+        let _ = named.spawn(move || {
             // A client that breaks off is no failure of ours.
             let _ = serve(client, &held);
-            held.open.fetch_sub(1, Ordering::AcqRel);
+            drop(seat);
         });
-        if started.is_err() {
-            shared.open.fetch_sub(1, Ordering::AcqRel);
-        }
     }
 }
 

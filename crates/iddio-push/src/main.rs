@@ -33,13 +33,7 @@ struct Host {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("iddio-push: {error:#}");
-            ExitCode::from(UNAVAILABLE)
-        }
-    }
+    iddio_service::words::ended("iddio-push", run())
 }
 
 fn run() -> Result<()> {
@@ -128,6 +122,3 @@ const NAP: Duration = Duration::from_secs(10);
 
 /// The most bytes of a token.
 const TOKEN_BYTES_MAX: u64 = 4_096;
-
-/// The exit code of a service that cannot serve.
-const UNAVAILABLE: u8 = 69;

@@ -5,8 +5,6 @@
 //! variable, flag or file of the caller's has a say (E06). Without that file the home keeps its log.
 
 use std::{
-    io::Read,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,7 +13,7 @@ use iddio_audit::{
     Health, Log, OpenError, Options, Room, Status, checkpoint::CheckpointError, remote::Remote,
 };
 use iddio_core::audit::{AuditError, AuditSink, checkpoint::CheckpointSigner};
-use rustix::fs::OFlags;
+use iddio_service::owned::{self, OwnedError};
 use serde::Deserialize;
 
 /// Where records go.
@@ -48,17 +46,9 @@ pub struct SignerPlace {
 /// The host's configuration of its log service cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// It is not root's alone to write.
-    #[error("`{}` is not a file that only root may write", .0.display())]
-    Foreign(PathBuf),
-    /// It could not be read.
-    #[error("`{}`: {source}", path.display())]
-    Io {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    /// It is not root's alone to write, or could not be read.
+    #[error(transparent)]
+    Owned(#[from] OwnedError),
     /// It does not say what it should.
     #[error("`{}`: {reason}", path.display())]
     Text {
@@ -176,19 +166,10 @@ fn service_of(path: &Path, owner: u32) -> Result<Option<Remote>, ServiceError> {
 
 /// Reads the configuration, if there is one.
 fn read(path: &Path, owner: u32) -> Result<Option<Service>, ServiceError> {
-    let io = |source| ServiceError::Io { path: path.to_owned(), source };
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
-    let file = match options.open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(io)?,
+    let text = match owned::read(path, &[owner]) {
+        Err(error) if error.is_missing() => return Ok(None),
+        read => read?,
     };
-    let metadata = file.metadata().map_err(io)?;
-    if !metadata.is_file() || metadata.uid() != owner || metadata.mode() & 0o022 != 0 {
-        return Err(ServiceError::Foreign(path.to_owned()));
-    }
-    let mut text = String::new();
-    file.take(BYTES_MAX).read_to_string(&mut text).map_err(io)?;
     let wrong = |reason: String| ServiceError::Text { path: path.to_owned(), reason };
     toml::from_str(&text).map(Some).map_err(|error| wrong(error.to_string()))
 }
@@ -211,9 +192,6 @@ const CONFIGURATION: &str = "/etc/iddio/log.toml";
 
 /// Whose configuration counts.
 const ROOT: u32 = 0;
-
-/// The most bytes of it that are read: as many as the service reads.
-const BYTES_MAX: u64 = 64 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! Files that say what a service does: root's, or its own user's, and nobody else's to write.
 //!
-//! INVARIANT: what is returned was read through the descriptor that was looked at, and no link was
-//! followed to it.
+//! INVARIANT: what is returned is the whole file, read through the descriptor that was looked at, and no
+//! link was followed to it.
 
 use std::{
     fs::File,
@@ -22,6 +22,9 @@ pub enum OwnedError {
     /// Its mode lets others write it.
     #[error("`{}` may be written by others, and only root may", .0.display())]
     Shared(PathBuf),
+    /// It is longer than [`BYTES_MAX`]. Half of what it says could be the opposite of what it says.
+    #[error("`{}` is longer than {BYTES_MAX} bytes", .0.display())]
+    Long(PathBuf),
     /// It could not be read.
     #[error("`{}`: {source}", path.display())]
     Io {
@@ -32,8 +35,8 @@ pub enum OwnedError {
     },
 }
 
-/// Reads the file at `path`, which must be one of these `owners`' and nobody else's to write, as far
-/// as [`BYTES_MAX`].
+/// Reads the file at `path`, which must be one of these `owners`', nobody else's to write, and no longer
+/// than [`BYTES_MAX`].
 ///
 /// # Errors
 ///
@@ -52,9 +55,12 @@ pub fn read(path: &Path, owners: &[u32]) -> Result<String, OwnedError> {
     if metadata.mode() & 0o022 != 0 {
         return Err(OwnedError::Shared(path.to_owned()));
     }
-    let mut text = String::new();
-    file.take(BYTES_MAX).read_to_string(&mut text).map_err(io)?;
-    Ok(text)
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
+    if BYTES_MAX < u64::try_from(bytes.len()).unwrap_or(u64::MAX) {
+        return Err(OwnedError::Long(path.to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|error| io(io::Error::new(io::ErrorKind::InvalidData, error)))
 }
 
 /// Root, and the user this runs as: whose word a service takes for its own configuration.
@@ -73,7 +79,7 @@ impl OwnedError {
     }
 }
 
-/// The most bytes that are read: a line for each of a thousand users.
+/// The most bytes of a file: a line for each of a thousand users.
 pub const BYTES_MAX: u64 = 64 << 10;
 
 #[cfg(test)]
@@ -81,6 +87,20 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
+
+    #[test]
+    fn a_file_is_read_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let own = rustix::process::geteuid().as_raw();
+        let most = usize::try_from(BYTES_MAX).unwrap();
+        fs::write(&path, "a".repeat(most)).unwrap();
+        assert_eq!(read(&path, &[own]).unwrap().len(), most);
+        fs::write(&path, "a".repeat(most + 1)).unwrap();
+        assert!(matches!(read(&path, &[own]), Err(OwnedError::Long(_))));
+        fs::write(&path, b"\xff").unwrap();
+        assert!(matches!(read(&path, &[own]), Err(OwnedError::Io { .. })));
+    }
 
     #[test]
     fn a_file_that_others_own_may_write_or_lead_elsewhere_is_not_read() {

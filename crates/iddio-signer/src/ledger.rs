@@ -164,14 +164,7 @@ impl Ledger {
         if self.enrolled == Enrolled::Somebody {
             text.push_str("enrolled 0\n");
         }
-        let (fresh, path) = (self.dir.join(FRESH), self.dir.join(NAME));
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&fresh)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        sync_directory(&self.dir)?;
+        let mut file = replace(&self.dir, NAME, text.as_bytes())?;
         file.seek(SeekFrom::End(0))?;
         self.spent.clear();
         (self.file, self.bytes, self.floor) = (file, text.len() as u64, Some(floor));
@@ -191,13 +184,26 @@ impl Spending {
     }
 }
 
+/// Replaces the file `name` in `dir`, whole or not at all, and returns it open. It is durable when this
+/// returns.
+pub(crate) fn replace(dir: &Path, name: &str, content: &[u8]) -> std::io::Result<File> {
+    let fresh = dir.join(format!("{name}.new"));
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(true).mode(0o600);
+    let mut file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&fresh)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&fresh, dir.join(name))?;
+    sync_directory(dir)?;
+    Ok(file)
+}
+
 /// Makes what was created or renamed in `dir` durable.
-pub(crate) fn sync_directory(dir: &Path) -> std::io::Result<()> {
+fn sync_directory(dir: &Path) -> std::io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
 const NAME: &str = "ledger";
-const FRESH: &str = "ledger.new";
 
 /// When a ledger is begun anew: about a million records.
 const BYTES_MAX: u64 = 16 << 20;

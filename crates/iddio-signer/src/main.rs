@@ -7,7 +7,7 @@
 use std::{
     fs::{self, DirBuilder},
     os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
 };
 
@@ -15,7 +15,11 @@ use anyhow::{Context, Result, bail};
 use iddio_audit::clock::SystemClock;
 use iddio_core::time::Clock;
 use iddio_mint::signer::{Signer, wire::Public};
-use iddio_service::{confine::Confinement, listen};
+use iddio_service::{
+    confine::Confinement,
+    listen,
+    words::{self, Words},
+};
 use iddio_signer::{
     config::{self, Config},
     issue,
@@ -25,13 +29,6 @@ use iddio_signer::{
     standing::Standing,
 };
 
-/// What the command line says.
-struct Arguments {
-    verb: Verb,
-    config: PathBuf,
-    socket: Option<PathBuf>,
-}
-
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Verb {
     Init,
@@ -40,17 +37,18 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("iddio-signer: {error:#}");
-            ExitCode::from(UNAVAILABLE)
-        }
-    }
+    words::ended("iddio-signer", run())
 }
 
 fn run() -> Result<()> {
-    let Arguments { verb, config, socket } = arguments()?;
+    let words = Words::read(std::env::args_os().skip(1), config::PATH, USAGE)?;
+    let verb = match *words.rest() {
+        [] => Verb::Serve,
+        ["init"] => Verb::Init,
+        ["public"] => Verb::Public,
+        _ => bail!(USAGE),
+    };
+    let Words { config, socket, .. } = words;
     let config = Config::read(&config)?;
     // What the signer writes is its own alone, whatever the caller's mask was.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
@@ -128,27 +126,7 @@ fn runs_as(user: &str) -> Result<()> {
     Ok(())
 }
 
-fn arguments() -> Result<Arguments> {
-    let config = PathBuf::from(config::PATH);
-    let mut found = Arguments { verb: Verb::Serve, config, socket: None };
-    let mut words = std::env::args_os().skip(1);
-    while let Some(word) = words.next() {
-        let mut value = || words.next().map(PathBuf::from).context(USAGE);
-        match word.to_str() {
-            Some("init") if found.verb == Verb::Serve => found.verb = Verb::Init,
-            Some("public") if found.verb == Verb::Serve => found.verb = Verb::Public,
-            Some("--config") => found.config = value()?,
-            Some("--socket") => found.socket = Some(value()?),
-            _ => bail!(USAGE),
-        }
-    }
-    Ok(found)
-}
-
 const USAGE: &str = "usage: iddio-signer [init|public] [--config FILE] [--socket PATH]";
 
 /// The certificate of the CA, beside the keys.
 const AUTHORITY: &str = "authority.pem";
-
-/// The exit code of a service that cannot serve.
-const UNAVAILABLE: u8 = 69;

@@ -5,8 +5,8 @@
 //! leaves. So nobody who holds the log, or the whole log service, can have two stories signed.
 
 use std::{
-    fs::{self, File},
-    io::{Read, Write},
+    fs::File,
+    io::Read,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -22,7 +22,7 @@ use iddio_core::{
 };
 use rustix::fs::OFlags;
 
-use crate::ledger::sync_directory;
+use crate::ledger::replace;
 
 /// What was signed last.
 #[derive(Debug)]
@@ -129,14 +129,7 @@ impl Standing {
             ("root", Value::Text(root.to_hex())),
             ("size", Value::Int(*size)),
         ]);
-        let (fresh, path) = (self.dir.join(FRESH), self.dir.join(NAME));
-        let mut options = File::options();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&fresh)?;
-        file.write_all(&text.to_canonical())?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        sync_directory(&self.dir)
+        replace(&self.dir, NAME, &text.to_canonical()).map(drop)
     }
 }
 
@@ -150,13 +143,14 @@ fn read(text: &[u8]) -> Option<Checkpoint> {
 }
 
 const NAME: &str = "standing";
-const FRESH: &str = "standing.new";
 
 /// More than a standing has.
 const BYTES_MAX: u64 = 4_096;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use iddio_core::audit::tree::{Frontier, Subtrees, leaf};
 
     use super::*;

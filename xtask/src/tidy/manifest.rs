@@ -178,7 +178,15 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("iddio-push", &["iddio-audit", "iddio-core", "iddio-mint", "iddio-net", "iddio-service"]),
     (
         "iddio-runtime",
-        &["iddio-approve", "iddio-audit", "iddio-core", "iddio-mint", "iddio-policy"],
+        &[
+            "iddio-approve",
+            "iddio-audit",
+            "iddio-core",
+            "iddio-mint",
+            "iddio-policy",
+            // What root says of the log service is read as the log service reads it.
+            "iddio-service",
+        ],
     ),
     // What network gateways share; it judges nothing that passes, and alone of what they share it has a runtime.
     ("iddio-serve", &["iddio-core", "iddio-net", "iddio-runtime", "iddio-service"]),
