@@ -2,6 +2,9 @@
 //!
 //! It bounds memory and the number of processes of the whole run together. Where the host lets nobody make one, the
 //! limits of single processes remain, and the caller is told.
+//!
+//! In the second version a group that has groups with limits below it may hold no process itself. So a service whose
+//! unit is its own to divide ([`make_room`]) steps into a group below before it serves, and runs are made beside it.
 
 use std::fs;
 use std::io;
@@ -9,6 +12,52 @@ use std::path::{Path, PathBuf};
 
 use super::description::Resources;
 use super::start::Limit;
+
+/// Whether the groups of runs can be limited.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Room {
+    /// This process stepped aside: groups are made beside its own.
+    Made,
+    /// There was nothing to do, or the group is not this process's to divide.
+    Unchanged,
+}
+
+/// Steps into a group below this process's own, where that group is of the second version and holds nobody else.
+/// To be called by a service before it starts a run, and before it has a thread.
+///
+/// # Errors
+///
+/// When it may divide its group, and cannot.
+pub fn make_room() -> io::Result<Room> {
+    let own = fs::read_to_string("/proc/self/cgroup")?;
+    let Some(above) = unified(&own).filter(|path| path.join("cgroup.subtree_control").exists())
+    else {
+        return Ok(Room::Unchanged);
+    };
+    divide(&above, std::process::id())
+}
+
+/// Makes `pid`, alone in the group at `above`, a member of a group below it, and lets limits be set on others there.
+fn divide(above: &Path, pid: u32) -> io::Result<Room> {
+    let alone = |text: String| text.lines().eq([pid.to_string()]);
+    if above.ends_with(KEEPER) || !fs::read_to_string(above.join(PROCESSES)).is_ok_and(alone) {
+        return Ok(Room::Unchanged);
+    }
+    let keeper = above.join(KEEPER);
+    match fs::create_dir(&keeper) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Ok(Room::Unchanged);
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    fs::write(keeper.join(PROCESSES), pid.to_string())?;
+    for controller in ["+memory", "+pids"] {
+        // Where this host has none, the limits of single processes remain.
+        let _ = fs::write(above.join("cgroup.subtree_control"), controller);
+    }
+    Ok(Room::Made)
+}
 
 /// The directories of a group that was made; in the first version of control groups, one for each controller.
 #[derive(Debug)]
@@ -33,8 +82,9 @@ impl Group {
         let name = format!("iddio-{pid}");
         let mut made = Self { directories: Vec::new() };
         let result = match unified(&own) {
-            Some(above) if above.join("cgroup.controllers").exists() => {
-                made.unified(&above.join(&name), memory, processes)
+            Some(own) if own.join("cgroup.controllers").exists() => {
+                let aside = own.ends_with(KEEPER).then(|| own.parent()).flatten();
+                made.unified(&aside.unwrap_or(&own).join(&name), memory, processes)
             }
             _ => made.divided(&own, &name, memory, processes),
         };
@@ -80,7 +130,7 @@ impl Group {
     fn take_in(&self, pid: i32) -> io::Result<()> {
         self.directories
             .iter()
-            .try_for_each(|directory| fs::write(directory.join("cgroup.procs"), pid.to_string()))
+            .try_for_each(|directory| fs::write(directory.join(PROCESSES), pid.to_string()))
     }
 
     /// Removes it, once it is empty.
@@ -110,3 +160,9 @@ fn path_of<'a>(own: &'a str, controller: &str) -> Option<&'a str> {
 
 /// Where control groups are.
 const ROOT: &str = "/sys/fs/cgroup";
+
+/// The processes of a group.
+const PROCESSES: &str = "cgroup.procs";
+
+/// The group that a service steps into.
+const KEEPER: &str = "keeper";

@@ -38,6 +38,7 @@ pub use description::{
     Content, Ids, Network, Place, Presence, Resources, SYSTEM_DIRECTORIES, Sandbox, Source,
     system_places,
 };
+pub use group::{Room, make_room};
 pub use probe::probe;
 pub use stage::stage;
 pub use start::{
