@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn the_example_that_is_shipped_is_a_configuration_and_stands_in_the_document() {
         let config: Config = toml::from_str(EXAMPLE).unwrap();
-        assert_eq!(config.gateways, ["iddio-exec"]);
+        assert_eq!(config.gateways, ["iddio-kube", "root"]);
         assert_eq!(config.directory, directory());
         assert!(DOCUMENT.contains(&format!("```toml\n{EXAMPLE}```")));
     }

@@ -37,8 +37,14 @@ pub(crate) fn run(json: bool, voice: Voice) -> Ended {
     };
     let mut findings = match &home {
         Some(home) => findings(home),
-        None => vec![note("there is no home yet", "iddio init")],
+        None => {
+            let mut findings = vec![note("there is no home yet", "iddio init")];
+            // The services of a host are everybody's, with a home or without.
+            keepers(&mut findings);
+            findings
+        }
     };
+    findings.extend(services());
     findings.extend(broker());
     let wrong = findings.iter().filter(|finding| finding.weight == Weight::Wrong).count();
     if json {
@@ -89,8 +95,6 @@ fn findings(home: &Home) -> Vec<Finding> {
     tools(home, &mut findings);
     private(home.root(), &mut findings);
     boxes(&mut findings);
-    let faults = install::faults(Path::new("/")).into_iter();
-    findings.extend(faults.map(|install::Fault { what, mend }| wrong(what, mend)));
     if fs::symlink_metadata("/etc/iddio").is_ok() {
         findings.push(note("/etc/iddio exists, so IDDIO_HOME chooses nothing", "nothing to do"));
     }
@@ -114,17 +118,38 @@ fn policy(home: &Home, findings: &mut Vec<Finding>) {
     }
 }
 
-fn log(home: &Home, findings: &mut Vec<Finding>) {
+/// Who keeps the log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Keeper {
+    Home,
+    Host,
+}
+
+/// Looks after the host's log service and signer, where it has them.
+fn keepers(findings: &mut Vec<Finding>) -> Keeper {
     match recorder::service() {
         Err(error) => {
             let what = format!("nothing can be recorded: {error}");
-            return findings.push(wrong(what, "root mends it; docs/log-service.md says how"));
+            findings.push(wrong(what, "root mends it; docs/log-service.md says how"));
         }
         Ok(Some(remote)) => {
             service(&remote, findings);
-            return signer(findings);
+            signer(findings);
         }
-        Ok(None) => {}
+        Ok(None) => return Keeper::Home,
+    }
+    Keeper::Host
+}
+
+/// Looks whether the services of this host are as they were installed, and active.
+fn services() -> impl Iterator<Item = Finding> {
+    let faults = install::faults(Path::new("/")).into_iter();
+    faults.map(|install::Fault { what, mend }| wrong(what, mend))
+}
+
+fn log(home: &Home, findings: &mut Vec<Finding>) {
+    if keepers(findings) == Keeper::Host {
+        return;
     }
     match verify(&home.log(), 1) {
         Err(error) => findings.push(wrong(

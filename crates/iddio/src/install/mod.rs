@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 pub(crate) use check::{Fault, faults};
 use rustix::process::geteuid;
 use serde_json::json;
-use step::{Act, Step};
+use step::{Act, Changed, Step};
 
+use self::files::Service;
 use crate::{
     cli::SystemArgs,
     exit::{DONE, Ended, Failure},
@@ -69,15 +70,16 @@ fn root(arguments: &SystemArgs) -> Result<PathBuf, Failure> {
 
 fn carry_out(arguments: &SystemArgs, steps: &[Step], voice: Voice) -> Ended {
     let mut done = Vec::new();
+    let mut changed = Changed::Nothing;
     for step in steps {
         // Looked at now and not before: a step may make the next one needless, or needed.
-        if !step.is_needed() {
+        if !step.is_needed(changed) {
             continue;
         }
         let said = step.says();
         if !arguments.dry_run {
             step.apply().map_err(|error| Failure::unavailable(format!("{said}: {error}")))?;
-            if step.is_needed() {
+            if step.shows() && step.is_needed(changed) {
                 return Err(Failure::unavailable(format!("{said}: it did not do what it should")));
             }
         }
@@ -85,6 +87,7 @@ fn carry_out(arguments: &SystemArgs, steps: &[Step], voice: Voice) -> Ended {
             let word = if arguments.dry_run { "would" } else { "did" };
             output::line(format_args!("{word}  {}", output::foreign(&said)))?;
         }
+        changed = step.changes().unwrap_or(changed);
         done.push(said);
     }
     match arguments.json {
@@ -111,70 +114,92 @@ fn installing(root: &Path) -> Result<Vec<Step>, Failure> {
     for (path, content) in files::SHIPPED {
         steps.push(Step::at(place(path), Act::File { content }));
     }
-    for (path, content) in files::CONFIGURATIONS {
-        let (aside, path) = (place(&format!("{path}{ASIDE}")), place(path));
-        steps.push(Step::at(path.clone(), Act::TakeBack { from: aside }));
-        steps.push(Step::at(path, Act::First { content }));
+    for Service { configuration, .. } in &files::SERVICES {
+        let from = place(&format!("{configuration}{ASIDE}"));
+        steps.push(Step::at(place(configuration), Act::TakeBack { from }));
     }
-    steps.push(Step::at(place("/etc/iddio/signer.key"), Act::WrappingKey));
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    for (path, content) in files::CONFIGURATIONS {
+        steps.push(Step::at(place(path), Act::First { content }));
+    }
+    steps.push(Step::at(place(files::WRAPPING_KEY), Act::WrappingKey));
     let at = |program: &str, more: &[&str]| {
-        let mut all = words(&[program]);
+        let mut all = vec![program.to_owned()];
         if root != Path::new("/") {
             all.push(format!("--root={}", root.display()));
         }
-        all.extend(words(more));
+        all.extend(more.iter().map(|word| (*word).to_owned()));
         all
     };
     let users = Act::Users { passwd: place("/etc/passwd"), run: at("systemd-sysusers", &[]) };
     steps.push(Step::at(place("/etc/sysusers.d/iddio.conf"), users));
-    let missing = files::DIRECTORIES.map(place).to_vec();
     let run = at("systemd-tmpfiles", &["--create", "--prefix=/run/iddio", "--prefix=/var/lib"]);
-    steps.push(Step::at(place("/etc/tmpfiles.d/iddio.conf"), Act::Unless { all: missing, run }));
-    let wanted = files::ENABLED
-        .map(|unit| place(&format!("/etc/systemd/system/sockets.target.wants/{unit}")));
-    let run = at("systemctl", &[&["enable"], &files::ENABLED[..]].concat());
-    steps.push(Step::at(place(UNITS), Act::Unless { all: wanted.to_vec(), run }));
-    if root == Path::new("/") && Path::new(RUNNING_SYSTEMD).exists() {
-        let sockets = files::SOCKETS.map(PathBuf::from).to_vec();
-        let run = words(&["systemctl", "daemon-reload"]);
-        steps.push(Step::at(PathBuf::from(UNITS), Act::Unless { all: sockets.clone(), run }));
-        let run = [&words(&["systemctl", "start"])[..], &words(&files::ENABLED)].concat();
-        steps.push(Step::at(PathBuf::from(UNITS), Act::Unless { all: sockets, run }));
+    let directories = Act::Directories { root: root.to_owned(), run };
+    steps.push(Step::at(place("/etc/tmpfiles.d/iddio.conf"), directories));
+    let set_up: Vec<&Service> =
+        files::SERVICES.iter().filter(|service| will_have(root, service.configuration)).collect();
+    let enabled: Vec<&str> = set_up.iter().map(|service| service.enabled).collect();
+    let links = set_up.iter().map(|service| place(&service.link())).collect();
+    let run = at("systemctl", &[&["enable"], &enabled[..]].concat());
+    steps.push(Step::at(place(files::UNITS), Act::Unless { all: links, run }));
+    if is_live(root) {
+        let units = PathBuf::from(files::UNITS);
+        let running: Vec<_> = files::SERVICES.iter().map(Service::main).collect();
+        steps.push(Step::at(units.clone(), Act::Reload));
+        steps.push(Step::at(units.clone(), Act::Restart { units: running }));
+        steps.extend(enabled.into_iter().map(|unit| Step::at(units.clone(), Act::Start { unit })));
     }
     Ok(steps)
+}
+
+/// Whether a configuration is there once installing is done.
+fn will_have(root: &Path, configuration: &str) -> bool {
+    let ours = files::CONFIGURATIONS.iter().any(|(path, _)| *path == configuration);
+    let place = |path: &str| root.join(path.trim_start_matches('/'));
+    ours || [configuration.to_owned(), format!("{configuration}{ASIDE}")]
+        .iter()
+        .any(|path| place(path).exists())
+}
+
+/// Whether this is the tree that systemd runs.
+fn is_live(root: &Path) -> bool {
+    root == Path::new("/") && Path::new(RUNNING_SYSTEMD).exists()
 }
 
 /// Returns what uninstalling does, in order.
 fn uninstalling(root: &Path) -> Vec<Step> {
     let place = |path: &str| root.join(path.trim_start_matches('/'));
     let mut steps = Vec::new();
-    let links =
-        files::ENABLED.map(|unit| place(&format!("{UNITS}/sockets.target.wants/{unit}"))).to_vec();
+    let units = place(files::UNITS);
+    if is_live(root) {
+        let all = files::SERVICES.iter().flat_map(|service| service.units).copied().collect();
+        steps.push(Step::at(units.clone(), Act::Stop { units: all }));
+    }
+    let links = files::SERVICES.iter().map(|service| place(&service.link())).collect();
     let mut run = vec!["systemctl".to_owned(), "disable".to_owned()];
     if root != Path::new("/") {
         run.push(format!("--root={}", root.display()));
-    } else if Path::new(RUNNING_SYSTEMD).exists() {
-        run.push("--now".to_owned());
     }
-    run.extend(files::UNITS.iter().map(|unit| (*unit).to_owned()));
-    steps.push(Step::at(place(UNITS), Act::While { any: links, run }));
+    run.extend(files::SERVICES.iter().map(|service| service.enabled.to_owned()));
+    steps.push(Step::at(units.clone(), Act::While { any: links, run }));
     for (path, _) in files::SHIPPED {
         steps.push(Step::at(place(path), Act::Remove));
     }
     // Where its configuration is, every record goes to the service; set aside, homes record again.
-    for (path, _) in files::CONFIGURATIONS {
-        let from = place(path);
-        steps.push(Step::at(place(&format!("{path}{ASIDE}")), Act::TakeBack { from }));
+    for Service { configuration, .. } in &files::SERVICES {
+        let from = place(configuration);
+        steps.push(Step::at(place(&format!("{configuration}{ASIDE}")), Act::TakeBack { from }));
+    }
+    for socket in files::SERVICES.iter().filter_map(|service| service.socket) {
+        steps.push(Step::at(place(socket), Act::Remove));
     }
     for name in files::PROGRAMS.iter().filter(|name| **name != "iddio") {
         steps.push(Step::at(place(&format!("/usr/bin/{name}")), Act::Remove));
     }
+    if is_live(root) {
+        steps.push(Step::at(units, Act::Reload));
+    }
     steps
 }
-
-/// Where an administrator's units are.
-const UNITS: &str = "/etc/systemd/system";
 
 /// Is there while systemd runs the machine.
 const RUNNING_SYSTEMD: &str = "/run/systemd/system";

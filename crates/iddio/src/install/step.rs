@@ -16,7 +16,7 @@ use iddio_spawn::{
     WorkingDirectory,
 };
 
-use super::files::USERS;
+use super::{check::Tree, files::USERS};
 
 /// One step.
 #[derive(Debug)]
@@ -30,14 +30,24 @@ pub(super) struct Step {
 pub(super) enum Act {
     /// Makes a directory.
     Directory { mode: u32 },
+    /// Runs a program unless the directories of services are there, whose they should be.
+    Directories { root: PathBuf, run: Vec<String> },
     /// Writes a file of ours.
     File { content: &'static str },
     /// Writes a file if there is none.
     First { content: &'static str },
     /// Copies a program.
     Program { from: PathBuf },
+    /// Has systemd read its units again, if one was changed before.
+    Reload,
     /// Removes a file.
     Remove,
+    /// Restarts those of these units that run, if a program or a unit was changed before.
+    Restart { units: Vec<&'static str> },
+    /// Starts a unit unless it is active.
+    Start { unit: &'static str },
+    /// Stops those of these units that are active.
+    Stop { units: Vec<&'static str> },
     /// Renames what was set aside, if there is nothing in its place.
     TakeBack { from: PathBuf },
     /// Runs a program unless all of these are there.
@@ -50,6 +60,22 @@ pub(super) enum Act {
     WrappingKey,
 }
 
+/// Whether something that runs was changed by the steps so far.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Changed {
+    Nothing,
+    Something,
+}
+
+/// Whether a unit is active.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Activity {
+    Active,
+    Inactive,
+    /// systemd did not say, as where it speaks to root alone.
+    Unknown,
+}
+
 // === impl Step ===
 
 impl Step {
@@ -58,9 +84,10 @@ impl Step {
     }
 
     /// Whether there is something to do.
-    pub(super) fn is_needed(&self) -> bool {
+    pub(super) fn is_needed(&self, changed: Changed) -> bool {
         let place = &self.place;
         match &self.act {
+            Act::Directories { root, .. } => !Tree::at(root).directories().is_empty(),
             Act::Directory { .. } => !place.is_dir(),
             Act::File { content } => {
                 fs::symlink_metadata(place).is_ok_and(|there| there.is_symlink())
@@ -70,7 +97,11 @@ impl Step {
             Act::Program { from } => {
                 !same_file(from, place) && fs::read(from).ok() != fs::read(place).ok()
             }
+            Act::Reload => changed == Changed::Something,
             Act::Remove => fs::symlink_metadata(place).is_ok(),
+            Act::Restart { units } => changed == Changed::Something && !active(units).is_empty(),
+            Act::Start { unit } => activity(unit) != Activity::Active,
+            Act::Stop { units } => !active(units).is_empty(),
             Act::TakeBack { from } => {
                 fs::symlink_metadata(from).is_ok() && fs::symlink_metadata(place).is_err()
             }
@@ -95,13 +126,29 @@ impl Step {
                 write(place, content.as_bytes(), 0o644)
             }
             Act::Program { from } => write(place, &fs::read(from)?, 0o755),
+            Act::Reload => systemctl("daemon-reload", &[]),
+            Act::Restart { units } => systemctl("try-restart", &active(units)),
+            Act::Start { unit } => systemctl("start", &[unit]),
+            Act::Stop { units } => systemctl("stop", &active(units)),
             Act::Remove => fs::remove_file(place),
             Act::TakeBack { from } => fs::rename(from, place),
-            Act::Unless { run: words, .. }
+            Act::Directories { run: words, .. }
+            | Act::Unless { run: words, .. }
             | Act::Users { run: words, .. }
             | Act::While { run: words, .. } => run(words),
             Act::WrappingKey => create_wrapping_key(place).map_err(io::Error::other),
         }
+    }
+
+    /// Returns what changed when it was done, if what runs depends on it.
+    pub(super) fn changes(&self) -> Option<Changed> {
+        let changes = matches!(self.act, Act::File { .. } | Act::Program { .. } | Act::Remove);
+        changes.then_some(Changed::Something)
+    }
+
+    /// Whether it can be seen afterwards that it was done.
+    pub(super) fn shows(&self) -> bool {
+        !matches!(self.act, Act::Reload | Act::Restart { .. })
     }
 
     /// Says what it does.
@@ -112,9 +159,14 @@ impl Step {
             Act::File { .. } => format!("write {place}"),
             Act::First { .. } => format!("write {place}, to be changed by you"),
             Act::Program { from } => format!("copy {} to {place}", from.display()),
+            Act::Reload => "run systemctl daemon-reload".to_owned(),
             Act::Remove => format!("remove {place}"),
+            Act::Restart { units } => format!("restart {}", active(units).join(" ")),
+            Act::Start { unit } => format!("start {unit}"),
+            Act::Stop { units } => format!("stop {}", active(units).join(" ")),
             Act::TakeBack { from } => format!("rename {} to {place}", from.display()),
-            Act::Unless { run: words, .. }
+            Act::Directories { run: words, .. }
+            | Act::Unless { run: words, .. }
             | Act::Users { run: words, .. }
             | Act::While { run: words, .. } => format!("run {}", words.join(" ")),
             Act::WrappingKey => format!("make a new key in {place}"),
@@ -152,8 +204,36 @@ fn write(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     File::open(parent)?.sync_all()
 }
 
+/// Asks systemd whether a unit is active.
+pub(super) fn activity(unit: &str) -> Activity {
+    let words = ["systemctl", "is-active", "--quiet", unit].map(str::to_owned);
+    match status(&words, Output::Null) {
+        Ok(Status::Exited(0)) => Activity::Active,
+        Ok(Status::Exited(NOT_ACTIVE)) => Activity::Inactive,
+        Ok(_) | Err(_) => Activity::Unknown,
+    }
+}
+
+/// Returns those of these units that are active.
+fn active(units: &[&'static str]) -> Vec<&'static str> {
+    units.iter().copied().filter(|unit| activity(unit) == Activity::Active).collect()
+}
+
+fn systemctl(verb: &str, units: &[&str]) -> io::Result<()> {
+    let words = ["systemctl", verb].into_iter().chain(units.iter().copied());
+    run(&words.map(str::to_owned).collect::<Vec<_>>())
+}
+
 /// Runs one of systemd's programs to its end.
 fn run(words: &[String]) -> io::Result<()> {
+    match status(words, Output::Inherit)? {
+        Status::Exited(0) => Ok(()),
+        status => Err(io::Error::other(format!("it ended with {status:?}"))),
+    }
+}
+
+/// Runs one of systemd's programs and returns how it ended.
+fn status(words: &[String], stderr: Output) -> io::Result<Status> {
     let name = words.first().map(String::as_str).unwrap_or_default();
     let program = ToolPath::system().find(name.as_ref()).map_err(io::Error::other)?;
     let arguments = Arguments::new(name, words.iter().skip(1)).map_err(io::Error::other)?;
@@ -167,18 +247,18 @@ fn run(words: &[String]) -> io::Result<()> {
         inputs: &[],
         stdin: Stdin::Null,
         stdout: Output::Null,
-        stderr: Output::Inherit,
+        stderr,
         limits: Limits::at_most(RUN_TIME_MAX),
     });
     let ended = running.map_err(io::Error::other)?.wait().map_err(io::Error::other)?;
-    match ended.status {
-        Status::Exited(0) => Ok(()),
-        status => Err(io::Error::other(format!("it ended with {status:?}"))),
-    }
+    Ok(ended.status)
 }
 
 /// What a file is called before it is whole.
 const FRESH: &str = ".iddio-new";
+
+/// How `systemctl is-active` says that it is not.
+const NOT_ACTIVE: u8 = 3;
 
 /// How long one of systemd's programs may take.
 const RUN_TIME_MAX: Duration = Duration::from_secs(60);
