@@ -9,6 +9,7 @@
 
 mod attacks;
 mod bad_input;
+mod booted;
 mod broker;
 mod broker_credentials;
 mod catalogs;

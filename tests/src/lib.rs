@@ -7,6 +7,7 @@
 #![expect(clippy::panic, clippy::expect_used, reason = "a panic is how a test fails")]
 
 pub mod apiserver;
+pub mod booted;
 pub mod broker;
 pub mod keepers;
 pub mod person;

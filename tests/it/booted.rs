@@ -1,0 +1,133 @@
+//! The services under systemd itself: installed on a machine that it runs, started by their sockets,
+//! killed, updated, removed.
+
+use std::collections::BTreeSet;
+
+use iddio_tests::{
+    booted::{ADA, Groups, Machine},
+    keepers::until,
+    real,
+};
+
+/// Everything but break-glass runs without asking.
+const OPEN: &str = "\
+agents:
+  local:ada:
+    rules:
+      - {protocol: command, tiers: {0: allow, 1: allow, 2: allow, 3: allow, 4: deny}}
+      - {protocol: terraform, tiers: {0: allow, 1: allow, 2: allow, 3: allow, 4: deny}}
+";
+
+/// Boots a machine and installs the services, and the broker too.
+fn installed(groups: Groups) -> Option<Machine> {
+    let machine = Machine::boot(groups)?;
+    machine.add_user(ADA);
+    machine.root(["/opt/iddio/iddio", "install", "--system"]).ok();
+    machine.write("/etc/iddio/exec.toml", "user = \"root\"\n");
+    machine.root(["iddio", "install", "--system"]).ok().prints("start iddio-execd.socket");
+    // The broker makes its home as it starts.
+    machine.exec(ADA, ["true"]).exits(77);
+    machine.write("/var/lib/iddio-exec/home/policy.yaml", OPEN);
+    Some(machine)
+}
+
+#[test]
+fn an_installation_comes_up_runs_commands_and_is_removed_without_a_trace_but_the_log() {
+    for groups in Groups::available() {
+        let Some(machine) = Machine::boot(groups) else { return };
+        machine.add_user(ADA);
+        let iddio = "/opt/iddio/iddio";
+        let dry = machine.root([iddio, "install", "--system", "--dry-run"]).ok();
+        let said = machine.root([iddio, "install", "--system"]).ok();
+        assert_eq!(said.stdout, dry.stdout.replace("would  ", "did  "));
+        machine.root([iddio, "install", "--system"]).ok().says("nothing to do");
+        for unit in ["iddio-logd", "iddio-signer"] {
+            assert!(machine.is_active(&format!("{unit}.socket")), "{}", machine.told());
+            assert!(!machine.is_active(&format!("{unit}.service")), "nobody asked yet");
+        }
+        // Whoever asks starts them, and hears them once they said that they are ready.
+        machine.root(["iddio", "doctor"]).ok().prints("keeps the log");
+        for unit in ["iddio-logd.service", "iddio-signer.service"] {
+            assert!(machine.is_active(unit), "{}", machine.told());
+        }
+        // The broker waits for its configuration.
+        machine.write("/etc/iddio/exec.toml", "user = \"root\"\n");
+        let said = machine.root(["iddio", "doctor"]).exits(1);
+        assert!(said.stdout.contains("iddio-execd.socket is not active"), "{said:?}");
+        machine.root(["iddio", "install", "--system"]).ok().prints("start iddio-execd.socket");
+        machine.exec(ADA, ["true"]).exits(77).says("no agent of this name");
+        machine.write("/var/lib/iddio-exec/home/policy.yaml", OPEN);
+        machine.exec(ADA, ["true"]).ok();
+        machine.root(["iddio", "doctor"]).ok().prints("commands run at the exec broker");
+
+        machine.root(["iddio", "uninstall", "--system"]).ok().says("kept: the log and the keys");
+        let left = machine.systemctl(["list-units", "--all", "--plain", "--no-legend", "iddio*"]);
+        assert_eq!(left.stdout, "", "no unit is left");
+        let script = "ls /run/iddio /usr/bin/iddio-* /etc/systemd/system/*/iddio*";
+        assert_eq!(machine.root(["sh", "-c", script]).stdout.trim(), "/run/iddio:");
+        machine.root(["iddio", "doctor"]).ok();
+        let again = machine.root([iddio, "install", "--system"]).ok();
+        assert!(again.stdout.contains("start iddio-execd.socket"), "{again:?}");
+        machine.exec(ADA, ["true"]).ok();
+        machine.root(["iddio", "audit", "verify"]).ok();
+    }
+}
+
+#[test]
+fn what_the_brokers_unit_allows_is_enough_for_what_runs_need_and_no_more() {
+    for groups in Groups::available() {
+        let Some(machine) = installed(groups) else { return };
+        let uid = machine.exec(ADA, ["id", "-u"]).ok().stdout;
+        assert!(1_879_048_192 <= uid.trim().parse::<u32>().unwrap(), "a user that nobody is");
+        let said = machine.exec(ADA, ["sh", "-c", "pwd; echo made > made; hostname; exit 9"]);
+        assert_eq!(said.exits(9).stdout, "/home/ada/work\niddio\n");
+        machine.root(["test", "-f", "/home/ada/work/made"]).ok();
+        let said = machine.exec(ADA, ["grep", "-E", "^(Cap|NoNew|Seccomp:)", "/proc/self/status"]);
+        for line in said.ok().stdout.lines() {
+            let (name, value) = line.split_once(':').unwrap();
+            let none = value.trim() == "0000000000000000";
+            assert!(if name.starts_with("Cap") { none } else { value.trim() != "0" }, "{line}");
+        }
+        // No namespace of its own, no other user, no look at services.
+        for script in [
+            "unshare --user true",
+            "cat /var/lib/iddio-exec/home/policy.yaml",
+            "ls /run/systemd /run/iddio",
+        ] {
+            assert_ne!(machine.exec(ADA, ["sh", "-c", script]).code, 0, "{script}");
+        }
+        let Some(_) = real("terraform", "https://developer.hashicorp.com/terraform/install") else {
+            return;
+        };
+        let main = "resource \"terraform_data\" \"x\" { input = \"here\" }\n";
+        machine.write("/home/ada/work/main.tf", main);
+        machine.exec(ADA, ["terraform", "init"]).ok();
+        let applied = machine.exec(ADA, ["terraform", "apply", "-auto-approve"]).ok();
+        assert!(applied.stdout.contains("1 added"), "{applied:?}");
+        machine.exec(ADA, ["terraform", "show"]).ok().prints("here");
+        machine.root(["iddio", "audit", "verify"]).ok();
+    }
+}
+
+#[test]
+fn a_service_that_is_killed_is_there_again_for_whoever_asks_next() {
+    for groups in Groups::available() {
+        let Some(machine) = installed(groups) else { return };
+        machine.exec(ADA, ["true"]).ok();
+        let mut seen = BTreeSet::new();
+        // More often than systemd puts up with where nobody told it to.
+        for _ in 0..7 {
+            for unit in ["iddio-signer.service", "iddio-logd.service", "iddio-execd.service"] {
+                until(|| machine.pid(unit).is_some(), || machine.told());
+                let pid = machine.pid(unit).unwrap();
+                assert!(seen.insert(pid), "another process than before");
+                machine.root(["kill", "-9", &pid.to_string()]).ok();
+                let other = || machine.pid(unit).is_some_and(|now| now != pid);
+                until(|| other() && machine.is_active(unit), || machine.told());
+            }
+            machine.exec(ADA, ["true"]).ok();
+        }
+        machine.root(["iddio", "doctor"]).ok();
+        machine.root(["iddio", "audit", "verify"]).ok();
+    }
+}
