@@ -23,7 +23,7 @@ use iddio_core::{
     pipeline::{Committed, InFlight, Request, Warrant},
     policy::Recorded,
     principal::{Identified, PrincipalId, Proof},
-    recording::MetadataOnly,
+    recording::{MetadataOnly, Recorder},
     text::RawText,
     time::Clock,
 };
@@ -47,6 +47,7 @@ use crate::{
     refuse::{Body, Denial},
     request,
     serve::{COUNT_EVERY, Gateway},
+    upgrade::{self, Opening, wish::Wished},
 };
 
 /// Who calls, and with what.
@@ -74,10 +75,11 @@ impl Gateway {
     /// Answers one request.
     pub(crate) async fn serve(
         self: Arc<Self>,
-        request: HttpRequest<Incoming>,
+        mut request: HttpRequest<Incoming>,
         peer: IpAddr,
         hold: mpsc::Sender<()>,
     ) -> Result<Response<Body>, Denial> {
+        let taken_over = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
         let token = request::token(&parts.headers).inspect_err(|_| self.strangers.count(peer));
         let token = Arc::new(token.map_err(Denial::of_head)?);
@@ -86,6 +88,7 @@ impl Gateway {
         let (action, _room) = self.read(head, body).await?;
         let principal = caller.identified.principal().id.clone();
         let _place = self.place(&principal)?;
+        let place = self.stream(&action)?;
         let known = self.known(&caller);
         let cancel = Cancel::new();
         let cancel = cancel.map_err(|_| Denial::unavailable("iddio has no descriptor left"))?;
@@ -103,7 +106,16 @@ impl Gateway {
             Ok(Admitted::Granted(granted)) => {
                 let Granted { action, bearer, flight } = *granted;
                 let flight = Flight { flight, hold, since: Instant::now(), known };
-                let answer = forward::forward(&self.upstream, action, &bearer, flight).await?;
+                let answer = match action.wished().clone() {
+                    Wished::Stream(wish) => {
+                        let ends = Opening { wish, client: taken_over, place };
+                        let stopped = self.stopping.subscribe();
+                        upgrade::open(&self.upstream, action, &bearer, flight, ends, stopped).await?
+                    }
+                    Wished::None | Wished::Unknown => {
+                        forward::forward(&self.upstream, action, &bearer, flight).await?
+                    }
+                };
                 if answer.status() == StatusCode::UNAUTHORIZED {
                     self.minter.forget(principal.as_str());
                 }
@@ -200,7 +212,8 @@ impl Gateway {
                         let denial = Denial::unavailable("the client went away");
                         give_up(warrant, "the client went away", denial).await
                     }
-                    Carried::Yes => self.grant(warrant).await,
+                    Carried::Stream => self.grant(warrant, self.recorder.as_ref()).await,
+                    Carried::Yes => self.grant(warrant, &MetadataOnly).await,
                     carried => {
                         let denial = Denial::of_uncarried(&carried);
                         give_up(warrant, "it cannot be carried", denial).await
@@ -210,7 +223,7 @@ impl Gateway {
         })
     }
 
-    async fn grant(&self, warrant: Warrant<KubeAction>) -> Admitted {
+    async fn grant(&self, warrant: Warrant<KubeAction>, recorder: &dyn Recorder) -> Admitted {
         if warrant.record().decision.obligations.record == Recorded::Full {
             let text = "policy wants the request recorded in full, which is not possible here yet";
             return give_up(warrant, text, Denial::unavailable(text)).await;
@@ -219,7 +232,7 @@ impl Gateway {
             Ok(permit) => permit,
             Err(error) => return Admitted::Denied(Denial::of_mint(error)),
         };
-        match permit.exercise(&MetadataOnly).await {
+        match permit.exercise(recorder).await {
             Ok((action, bearer, flight)) => {
                 Admitted::Granted(Box::new(Granted { action, bearer, flight }))
             }
@@ -235,6 +248,15 @@ impl Gateway {
             Some(identified) if identified.principal().id == name => Known::Yes,
             _ => Known::No,
         })
+    }
+
+    /// Takes one of the places for streams, where it is about one.
+    fn stream(&self, action: &KubeAction) -> Result<Option<OwnedSemaphorePermit>, Denial> {
+        if action.carried() != Carried::Stream {
+            return Ok(None);
+        }
+        let busy = |_| Denial::busy("iddio carries as many streams as it may").ending();
+        self.streams.clone().try_acquire_owned().map(Some).map_err(busy)
     }
 
     /// Takes one of the places a principal has for requests that are being decided.

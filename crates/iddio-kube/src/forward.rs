@@ -61,15 +61,21 @@ pub enum Known {
     Yes,
 }
 
+/// What ends a stream, whatever it is of.
+pub(crate) struct Reins {
+    leash: Leash,
+    known: Arc<dyn Fn() -> Known + Send + Sync>,
+    deadline: Option<(Instant, &'static str)>,
+}
+
 /// The answer of an API server, on its way.
 pub struct Relay {
     body: Incoming,
     link: Option<Link>,
     upstream: Arc<Upstream>,
     flight: Option<Flight>,
-    leash: Leash,
+    reins: Reins,
     ticks: Interval,
-    deadline: Option<Instant>,
     status: StatusCode,
 }
 
@@ -80,8 +86,7 @@ pub async fn forward(
     bearer: &Bearer,
     flight: Flight,
 ) -> Result<Response<Body>, Denial> {
-    let leash = flight.flight.leash();
-    if leash.hold().is_some() {
+    if flight.flight.leash().hold().is_some() {
         flight.end(Outcome::NotForwarded, Some("frozen before it was sent".to_owned()));
         return Err(Denial::of_mint(MintError::Frozen));
     }
@@ -90,7 +95,7 @@ pub async fn forward(
         return Err(Denial::upstream("iddio could not write the request"));
     };
     match upstream.send(request).await {
-        Ok((response, link)) => relay(upstream, response, link, flight, leash),
+        Ok((response, link)) => relay(upstream, response, link, flight),
         Err(error) => {
             let outcome = match &error {
                 UpstreamError::Slow => Outcome::TimedOut,
@@ -125,7 +130,6 @@ fn relay(
     response: Response<Incoming>,
     link: Link,
     flight: Flight,
-    leash: Leash,
 ) -> Result<Response<Body>, Denial> {
     let status = response.status();
     let elsewhere = status.is_redirection() && status != StatusCode::NOT_MODIFIED;
@@ -135,18 +139,15 @@ fn relay(
         return Err(Denial::upstream(&text));
     }
     let (parts, body) = response.into_parts();
-    let limit = flight.flight.record().decision.obligations.run_millis_max;
-    let deadline = limit.and_then(|limit| flight.since.checked_add(Duration::from_millis(limit)));
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let relay = Relay {
         body,
         link: Some(link),
         upstream: upstream.clone(),
+        reins: flight.reins(),
         flight: Some(flight),
-        leash,
         ticks,
-        deadline,
         status,
     };
     let mut answer = Response::new(Either::Right(relay));
@@ -179,9 +180,21 @@ fn passed(headers: &HeaderMap) -> HeaderMap {
 impl Flight {
     /// Records the end. The record is made on a thread that may wait.
     pub fn end(self, outcome: Outcome, note: Option<String>) {
+        self.close(End { note, ..End::of(outcome) });
+    }
+
+    /// What ends its stream: a freeze, a token that ends, and the time that policy gives it.
+    pub(crate) fn reins(&self) -> Reins {
+        let limit = self.flight.record().decision.obligations.run_millis_max;
+        let deadline = limit.and_then(|limit| self.since.checked_add(Duration::from_millis(limit)));
+        let deadline = deadline.map(|deadline| (deadline, "cut: it may not run longer"));
+        Reins { leash: self.flight.leash(), known: self.known.clone(), deadline }
+    }
+
+    /// Records an end that says more.
+    pub(crate) fn close(self, end: End) {
         let Self { flight, hold, since, known: _ } = self;
-        let duration_ms = u64::try_from(since.elapsed().as_millis()).ok();
-        let end = End { duration_ms, note, ..End::of(outcome) };
+        let end = End { duration_ms: u64::try_from(since.elapsed().as_millis()).ok(), ..end };
         let closing = tokio::task::spawn_blocking(move || {
             if let Err(error) = iddio_runtime::block_on::block_on(flight.close(end)) {
                 // The log keeps the debt.
@@ -194,23 +207,35 @@ impl Flight {
     }
 }
 
-// === impl Relay ===
+// === impl Reins ===
 
-impl Relay {
+impl Reins {
     /// Looks whether the stream may go on.
-    fn cut(&self) -> Option<(Outcome, &'static str)> {
+    pub(crate) fn cut(&self) -> Option<(Outcome, &'static str)> {
         if self.leash.hold().is_some() {
             return Some((Outcome::Frozen, "cut: the caller was frozen"));
         }
-        if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            return Some((Outcome::TimedOut, "cut: it may not run longer"));
+        if let Some((deadline, why)) = self.deadline
+            && deadline <= Instant::now()
+        {
+            return Some((Outcome::TimedOut, why));
         }
-        let flight = self.flight.as_ref()?;
-        match (flight.known)() {
+        match (self.known)() {
             Known::Yes => None,
             Known::No => Some((Outcome::Forwarded, "cut: the caller's token was revoked")),
         }
     }
+
+    /// Ends it then at the latest.
+    pub(crate) fn no_later_than(&mut self, until: Option<Instant>, why: &'static str) {
+        let until = until.map(|until| (until, why));
+        self.deadline = [self.deadline, until].into_iter().flatten().min_by_key(|(until, _)| *until);
+    }
+}
+
+// === impl Relay ===
+
+impl Relay {
 
     fn end(&mut self, outcome: Outcome, note: &str) {
         if let Some(flight) = self.flight.take() {
@@ -238,7 +263,7 @@ impl HttpBody for Relay {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         while self.ticks.poll_tick(context).is_ready() {
-            if let Some((outcome, note)) = self.cut() {
+            if let Some((outcome, note)) = self.reins.cut() {
                 self.link = None;
                 self.end(outcome, note);
                 return Poll::Ready(Some(Err(io::Error::other(note))));
@@ -293,4 +318,4 @@ const KEPT_BACK: [&str; 10] = [
 ];
 
 /// How often a stream is looked at: whoever is frozen or revoked is cut within a second.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -24,4 +24,5 @@ pub mod request;
 pub mod serve;
 pub mod socket;
 mod strangers;
+pub mod upgrade;
 pub mod upstream;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use iddio_classify::kube::{Call, Malformed, Raw, Upgrade};
+use iddio_classify::kube::{Call, Malformed, Raw};
 use iddio_core::{
     digest::{Canonical, Digest, Encoder},
     operation::{Action, Context, Effect, Input, Operation, Operations, Reason},
@@ -12,7 +12,10 @@ use iddio_core::{
     tier::{Class, Tier},
 };
 
-use crate::request::Head;
+use crate::{
+    request::Head,
+    upgrade::wish::{Wish, Wished},
+};
 
 /// One request to one cluster.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub struct KubeAction {
     pub body: Bytes,
     /// What all of that is.
     reading: Result<Call, Malformed>,
+    /// What the connection is to become.
+    wished: Wished,
 }
 
 /// Why a request is not forwarded, whoever allows it.
@@ -36,8 +41,10 @@ pub enum Carried {
     Yes,
     /// It has no one reading.
     Malformed(Malformed),
-    /// It asks for a stream that could not be recorded.
+    /// It asks for a stream that nobody here can take apart.
     NotYet,
+    /// It can be, as a stream.
+    Stream,
 }
 
 // === impl KubeAction ===
@@ -54,26 +61,38 @@ impl KubeAction {
             Some(fault) => Err(Malformed::Header(fault)),
             None => Call::read(&raw),
         };
-        Self { cluster, server, head, body, reading }
+        let wished = reading.as_ref().map_or(Ok(Wished::None), |call| Wish::read(call, &head.upgrade));
+        let (reading, wished) = match wished {
+            Ok(Wished::Stream(_)) if !body.is_empty() => {
+                (Err(Malformed::Header("an upgrade with a body")), Wished::None)
+            }
+            Ok(wished) => (reading, wished),
+            Err(what) => (Err(Malformed::Header(what)), Wished::None),
+        };
+        Self { cluster, server, head, body, reading, wished }
     }
 
     /// Makes a request whose body nobody read, since it is too long.
     pub fn too_long(cluster: Arc<str>, server: Arc<str>, head: Head) -> Self {
-        Self { cluster, server, head, body: Bytes::new(), reading: Err(Malformed::Long) }
+        let (reading, wished) = (Err(Malformed::Long), Wished::None);
+        Self { cluster, server, head, body: Bytes::new(), reading, wished }
     }
 
     /// Whether it can be forwarded at all.
     pub fn carried(&self) -> Carried {
         match &self.reading {
             Err(malformed) => Carried::Malformed(malformed.clone()),
-            Ok(call) if call.upgrade != Upgrade::None => Carried::NotYet,
-            Ok(_) => Carried::Yes,
+            Ok(_) => match self.wished {
+                Wished::None => Carried::Yes,
+                Wished::Stream(_) => Carried::Stream,
+                Wished::Unknown => Carried::NotYet,
+            },
         }
     }
 
-    /// What the connection was to become.
-    pub fn upgrade(&self) -> Upgrade {
-        self.reading.as_ref().map_or(Upgrade::None, |call| call.upgrade)
+    /// What the connection is to become.
+    pub fn wished(&self) -> &Wished {
+        &self.wished
     }
 
     /// The request, where it has one reading.
@@ -127,7 +146,7 @@ impl Action for KubeAction {
 impl Canonical for KubeAction {
     fn encode(&self, encoder: &mut Encoder) {
         // What it was read as follows from the rest.
-        let Self { cluster, server, head, body, reading: _ } = self;
+        let Self { cluster, server, head, body, reading: _, wished: _ } = self;
         // What is stripped goes nowhere.
         let Head { method, target, headers, stripped: _, upgrade, fault: _ } = head;
         encoder.text(cluster);
@@ -146,15 +165,16 @@ impl Canonical for KubeAction {
 }
 
 /// Why a stream is refused.
-pub(crate) const NOT_YET: &str = "streams into workloads are refused until they can be recorded";
+pub(crate) const NOT_YET: &str = "a stream of a kind that cannot be recorded";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::UPGRADING;
 
     fn action(target: &str, headers: &[(&str, &str)], body: &str) -> KubeAction {
         let pairs = |wanted: bool| {
-            let upgrade = |name: &str| name == "connection" || name == "upgrade";
+            let upgrade = |name: &str| UPGRADING.contains(&name);
             let these = headers.iter().filter(|(name, _)| upgrade(name) == wanted);
             these.map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect()
         };
@@ -189,12 +209,54 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_of_a_class_that_no_policy_lets_through() {
-        let headers = [("connection", "upgrade"), ("upgrade", "websocket")];
-        let action = action("/api/v1/namespaces/n/pods/x/exec?command=id", &headers, "");
-        assert_eq!(action.carried(), Carried::NotYet);
-        let operation = action.operation();
-        assert_eq!((operation.tier, operation.class), (Tier::BreakGlass, Class::Unknown));
-        assert_eq!(operation.description.method.as_deref(), Some("exec"));
+    fn k01_k02_a_stream_is_a_session_whatever_the_method_and_unknown_ones_pass_no_policy() {
+        let socket = |protocol: &'static str| {
+            vec![
+                ("connection", "upgrade"),
+                ("upgrade", "websocket"),
+                ("sec-websocket-version", "13"),
+                ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+                ("sec-websocket-protocol", protocol),
+            ]
+        };
+        let spdy = |protocol: &'static str| {
+            vec![
+                ("connection", "upgrade"),
+                ("upgrade", "SPDY/3.1"),
+                ("x-stream-protocol-version", protocol),
+            ]
+        };
+        let exec = "/api/v1/namespaces/n/pods/x/exec?command=id";
+        let forward = "/api/v1/namespaces/n/pods/x/portforward";
+        let proxy = "/api/v1/namespaces/n/pods/x/proxy/";
+        let table = [
+            (exec, socket("v5.channel.k8s.io"), Carried::Stream, "exec"),
+            (exec, socket("base64.channel.k8s.io, v4.channel.k8s.io"), Carried::Stream, "exec"),
+            (exec, spdy("v4.channel.k8s.io"), Carried::Stream, "exec"),
+            (forward, socket("SPDY/3.1+portforward.k8s.io"), Carried::Stream, "portforward"),
+            (forward, spdy("portforward.k8s.io"), Carried::Stream, "portforward"),
+            (proxy, socket("v5.channel.k8s.io"), Carried::NotYet, "proxy"),
+        ];
+        for (target, headers, carried, verb) in table {
+            let action = action(target, &headers, "");
+            assert_eq!(action.carried(), carried, "{headers:?}");
+            let operation = action.operation();
+            let class = match carried {
+                Carried::Stream => Class::Session,
+                _ => Class::Unknown,
+            };
+            assert_eq!((operation.tier, operation.class), (Tier::BreakGlass, class));
+            assert_eq!(operation.description.method.as_deref(), Some(verb));
+        }
+        let malformed = [
+            (exec, socket("base64.channel.k8s.io")),
+            (exec, spdy("portforward.k8s.io")),
+            (forward, socket("v5.channel.k8s.io")),
+            (exec, socket("v5.channel.k8s.io").into_iter().take(3).collect()),
+        ];
+        for (target, headers) in malformed {
+            let carried = action(target, &headers, "").carried();
+            assert!(matches!(carried, Carried::Malformed(_)), "{headers:?}: {carried:?}");
+        }
     }
 }

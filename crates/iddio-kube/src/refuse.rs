@@ -78,11 +78,11 @@ impl Denial {
         causes.extend(ask.map(|ask| ("iddio/ask", ask)));
         let (status, reason) = match carried {
             Carried::Malformed(malformed) => of_malformed(malformed),
-            Carried::NotYet | Carried::Yes => (StatusCode::FORBIDDEN, "Forbidden"),
+            Carried::NotYet | Carried::Stream | Carried::Yes => (StatusCode::FORBIDDEN, "Forbidden"),
         };
         let close = match carried {
             Carried::Yes => Close::Stays,
-            Carried::Malformed(_) | Carried::NotYet => Close::Ends,
+            Carried::Malformed(_) | Carried::NotYet | Carried::Stream => Close::Ends,
         };
         Self { status, reason, message, causes, close, retry_secs: None }
     }
@@ -94,7 +94,7 @@ impl Denial {
                 let (status, reason) = of_malformed(malformed);
                 (status, reason, malformed.to_string())
             }
-            Carried::NotYet | Carried::Yes => {
+            Carried::NotYet | Carried::Stream | Carried::Yes => {
                 (StatusCode::FORBIDDEN, "Forbidden", NOT_YET.to_owned())
             }
         };
@@ -194,7 +194,8 @@ impl Denial {
         Self { status, reason, message, causes, close: Close::Stays, retry_secs: None }
     }
 
-    fn ending(self) -> Self {
+    /// Ends the connection with it.
+    pub(crate) fn ending(self) -> Self {
         Self { close: Close::Ends, ..self }
     }
 }

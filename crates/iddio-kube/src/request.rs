@@ -7,6 +7,8 @@
 use hyper::{HeaderMap, Method, Uri, Version, header, http::request::Parts};
 use iddio_mint::Token;
 
+use crate::upgrade::wish::holds_credential;
+
 /// What of a request's head goes on.
 #[derive(Clone, Debug)]
 pub struct Head {
@@ -67,7 +69,7 @@ pub fn head(parts: &Parts) -> Head {
         let name = name.as_str();
         let (own, bytes) = (name.to_owned(), value.as_bytes().to_vec());
         match name {
-            "connection" | "upgrade" => head.upgrade.push((own, bytes)),
+            _ if UPGRADING.contains(&name) => head.upgrade.push((own, bytes)),
             _ if PASSED.contains(&name) => head.headers.push((own, bytes)),
             _ if identifies(name) && !head.stripped.contains(&own) => head.stripped.push(own),
             _ => {}
@@ -86,6 +88,7 @@ fn fault(method: &Method, version: Version, headers: &HeaderMap) -> Option<&'sta
         (count(header::HOST) != 1, "a request names one host"),
         (1 < length || 1 < coded, "a length that stands twice"),
         (0 < length && 0 < coded, "two lengths of one body"),
+        (holds_credential(headers), "a credential among the protocols of a WebSocket"),
     ];
     faults.iter().find(|(bad, _)| *bad).map(|(_, what)| *what)
 }
@@ -106,6 +109,16 @@ fn identifies(name: &str) -> bool {
         .iter()
         .any(|prefix| name.starts_with(prefix))
 }
+
+/// What says what the connection is to become. None of it goes on as it came.
+pub(crate) const UPGRADING: [&str; 6] = [
+    "connection",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
+    "upgrade",
+    "x-stream-protocol-version",
+];
 
 /// What may pass. Everything else is between the client and us, or nobody's business.
 const PASSED: [&str; 13] = [

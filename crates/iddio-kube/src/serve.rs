@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iddio_core::principal::PrincipalId;
+use iddio_core::{principal::PrincipalId, recording::Recorder};
 use iddio_runtime::assemble::Runtime;
 use rustls::ServerConfig;
 use tokio::{
@@ -42,6 +42,12 @@ pub struct Gateway {
     pub(crate) waiting: Mutex<HashMap<PrincipalId, usize>>,
     /// Room for bodies, in mebibytes.
     pub(crate) bodies: Arc<Semaphore>,
+    /// Places for streams into workloads.
+    pub(crate) streams: Arc<Semaphore>,
+    /// Records those streams.
+    pub(crate) recorder: Arc<dyn Recorder>,
+    /// Tells that the gateway stops.
+    pub(crate) stopping: watch::Sender<()>,
 }
 
 // === impl Gateway ===
@@ -65,6 +71,9 @@ impl Gateway {
             told: Mutex::default(),
             waiting: Mutex::default(),
             bodies: Arc::new(Semaphore::new(BODIES_MIB_MAX)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            recorder: Arc::new(Never),
+            stopping: watch::Sender::new(()),
         }))
     }
 
@@ -77,7 +86,7 @@ impl Gateway {
     ) {
         let acceptor = TlsAcceptor::from(tls);
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let (stopping, stopped) = watch::channel(());
+        let stopped = self.stopping.subscribe();
         let (hold, mut ended) = mpsc::channel::<()>(1);
         let mut connections = JoinSet::new();
         let mut minute = time::interval(COUNT_EVERY);
@@ -104,7 +113,7 @@ impl Gateway {
             }
         }
         drop(listener);
-        let _ = stopping.send(());
+        let _ = self.stopping.send(());
         let drained = async { while connections.join_next().await.is_some() {} };
         if time::timeout(DRAIN_MAX, drained).await.is_err() {
             connections.shutdown().await;
@@ -133,6 +142,9 @@ const CONNECTIONS_MAX: usize = 1024;
 /// The most mebibytes of bodies that are held at once.
 const BODIES_MIB_MAX: usize = 64;
 
+/// The most streams into workloads at once: each holds two connections and what waits for them.
+const STREAMS_MAX: usize = 256;
+
 /// How often what was only counted is recorded.
 pub(crate) const COUNT_EVERY: Duration = Duration::from_secs(60);
 
@@ -141,3 +153,11 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// How long to wait where no connection could be taken.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Null recorder for local trials.
+struct Never;
+impl Recorder for Never {
+    fn open(&self, _: iddio_core::operation::OperationId, _: &iddio_core::audit::DecisionRecord) -> std::io::Result<Box<dyn iddio_core::recording::Recording>> {
+        Ok(Box::new(iddio_core::recording::MetadataOnly))
+    }
+}

@@ -122,6 +122,21 @@ impl Upstream {
         Ok((response, link))
     }
 
+    /// Sends one request that wishes for something else than HTTP, on a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// When there is no connection, or no answer in time.
+    pub async fn upgrade(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(Response<Incoming>, Link), UpstreamError> {
+        let mut link = self.dial().await?;
+        let answer = time::timeout(ANSWER_MAX, link.sender.send_request(request)).await;
+        let response = answer.map_err(|_| UpstreamError::Slow)??;
+        Ok((response, link))
+    }
+
     /// Takes back a connection whose answer was read to its end.
     pub fn keep(&self, link: Link) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,7 +163,7 @@ impl Upstream {
         let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         // It ends when its link is dropped; what went wrong on it, whoever sent the request hears.
         let driver = tokio::spawn(async move {
-            let _ = connection.await;
+            let _ = connection.with_upgrades().await;
         });
         Ok(Link { sender, driver })
     }

@@ -26,8 +26,7 @@ use std::{fmt, io};
 use bytes::BytesMut;
 use iddio_core::recording::Channel;
 
-pub(crate) use carry::{Ends, carry};
-pub(crate) use open::open;
+pub(crate) use open::{Opening, open};
 
 /// Who is at one end of a stream.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

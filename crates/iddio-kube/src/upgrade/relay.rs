@@ -118,7 +118,7 @@ impl Relay {
         while let Some(event) = socket.half(from).reader.next(&mut rest)? {
             match event {
                 Event::Ping(said) => {
-                    if outs.waiting(from) < ANSWERS_BYTES_MAX && socket.half(from).told == Told::No {
+                    if outs.waiting(from) < ANSWERS_BYTES_MAX && socket.told(from) == Told::No {
                         websocket::pong(outs.to(from), from, &said)?;
                     }
                 }
@@ -129,7 +129,7 @@ impl Relay {
                     return Ok(Went::Closes);
                 }
                 // Who was told that nothing more comes gets nothing more.
-                _ if socket.half(from.other()).told == Told::Yes => {}
+                _ if socket.told(from.other()) == Told::Yes => {}
                 Event::Start | Event::Piece(_) | Event::End => match inner {
                     Inner::Channels(channels) => channels.take(from, &event, tape, outs)?,
                     Inner::Spdy(spdy) => {
@@ -150,7 +150,7 @@ impl Relay {
     /// When it cannot be written.
     pub fn ping(&mut self, to: Side, outs: &mut Outs) -> Result<(), Cut> {
         match (&mut self.socket, &mut self.inner) {
-            (Some(socket), _) if socket.half(to).told == Told::No => {
+            (Some(socket), _) if socket.told(to) == Told::No => {
                 websocket::ping(outs.to(to), to)
             }
             (None, Inner::Spdy(spdy)) => {
@@ -230,6 +230,13 @@ impl Socket {
         match side {
             Side::Client => &mut self.client,
             Side::Server => &mut self.server,
+        }
+    }
+
+    fn told(&self, side: Side) -> Told {
+        match side {
+            Side::Client => self.client.told,
+            Side::Server => self.server.told,
         }
     }
 
