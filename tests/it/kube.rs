@@ -46,23 +46,23 @@ agents:
 ";
 
 /// A gateway, what is behind it, and an agent before it.
-struct Scene {
-    world: World,
-    server: ApiServer,
-    gateway: Started,
-    address: SocketAddr,
-    certificate: String,
-    token: String,
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    pub(crate) server: ApiServer,
+    pub(crate) gateway: Started,
+    pub(crate) address: SocketAddr,
+    pub(crate) certificate: String,
+    pub(crate) token: String,
     kubectl: Option<PathBuf>,
 }
 
 impl Scene {
-    fn new(policy: &str) -> Self {
+    pub(crate) fn new(policy: &str) -> Self {
         Self::vouched(policy, None)
     }
 
     /// A gateway that is told somebody else vouches for the API server.
-    fn vouched(policy: &str, authority: Option<&str>) -> Self {
+    pub(crate) fn vouched(policy: &str, authority: Option<&str>) -> Self {
         let world = World::with_policy(policy);
         world.iddio(["agent", "add", "claude"]).ok();
         let token = std::fs::read_to_string(world.home().join("agents/claude/token")).unwrap();
@@ -93,7 +93,7 @@ impl Scene {
     }
 
     /// Returns kubectl, with everything of its own in this world.
-    fn kubectl(&self, config: &str, words: &[&str]) -> Command {
+    pub(crate) fn kubectl(&self, config: &str, words: &[&str]) -> Command {
         let mut command = Command::new(self.kubectl.as_ref().unwrap());
         let _ = command.arg("--kubeconfig").arg(self.world.work().join(config)).args(words);
         let _ = command.env_clear().env("HOME", self.world.user()).env("PATH", "/usr/bin:/bin");
@@ -101,27 +101,27 @@ impl Scene {
         command
     }
 
-    fn run(&self, config: &str, words: &[&str]) -> Said {
+    pub(crate) fn run(&self, config: &str, words: &[&str]) -> Said {
         Said::of(self.kubectl(config, words).output().unwrap())
     }
 
-    fn through(&self, words: &[&str]) -> Said {
+    pub(crate) fn through(&self, words: &[&str]) -> Said {
         self.run("gateway", words)
     }
 
-    fn without_kubectl(&self) -> bool {
+    pub(crate) fn without_kubectl(&self) -> bool {
         self.kubectl.is_none()
     }
 
     /// Sends bytes over TLS and returns all that comes until the gateway closes.
-    fn raw(&self, bytes: &str) -> String {
+    pub(crate) fn raw(&self, bytes: &str) -> String {
         let mut answer = Vec::new();
         let _ = self.send(bytes).read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
     }
 
     /// Sends bytes over TLS.
-    fn send(&self, bytes: &str) -> StreamOwned<ClientConnection, TcpStream> {
+    pub(crate) fn send(&self, bytes: &str) -> StreamOwned<ClientConnection, TcpStream> {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
         roots.add(authority).unwrap();
@@ -140,13 +140,13 @@ impl Scene {
     }
 
     /// A request head with the agent's token.
-    fn head(&self, line: &str, more: &str) -> String {
+    pub(crate) fn head(&self, line: &str, more: &str) -> String {
         let token = &self.token;
         format!("{line} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{more}\r\n")
     }
 
     /// Stops the gateway, and returns what is on record.
-    fn end(self) -> Vec<serde_json::Value> {
+    pub(crate) fn end(self) -> Vec<serde_json::Value> {
         self.gateway.signal(rustix::process::Signal::TERM);
         let said = self.gateway.end();
         assert_eq!(said.code, 0, "{said:?}");

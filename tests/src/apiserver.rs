@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -17,14 +17,17 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::{
-    Request, Response, body::Body, body::Frame, body::Incoming, server::conn::http1,
-    service::service_fn,
+    Request, Response, body::Body, body::Frame, body::Incoming, http::request::Parts,
+    server::conn::http1, service::service_fn, upgrade::OnUpgrade,
 };
 use hyper_util::rt::TokioIo;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{net::TcpListener, runtime::Runtime, sync::mpsc};
+
+use crate::workload::{self, Asked};
 
 /// The server, running until it is dropped.
 pub struct ApiServer {
@@ -57,8 +60,7 @@ pub struct Pair {
     pub key: String,
 }
 
-#[derive(Default)]
-struct Shared(Mutex<State>);
+struct Shared(Mutex<State>, TempDir);
 
 #[derive(Default)]
 struct State {
@@ -101,7 +103,8 @@ impl ApiServer {
     pub fn start() -> Self {
         let runtime = Runtime::new().expect("threads");
         let pair = Pair::new();
-        let shared = Arc::<Shared>::default();
+        let place = TempDir::with_prefix("iddio-pod-").expect("a temporary directory");
+        let shared = Arc::new(Shared(Mutex::default(), place));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("an address");
         let acceptor = tokio_rustls::TlsAcceptor::from(pair.server());
@@ -115,8 +118,9 @@ impl ApiServer {
                         let own = own.clone();
                         async move { Ok::<_, Infallible>(own.answer(request).await) }
                     });
-                    let _ =
-                        http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let connection = http1::Builder::new();
+                    let connection = connection.serve_connection(TokioIo::new(stream), service);
+                    let _ = connection.with_upgrades().await;
                 });
             }
         });
@@ -139,7 +143,7 @@ impl ApiServer {
             ("secrets", "payments", "db"),
             ("deployments", "payments", "web"),
         ] {
-            let object = json!({"metadata": {"name": name}, "spec": {"replicas": 1, "containers": [{"name": "c"}]}});
+            let object = json!({"metadata": {"name": name}, "spec": {"replicas": 1, "containers": [{"name": "c"}]}, "status": {"phase": "Running"}});
             let _ = state.put(resource, namespace, name, object, "ADDED");
         }
     }
@@ -243,7 +247,8 @@ impl Shared {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, mut request: Request<Incoming>) -> Answer {
+        let taken_over = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
@@ -263,6 +268,9 @@ impl Shared {
             account: account.clone(),
             body: String::from_utf8_lossy(&body).into_owned(),
         });
+        if parts.headers.contains_key("upgrade") {
+            return upgraded(&parts, taken_over, self.1.path().to_owned());
+        }
         let query: BTreeMap<_, _> = parts
             .uri
             .query()
@@ -457,6 +465,56 @@ impl State {
             let _ = watch.send(Bytes::from(format!("{event}\n")));
         }
     }
+}
+
+/// Takes a connection over, as a real server does, or as one that is broken.
+fn upgraded(parts: &Parts, taken_over: OnUpgrade, place: PathBuf) -> Answer {
+    let header = |name: &str| parts.headers.get_all(name).iter();
+    let words = |name: &str| {
+        let values = header(name).filter_map(|value| value.to_str().ok());
+        let words = values.flat_map(|value| value.split(',')).map(|word| word.trim().to_owned());
+        words.collect::<Vec<_>>()
+    };
+    let socket = words("upgrade") == ["websocket"];
+    let name = if socket { "sec-websocket-protocol" } else { "x-stream-protocol-version" };
+    let offered = words(name);
+    let path: Vec<_> = parts.uri.path().split('/').skip(1).collect();
+    let ["api", "v1", "namespaces", _, "pods", pod, kind] = path.as_slice() else {
+        return status(404, "NotFound", "no such stream");
+    };
+    let spoken: &[&str] = match (*kind, socket) {
+        ("portforward", true) => &["SPDY/3.1+portforward.k8s.io"],
+        ("portforward", false) => &["portforward.k8s.io"],
+        _ => &["v5.channel.k8s.io", "v4.channel.k8s.io"],
+    };
+    let chosen = spoken.iter().find(|own| offered.iter().any(|name| name == *own));
+    let chosen = match (*pod, chosen) {
+        ("refusing", _) => return status(500, "InternalError", "container not found"),
+        ("unsure", _) => "v9.channel.k8s.io",
+        (_, Some(chosen)) => *chosen,
+        (_, None) => return status(400, "BadRequest", "no protocol that is known"),
+    };
+    let asked = Asked::read(parts.uri.query().unwrap_or_default());
+    let (five, ports) = (chosen == "v5.channel.k8s.io", *kind == "portforward");
+    tokio::spawn(async move {
+        let Ok(taken) = taken_over.await else { return };
+        match (socket, ports) {
+            (true, false) => workload::command_by_websocket(taken, asked, five, place).await,
+            (false, false) => workload::command_by_spdy(taken, asked, place).await,
+            (true, true) => workload::ports_by_websocket(taken).await,
+            (false, true) => workload::ports_by_spdy(taken).await,
+        }
+    });
+    let upgrade = if socket { "websocket" } else { "SPDY/3.1" };
+    let mut answer = Response::builder()
+        .status(101)
+        .header("connection", "Upgrade")
+        .header("upgrade", upgrade)
+        .header(name, chosen);
+    if let Some(key) = words("sec-websocket-key").first() {
+        answer = answer.header("sec-websocket-accept", workload::accept(key));
+    }
+    answer.body(Either::Left(Full::default())).expect("an answer")
 }
 
 impl Selector {

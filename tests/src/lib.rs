@@ -11,6 +11,7 @@ pub mod booted;
 pub mod broker;
 pub mod keepers;
 pub mod person;
+mod workload;
 
 use std::{
     ffi::{OsStr, OsString},
