@@ -239,7 +239,7 @@ fn a_refusal_is_one_line_of_kubectl_and_on_record() {
     assert!(said.stderr.contains("reads a Secret"), "{}", said.stderr);
     let _ = scene.through(&["get", "pods"]).ok();
     let said = scene.through(&["exec", "web-1", "--", "id"]).exits(1);
-    assert!(said.stderr.contains("streams into workloads are refused"), "{}", said.stderr);
+    assert!(said.stderr.contains("runs a program in a workload"), "{}", said.stderr);
     assert!(
         scene
             .server

@@ -27,7 +27,6 @@ mod installing;
 mod keepers;
 mod kit;
 mod kube;
-mod kube_streams;
 mod one_truth;
 mod red_team;
 mod runs;

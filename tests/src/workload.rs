@@ -4,6 +4,8 @@
 //! It is written apart from the gateway and shares none of its code: WebSockets are a crate's, SPDY is
 //! read and written here. Programs run on this host, a terminal is a real one.
 
+#![expect(clippy::indexing_slicing, reason = "what a client sends wrong fails the test")]
+
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -414,9 +416,8 @@ impl Spdy {
                 continue;
             }
             let frame: Vec<u8> = self.buffer.drain(..length).collect();
-            let word = |at: usize| {
-                u32::from_be_bytes(frame[at..at + 4].try_into().expect("four bytes"))
-            };
+            let word =
+                |at: usize| u32::from_be_bytes(frame[at..at + 4].try_into().expect("four bytes"));
             if frame[0] & 0x80 == 0 {
                 return Some(Said::Data(word(0), frame[8..].to_vec(), frame[4] & 1 == 1));
             }
@@ -519,12 +520,14 @@ fn status(code: i32, text: &str) -> Vec<u8> {
 
 fn pty() -> (File, OwnedFd) {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-    let own = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pty");
+    let own =
+        openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a pty");
     grantpt(&own).expect("a pty");
     unlockpt(&own).expect("a pty");
     let name = ptsname(&own, Vec::new()).expect("a name");
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::CLOEXEC;
-    let theirs = rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty()).expect("a pty");
+    let theirs =
+        rustix::fs::open(name.as_c_str(), flags, rustix::fs::Mode::empty()).expect("a pty");
     (File::from(own), theirs)
 }
 

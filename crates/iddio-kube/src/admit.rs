@@ -110,7 +110,8 @@ impl Gateway {
                     Wished::Stream(wish) => {
                         let ends = Opening { wish, client: taken_over, place };
                         let stopped = self.stopping.subscribe();
-                        upgrade::open(&self.upstream, action, &bearer, flight, ends, stopped).await?
+                        upgrade::open(&self.upstream, action, &bearer, flight, ends, stopped)
+                            .await?
                     }
                     Wished::None | Wished::Unknown => {
                         forward::forward(&self.upstream, action, &bearer, flight).await?

@@ -38,7 +38,8 @@ impl Gateway {
             .header_read_timeout(HEAD_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .max_headers(HEADERS_MAX);
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
+        let mut connection =
+            pin!(builder.serve_connection(TokioIo::new(stream), service).with_upgrades());
         tokio::select! {
             _ = connection.as_mut() => return,
             _ = stopped.changed() => connection.as_mut().graceful_shutdown(),

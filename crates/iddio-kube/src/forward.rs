@@ -229,14 +229,14 @@ impl Reins {
     /// Ends it then at the latest.
     pub(crate) fn no_later_than(&mut self, until: Option<Instant>, why: &'static str) {
         let until = until.map(|until| (until, why));
-        self.deadline = [self.deadline, until].into_iter().flatten().min_by_key(|(until, _)| *until);
+        self.deadline =
+            [self.deadline, until].into_iter().flatten().min_by_key(|(until, _)| *until);
     }
 }
 
 // === impl Relay ===
 
 impl Relay {
-
     fn end(&mut self, outcome: Outcome, note: &str) {
         if let Some(flight) = self.flight.take() {
             flight.end(outcome, Some(format!("status {}; {note}", self.status.as_u16())));

@@ -61,7 +61,8 @@ impl KubeAction {
             Some(fault) => Err(Malformed::Header(fault)),
             None => Call::read(&raw),
         };
-        let wished = reading.as_ref().map_or(Ok(Wished::None), |call| Wish::read(call, &head.upgrade));
+        let wished =
+            reading.as_ref().map_or(Ok(Wished::None), |call| Wish::read(call, &head.upgrade));
         let (reading, wished) = match wished {
             Ok(Wished::Stream(_)) if !body.is_empty() => {
                 (Err(Malformed::Header("an upgrade with a body")), Wished::None)

@@ -78,7 +78,9 @@ impl Denial {
         causes.extend(ask.map(|ask| ("iddio/ask", ask)));
         let (status, reason) = match carried {
             Carried::Malformed(malformed) => of_malformed(malformed),
-            Carried::NotYet | Carried::Stream | Carried::Yes => (StatusCode::FORBIDDEN, "Forbidden"),
+            Carried::NotYet | Carried::Stream | Carried::Yes => {
+                (StatusCode::FORBIDDEN, "Forbidden")
+            }
         };
         let close = match carried {
             Carried::Yes => Close::Stays,

@@ -5,12 +5,18 @@
 
 use std::{
     collections::HashMap,
+    io,
     pin::pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use iddio_core::{principal::PrincipalId, recording::Recorder};
+use iddio_core::{
+    audit::DecisionRecord,
+    operation::OperationId,
+    principal::PrincipalId,
+    recording::{Recorder, Recording},
+};
 use iddio_runtime::assemble::Runtime;
 use rustls::ServerConfig;
 use tokio::{
@@ -50,6 +56,9 @@ pub struct Gateway {
     pub(crate) stopping: watch::Sender<()>,
 }
 
+/// The recorder of a gateway that has none: no stream is forwarded.
+struct NoRecorder;
+
 // === impl Gateway ===
 
 impl Gateway {
@@ -72,7 +81,7 @@ impl Gateway {
             waiting: Mutex::default(),
             bodies: Arc::new(Semaphore::new(BODIES_MIB_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
-            recorder: Arc::new(Never),
+            recorder: Arc::new(NoRecorder),
             stopping: watch::Sender::new(()),
         }))
     }
@@ -136,6 +145,12 @@ impl Gateway {
     }
 }
 
+impl Recorder for NoRecorder {
+    fn open(&self, _: OperationId, _: &DecisionRecord) -> io::Result<Box<dyn Recording>> {
+        Err(io::Error::other("streams are recorded in full, and there is no recorder"))
+    }
+}
+
 /// The most connections at once: each may hold a request, and descriptors are finite.
 const CONNECTIONS_MAX: usize = 1024;
 
@@ -153,11 +168,3 @@ const DRAIN_MAX: Duration = Duration::from_secs(10);
 
 /// How long to wait where no connection could be taken.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Null recorder for local trials.
-struct Never;
-impl Recorder for Never {
-    fn open(&self, _: iddio_core::operation::OperationId, _: &iddio_core::audit::DecisionRecord) -> std::io::Result<Box<dyn iddio_core::recording::Recording>> {
-        Ok(Box::new(iddio_core::recording::MetadataOnly))
-    }
-}

@@ -24,7 +24,8 @@ impl Listener {
             return Some(0);
         }
         let causes = status.pointer("/details/causes")?.as_array()?;
-        let reason = |cause: &Value| cause.get("reason").and_then(Value::as_str) == Some("ExitCode");
+        let reason =
+            |cause: &Value| cause.get("reason").and_then(Value::as_str) == Some("ExitCode");
         let cause = causes.iter().find(|cause| reason(cause))?;
         cause.get("message")?.as_str()?.parse().ok()
     }

@@ -11,8 +11,8 @@
 //!
 //! What this module does not do: decide, or turn one protocol into the other.
 
-pub mod channels;
 mod carry;
+pub mod channels;
 mod exit;
 mod open;
 pub mod relay;

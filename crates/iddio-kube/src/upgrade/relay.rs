@@ -150,9 +150,7 @@ impl Relay {
     /// When it cannot be written.
     pub fn ping(&mut self, to: Side, outs: &mut Outs) -> Result<(), Cut> {
         match (&mut self.socket, &mut self.inner) {
-            (Some(socket), _) if socket.told(to) == Told::No => {
-                websocket::ping(outs.to(to), to)
-            }
+            (Some(socket), _) if socket.told(to) == Told::No => websocket::ping(outs.to(to), to),
             (None, Inner::Spdy(spdy)) => {
                 spdy.streams.ping(to, outs);
                 Ok(())

@@ -167,7 +167,8 @@ impl Reader {
             OpCode::Control(kind) => {
                 let left = usize::try_from(length).ok().filter(|left| *left <= CONTROL_BYTES_MAX);
                 let left = left.filter(|_| last == Last::Yes);
-                let left = left.ok_or_else(|| self.broken("a control frame in parts or too long"))?;
+                let left =
+                    left.ok_or_else(|| self.broken("a control frame in parts or too long"))?;
                 self.control.clear();
                 self.state = State::Control { kind, left, mask, at: 0 };
                 Ok(Headed::Whole)
