@@ -172,6 +172,8 @@ const INSIDE: &[(&str, &[&str])] = &[
     ("iddio-mint", &["iddio-audit", "iddio-core"]),
     ("iddio-net", &[]),
     ("iddio-policy", &["iddio-core"]),
+    // It is lent what is decided, and knows no log.
+    ("iddio-record", &["iddio-core"]),
     // A gateway as well: it lends agents a box, and tools that lead to another gateway behind a trait of its own.
     ("iddio-run", &["iddio-core", "iddio-net", "iddio-runtime", "iddio-spawn"]),
     // It reads checkpoints, and connects to one place.

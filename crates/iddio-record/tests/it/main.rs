@@ -1,0 +1,6 @@
+//! Recordings, from the outside.
+
+mod casts;
+mod kit;
+mod sealed;
+mod stores;
