@@ -5,7 +5,6 @@
 //! withdraws its ask.
 
 use std::{
-    net::IpAddr,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -22,25 +21,25 @@ use iddio_core::{
     credential::NoCredential,
     pipeline::{Committed, InFlight, Request, Warrant},
     policy::Recorded,
-    principal::{Identified, PrincipalId, Proof},
+    principal::{Identified, PrincipalId},
     recording::{MetadataOnly, Recorder},
     text::RawText,
     time::Clock,
 };
-use iddio_mint::Token;
+use iddio_mint::{
+    Token,
+    clients::{By, Certified},
+};
 use iddio_runtime::{
-    assemble::{Cancel, Notice, Prompt, Runtime},
+    assemble::{Cancel, Notice, Prompt},
     clock::draw_id,
-    identity::{Credentials, identify},
+    identity::Certificate,
 };
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, mpsc},
-    time,
-};
+use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time};
 
 use crate::{
-    connection::HEADERS_MAX,
+    clusters::{self, Behind},
+    connection::{HEADERS_MAX, Peer, Shown},
     forward::{self, Flight, Known},
     mint::Bearer,
     operation::{Carried, KubeAction},
@@ -53,7 +52,13 @@ use crate::{
 /// Who calls, and with what.
 struct Caller {
     identified: Identified,
-    token: Arc<Token>,
+    shows: Arc<Shows>,
+}
+
+/// What a caller shows: on its connection, in its request, or both, which must agree.
+struct Shows {
+    peer: Arc<Peer>,
+    token: Option<Token>,
 }
 
 /// What the pipeline said.
@@ -76,16 +81,17 @@ impl Gateway {
     pub(crate) async fn serve(
         self: Arc<Self>,
         mut request: HttpRequest<Incoming>,
-        peer: IpAddr,
-        hold: mpsc::Sender<()>,
+        peer: Arc<Peer>,
     ) -> Result<Response<Body>, Denial> {
         let taken_over = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
-        let token = request::token(&parts.headers).inspect_err(|_| self.strangers.count(peer));
-        let token = Arc::new(token.map_err(Denial::of_head)?);
-        let caller = self.identify(token, peer).await?;
-        let head = request::head(&parts);
-        let (action, _room) = self.read(head, body).await?;
+        let hold = peer.hold.clone();
+        let token = request::token(&parts.headers);
+        let token = token.inspect_err(|_| self.strangers.count(peer.address));
+        let token = token.map_err(Denial::of_head)?;
+        let caller = self.identify(Shows { peer, token })?;
+        let (head, behind) = self.direct(request::head(&parts));
+        let (action, _room) = self.read(head, behind.as_deref(), body).await?;
         let principal = caller.identified.principal().id.clone();
         let _place = self.place(&principal)?;
         let place = self.stream(&action)?;
@@ -93,49 +99,77 @@ impl Gateway {
         let cancel = Cancel::new();
         let cancel = cancel.map_err(|_| Denial::unavailable("iddio has no descriptor left"))?;
         let withdraw = Withdraw(cancel.clone());
-        let (own, holding) = (self.clone(), hold.clone());
+        let (own, to, holding) = (self.clone(), behind.clone(), hold.clone());
         let admitting = tokio::task::spawn_blocking(move || {
-            let admitted = own.admit(&caller, action, cancel);
+            let admitted = own.admit(&caller, action, to.as_deref(), cancel);
             drop(holding);
             admitted
         });
         let admitted = admitting.await;
         drop(withdraw);
-        match admitted {
-            Ok(Admitted::Denied(denial)) => Err(denial),
-            Ok(Admitted::Granted(granted)) => {
+        match (admitted, behind) {
+            (Ok(Admitted::Denied(denial)), _) => Err(denial),
+            (Ok(Admitted::Granted(granted)), Some(behind)) => {
                 let Granted { action, bearer, flight } = *granted;
                 let flight = Flight { flight, hold, since: Instant::now(), known };
                 let answer = match action.wished().clone() {
                     Wished::Stream(wish) => {
                         let ends = Opening { wish, client: taken_over, place };
                         let stopped = self.stopping.subscribe();
-                        upgrade::open(&self.upstream, action, &bearer, flight, ends, stopped)
+                        upgrade::open(&behind.upstream, action, &bearer, flight, ends, stopped)
                             .await?
                     }
                     Wished::None | Wished::Unknown => {
-                        forward::forward(&self.upstream, action, &bearer, flight).await?
+                        forward::forward(&behind.upstream, action, &bearer, flight).await?
                     }
                 };
                 if answer.status() == StatusCode::UNAUTHORIZED {
-                    self.minter.forget(principal.as_str());
+                    behind.minter.forget(principal.as_str());
                 }
                 Ok(answer)
             }
-            Err(_) => Err(Denial::unavailable("iddio failed while it decided")),
+            (Ok(Admitted::Granted(_)) | Err(_), _) => {
+                Err(Denial::unavailable("iddio failed while it decided"))
+            }
         }
     }
 
-    async fn identify(&self, token: Arc<Token>, peer: IpAddr) -> Result<Caller, Denial> {
-        let (runtime, shown) = (self.runtime.clone(), token.clone());
-        let identified = tokio::task::spawn_blocking(move || who(&runtime, &shown)).await;
-        match identified {
-            Ok(Some(identified)) => Ok(Caller { identified, token }),
-            Ok(None) => {
-                self.strangers.count(peer);
+    fn identify(&self, shows: Shows) -> Result<Caller, Denial> {
+        match self.who(&shows) {
+            Some(identified) => Ok(Caller { identified, shows: Arc::new(shows) }),
+            None => {
+                self.strangers.count(shows.peer.address);
                 Err(Denial::of_head(request::HeadError::Anonymous))
             }
-            Err(_) => Err(Denial::unavailable("iddio failed while it identified the caller")),
+        }
+    }
+
+    /// Returns the agent that shows this. Whoever shows anything else is nobody.
+    fn who(&self, shows: &Shows) -> Option<Identified> {
+        let identified = match (shows.peer.shown(self.front.clients()), &shows.token) {
+            (Shown::Agent(Certified { agent, by }), token) => {
+                let serial = match &by {
+                    By::Home(serial) => Some(serial.as_str()),
+                    By::Other => None,
+                };
+                let certificate = Certificate { agent: &agent, serial };
+                self.runtime.certified(&certificate, token.as_ref())
+            }
+            (Shown::Nothing, Some(token)) => self.runtime.bearer(token),
+            (Shown::Nothing, None) | (Shown::Stale, _) => return None,
+        };
+        identified.ok().flatten()
+    }
+
+    /// Finds the cluster that a request is for, and takes what names it out of its target. One that is
+    /// for none has a fault.
+    fn direct(&self, head: request::Head) -> (request::Head, Option<Arc<Behind>>) {
+        match self.clusters.of(&head.target) {
+            Some((behind, target)) => {
+                let target = target.to_owned();
+                (request::Head { target, ..head }, Some(behind))
+            }
+            None => (request::Head { fault: head.fault.or(Some(NO_CLUSTER)), ..head }, None),
         }
     }
 
@@ -143,9 +177,13 @@ impl Gateway {
     async fn read(
         &self,
         head: request::Head,
+        behind: Option<&Behind>,
         body: Incoming,
     ) -> Result<(KubeAction, Option<OwnedSemaphorePermit>), Denial> {
-        let (cluster, server) = (self.cluster.clone(), self.server.clone());
+        let (cluster, server) = match behind {
+            Some(behind) => (behind.name.clone(), behind.server.clone()),
+            None => (clusters::NONE.into(), clusters::NONE.into()),
+        };
         if body.is_end_stream() || head.fault.is_some() {
             return Ok((KubeAction::new(cluster, server, head, Bytes::new()), None));
         }
@@ -173,7 +211,13 @@ impl Gateway {
     }
 
     /// Takes a request through the pipeline, on a thread that may wait.
-    fn admit(&self, caller: &Caller, action: KubeAction, cancel: Cancel) -> Admitted {
+    fn admit(
+        &self,
+        caller: &Caller,
+        action: KubeAction,
+        behind: Option<&Behind>,
+        cancel: Cancel,
+    ) -> Admitted {
         self.tell_stripped(&caller.identified, &action.head.stripped);
         let asked: Arc<Mutex<Option<String>>> = Arc::default();
         let remembered = asked.clone();
@@ -208,14 +252,16 @@ impl Gateway {
                     let ask = asked.lock().unwrap_or_else(PoisonError::into_inner).take();
                     Admitted::Denied(Denial::of_rejection(&rejection, &carried, ask))
                 }
-                Ok(Committed::Warrant(warrant)) => match carried {
+                Ok(Committed::Warrant(warrant)) => match (carried, behind) {
                     _ if gone.load(Ordering::Acquire) => {
                         let denial = Denial::unavailable("the client went away");
                         give_up(warrant, "the client went away", denial).await
                     }
-                    Carried::Stream => self.grant(warrant, self.recorder.as_ref()).await,
-                    Carried::Yes => self.grant(warrant, &MetadataOnly).await,
-                    carried => {
+                    (Carried::Stream, Some(behind)) => {
+                        grant(warrant, behind, self.recorder.as_ref()).await
+                    }
+                    (Carried::Yes, Some(behind)) => grant(warrant, behind, &MetadataOnly).await,
+                    (carried, _) => {
                         let denial = Denial::of_uncarried(&carried);
                         give_up(warrant, "it cannot be carried", denial).await
                     }
@@ -224,28 +270,11 @@ impl Gateway {
         })
     }
 
-    async fn grant(&self, warrant: Warrant<KubeAction>, recorder: &dyn Recorder) -> Admitted {
-        if warrant.record().decision.obligations.record == Recorded::Full {
-            let text = "policy wants the request recorded in full, which is not possible here yet";
-            return give_up(warrant, text, Denial::unavailable(text)).await;
-        }
-        let permit = match warrant.mint(self.minter.as_ref()).await {
-            Ok(permit) => permit,
-            Err(error) => return Admitted::Denied(Denial::of_mint(error)),
-        };
-        match permit.exercise(recorder).await {
-            Ok((action, bearer, flight)) => {
-                Admitted::Granted(Box::new(Granted { action, bearer, flight }))
-            }
-            Err(_) => Admitted::Denied(Denial::unavailable("iddio cannot open a recording")),
-        }
-    }
-
     /// Says, for as long as an answer flows, whether its caller is still known.
-    fn known(&self, caller: &Caller) -> Arc<dyn Fn() -> Known + Send + Sync> {
-        let (runtime, token) = (self.runtime.clone(), caller.token.clone());
+    fn known(self: &Arc<Self>, caller: &Caller) -> Arc<dyn Fn() -> Known + Send + Sync> {
+        let (own, shows) = (self.clone(), caller.shows.clone());
         let name = caller.identified.principal().id.clone();
-        Arc::new(move || match who(&runtime, &token) {
+        Arc::new(move || match own.who(&shows) {
             Some(identified) if identified.principal().id == name => Known::Yes,
             _ => Known::No,
         })
@@ -327,6 +356,24 @@ impl Drop for Withdraw {
     }
 }
 
+/// Gets the credential for what was allowed, and opens its recording.
+async fn grant(warrant: Warrant<KubeAction>, behind: &Behind, recorder: &dyn Recorder) -> Admitted {
+    if warrant.record().decision.obligations.record == Recorded::Full {
+        let text = "policy wants the request recorded in full, which is not possible here yet";
+        return give_up(warrant, text, Denial::unavailable(text)).await;
+    }
+    let permit = match warrant.mint(behind.minter.as_ref()).await {
+        Ok(permit) => permit,
+        Err(error) => return Admitted::Denied(Denial::of_mint(error)),
+    };
+    match permit.exercise(recorder).await {
+        Ok((action, bearer, flight)) => {
+            Admitted::Granted(Box::new(Granted { action, bearer, flight }))
+        }
+        Err(_) => Admitted::Denied(Denial::unavailable("iddio cannot open a recording")),
+    }
+}
+
 /// Ends what was allowed and is not forwarded.
 async fn give_up(warrant: Warrant<KubeAction>, why: &str, denial: Denial) -> Admitted {
     if let Ok(permit) = warrant.mint(&NoCredential).await
@@ -339,12 +386,9 @@ async fn give_up(warrant: Warrant<KubeAction>, why: &str, denial: Denial) -> Adm
     Admitted::Denied(denial)
 }
 
-/// Returns the agent whose token this is. Whoever shows another is nobody.
-fn who(runtime: &Runtime, token: &Token) -> Option<Identified> {
-    let shown = Credentials { agent: None, token: Some(token.dangerous_reveal()) };
-    let identified = identify(runtime.home(), &shown).ok()?;
-    (identified.principal().proof == Proof::Token).then_some(identified)
-}
+/// Why a request is for no cluster.
+const NO_CLUSTER: &str =
+    "the path names no cluster: the server of a kubeconfig ends with /clusters/NAME";
 
 /// The most requests of one agent that are being decided: each holds a thread.
 const WAITING_MAX: usize = 64;

@@ -1,6 +1,7 @@
 //! What the operator says: one TOML file, strict.
 
 use std::{
+    collections::BTreeSet,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -8,50 +9,51 @@ use std::{
 
 use serde::Deserialize;
 
+use crate::cluster::Cluster;
+
 /// The file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect.
     pub listen: SocketAddr,
-    /// The server's chain of certificates, PEM.
+    /// The names and addresses that clients reach this gateway by, besides `listen` and this host's own.
+    pub named: Vec<String>,
+    /// The certificate it shows; the home's own if there is none here.
+    pub identity: Option<Identity>,
+    /// Whose client certificates are believed besides the home's, PEM: those of a signer.
+    pub client_authority: Option<PathBuf>,
+    /// The clusters behind it, at least one.
+    pub clusters: Vec<Cluster>,
+}
+
+/// A certificate of somebody else's.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The chain of certificates, PEM.
     pub certificate: PathBuf,
     /// Its key, PEM, private to the user that runs this.
     pub key: PathBuf,
-    /// The cluster behind it.
-    pub cluster: Cluster,
 }
 
-/// A cluster.
-#[derive(Clone, Debug, Deserialize)]
+/// The file, as it is written.
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Cluster {
-    /// Its name, as policy's `clusters` has it.
-    pub name: String,
-    /// Its API server: `https://HOST:PORT`.
-    pub server: String,
-    /// Who vouches for that server, PEM.
-    pub certificate_authority: PathBuf,
-    /// The gateway's own token, with which it makes tokens of service accounts and can do nothing
-    /// else. Read for each one, because it changes.
-    pub token_file: PathBuf,
-    /// The namespace of those service accounts.
-    #[serde(default = "namespace")]
-    pub namespace: String,
-}
-
-/// Where an API server is.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Server {
-    /// Its name or address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
+struct Written {
+    listen: SocketAddr,
+    #[serde(default)]
+    names: Vec<String>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    client_authority: Option<PathBuf>,
+    cluster: toml::Value,
 }
 
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// A cluster is not described, or in two ways.
+    #[error("{0}")]
+    Cluster(String),
     /// It could not be read.
     #[error("`{}`: {source}", path.display())]
     Io {
@@ -88,62 +90,47 @@ impl Config {
         let io = |source| ConfigError::Io { path: path.to_owned(), source };
         let text = std::fs::read_to_string(path).map_err(io)?;
         let wrong = |reason| ConfigError::Text { path: path.to_owned(), reason };
-        let config: Self = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        let _server = config.cluster.server()?;
-        for name in [&config.cluster.name, &config.cluster.namespace] {
-            if !is_name(name) {
-                return Err(ConfigError::Name(name.clone()));
-            }
-        }
-        Ok(config)
-    }
-}
-
-// === impl Cluster ===
-
-impl Cluster {
-    /// Returns where its API server is. Without TLS there is none.
-    ///
-    /// # Errors
-    ///
-    /// When the text is no such place.
-    pub fn server(&self) -> Result<Server, ConfigError> {
-        let wrong = || ConfigError::Server(self.server.clone());
-        let rest = self.server.strip_prefix("https://").ok_or_else(wrong)?;
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !host.ends_with(':') && !port.contains(']') => {
-                (host, port.parse().map_err(|_| wrong())?)
-            }
-            _ => (rest, HTTPS),
+        let written: Written = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        let Written { listen, names: named, certificate, key, client_authority, cluster } = written;
+        let identity = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
+            (None, None) => None,
+            _ => return Err(wrong("`certificate` and `key` come together".to_owned())),
         };
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let host = bare.unwrap_or(host);
-        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b".-:".contains(&byte);
-        match !host.is_empty() && host.bytes().all(sound) {
-            true => Ok(Server { host: host.to_owned(), port }),
-            false => Err(wrong()),
+        let clusters = clusters(cluster)?;
+        let mut taken = BTreeSet::new();
+        for cluster in &clusters {
+            if !taken.insert(cluster.name.as_str()) {
+                return Err(wrong(format!("two clusters are called `{}`", cluster.name)));
+            }
         }
+        if clusters.is_empty() {
+            return Err(wrong("there is no cluster".to_owned()));
+        }
+        Ok(Self { listen, named, identity, client_authority, clusters })
+    }
+
+    /// Returns every name and address that the home's certificate is for.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = self.named.clone();
+        let address = self.listen.ip();
+        if !address.is_unspecified() {
+            names.push(address.to_string());
+        }
+        names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+        let mut seen = BTreeSet::new();
+        names.retain(|name| seen.insert(name.clone()));
+        names
     }
 }
 
-/// Whether a text can be a name of Kubernetes that also stands within others.
-pub(crate) fn is_name(text: &str) -> bool {
-    let sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    (1..=NAME_BYTES_MAX).contains(&text.len())
-        && text.bytes().all(sound)
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+/// Reads `[cluster]`, or any number of `[[cluster]]`.
+fn clusters(value: toml::Value) -> Result<Vec<Cluster>, ConfigError> {
+    match value {
+        toml::Value::Array(clusters) => clusters.into_iter().map(Cluster::read).collect(),
+        cluster => Ok(vec![Cluster::read(cluster)?]),
+    }
 }
-
-fn namespace() -> String {
-    "iddio".to_owned()
-}
-
-const HTTPS: u16 = 443;
-
-/// A DNS label's.
-const NAME_BYTES_MAX: usize = 63;
 
 #[cfg(test)]
 mod tests {
@@ -170,9 +157,9 @@ token_file = \"token\"
     #[test]
     fn a_file_says_everything_or_is_refused() {
         let config = read(WHOLE).unwrap();
-        assert_eq!(config.cluster.namespace, "iddio");
-        let server = Server { host: "10.0.0.1".to_owned(), port: 6443 };
-        assert_eq!(config.cluster.server().unwrap(), server);
+        let [cluster] = config.clusters.as_slice() else { panic!("one cluster") };
+        assert_eq!(cluster.namespace, "iddio");
+        assert_eq!(cluster.server.to_string(), "10.0.0.1:6443");
         for (from, to) in [
             ("listen = \"127.0.0.1:6443\"\n", ""),
             ("name = \"prod\"", "name = \"prod\"\nnames = \"x\""),
@@ -189,14 +176,28 @@ token_file = \"token\"
     }
 
     #[test]
-    fn a_server_has_a_host_and_a_port() {
-        let of = |server: &str| {
-            let config = read(&WHOLE.replace("https://10.0.0.1:6443", server)).unwrap();
-            let Server { host, port } = config.cluster.server().unwrap();
-            (host, port)
-        };
-        assert_eq!(of("https://kube.example"), ("kube.example".to_owned(), 443));
-        assert_eq!(of("https://kube.example:8443/"), ("kube.example".to_owned(), 8443));
-        assert_eq!(of("https://[::1]:6443"), ("::1".to_owned(), 6443));
+    fn clusters_are_any_number_and_each_has_a_name_of_its_own() {
+        let (head, cluster) = WHOLE.split_once("[cluster]").unwrap();
+        let two = format!("{head}[[cluster]]{cluster}[[cluster]]{cluster}");
+        assert!(read(&two).is_err(), "two of one name");
+        let other = cluster.replace("\"prod\"", "\"staging\"");
+        let config = read(&format!("{head}[[cluster]]{cluster}[[cluster]]{other}")).unwrap();
+        let names: Vec<_> = config.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        assert_eq!(names, ["prod", "staging"]);
+        assert!(read(&format!("{head}cluster = []\n")).is_err());
+        let strange = cluster.replace("name =", "strange = 1\nname =");
+        assert!(read(&format!("{head}[[cluster]]{strange}")).is_err());
+    }
+
+    #[test]
+    fn without_a_certificate_the_homes_own_is_shown_for_every_name() {
+        let own = WHOLE.replace(
+            "certificate = \"server.pem\"\nkey = \"server.key\"\n",
+            "names = [\"gw.example\"]\n",
+        );
+        let config = read(&own).unwrap();
+        assert!(config.identity.is_none());
+        assert_eq!(config.names(), ["gw.example", "127.0.0.1", "localhost", "::1"]);
+        assert!(read(&WHOLE.replace("key = \"server.key\"\n", "")).is_err());
     }
 }

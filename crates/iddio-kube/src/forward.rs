@@ -100,7 +100,9 @@ pub async fn forward(
             let outcome = match &error {
                 UpstreamError::Slow => Outcome::TimedOut,
                 UpstreamError::Connect(_) | UpstreamError::Tls(_) => Outcome::NotForwarded,
-                UpstreamError::Authority(_) | UpstreamError::Config(_) => Outcome::NotForwarded,
+                UpstreamError::Authority(_) | UpstreamError::Busy | UpstreamError::Config(_) => {
+                    Outcome::NotForwarded
+                }
                 UpstreamError::Http(_) => Outcome::Forwarded,
             };
             flight.end(outcome, Some(error.to_string()));

@@ -10,13 +10,17 @@
 //! list of those that may, and the credential is one that was minted for this request or for reads of
 //! the same agent. What is forwarded is byte for byte what was judged.
 //!
-//! What this crate does not do yet: HTTP/2, client certificates, several clusters, and streams into
-//! workloads (exec, attach, port-forward), which are refused until they can be recorded.
+//! What this crate does not do yet: streams into workloads (exec, attach, port-forward), which are
+//! refused until they can be recorded.
 
 mod admit;
+pub mod cluster;
+pub mod clusters;
 pub mod config;
 mod connection;
 pub mod forward;
+pub mod front;
+mod kubeconfig;
 pub mod mint;
 pub mod operation;
 pub mod refuse;
@@ -24,5 +28,6 @@ pub mod request;
 pub mod serve;
 pub mod socket;
 mod strangers;
+mod trust;
 pub mod upgrade;
 pub mod upstream;

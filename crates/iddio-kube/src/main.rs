@@ -19,11 +19,10 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let config = Config::read(&path(std::env::args_os().skip(1))?)?;
-    let tls = iddio_mint::tls::server(&config.certificate, &config.key)?;
     let named = std::env::var_os("IDDIO_HOME");
     let home = Home::open(named.as_deref())?.context("there is no home: run `iddio init`")?;
     let runtime = Arc::new(Runtime::open(home)?);
-    let gateway = Gateway::new(runtime.clone(), &config.cluster)?;
+    let gateway = Gateway::new(runtime.clone(), &config)?;
     let threads = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(THREADS_MAX)
@@ -42,7 +41,7 @@ fn run() -> Result<()> {
         };
         // Nobody may be listening for it.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        gateway.run(listener, tls, stop).await;
+        gateway.run(listener, stop).await;
         anyhow::Ok(())
     })?;
     drop(threads);

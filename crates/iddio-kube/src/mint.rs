@@ -9,7 +9,6 @@
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -29,7 +28,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::{
-    config::{self, Cluster},
+    cluster::{Cluster, Own, is_name},
     operation::KubeAction,
     upstream::{Upstream, UpstreamError},
 };
@@ -41,7 +40,7 @@ pub struct Bearer(Zeroizing<String>);
 pub struct Minter {
     upstream: Arc<Upstream>,
     namespace: String,
-    token_file: PathBuf,
+    own: Own,
     clock: Arc<dyn Clock>,
     shared: Mutex<HashMap<String, (Arc<Bearer>, BootTime)>>,
 }
@@ -76,8 +75,8 @@ pub enum TokenError {
 impl Minter {
     /// Makes the minter of a cluster.
     pub fn new(cluster: &Cluster, upstream: Arc<Upstream>, clock: Arc<dyn Clock>) -> Self {
-        let (namespace, token_file) = (cluster.namespace.clone(), cluster.token_file.clone());
-        Self { upstream, namespace, token_file, clock, shared: Mutex::default() }
+        let (namespace, own) = (cluster.namespace.clone(), cluster.own.clone());
+        Self { upstream, namespace, own, clock, shared: Mutex::default() }
     }
 
     /// Forgets the token that an agent's reads share: the API server took it no more.
@@ -119,7 +118,7 @@ impl Minter {
     }
 
     async fn request(&self, agent: &str, tier: Tier) -> Result<Bearer, TokenError> {
-        if !config::is_name(agent) {
+        if !is_name(agent) {
             return Err(TokenError::Name(agent.to_owned()));
         }
         let account = format!("iddio-{agent}-t{}", tier.number());
@@ -136,10 +135,12 @@ impl Minter {
         });
         let namespace = &self.namespace;
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-        let own = Zeroizing::new(format!("Bearer {}", self.own()?.as_str()));
-        let request = Request::post(path)
-            .header(header::HOST, self.upstream.authority())
-            .header(header::AUTHORIZATION, secret(&own)?)
+        let mut request = Request::post(path).header(header::HOST, self.upstream.authority());
+        if let Some(own) = self.own()? {
+            let own = Zeroizing::new(format!("Bearer {}", own.as_str()));
+            request = request.header(header::AUTHORIZATION, secret(&own)?);
+        }
+        let request = request
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
             .body(Full::new(Bytes::from(body.to_string())))
@@ -155,13 +156,20 @@ impl Minter {
         token(&bytes).ok_or(TokenError::Answer)
     }
 
-    /// Reads the gateway's own token; whoever renews it replaces the file.
-    fn own(&self) -> Result<Zeroizing<String>, TokenError> {
-        let text = std::fs::read_to_string(&self.token_file).map(Zeroizing::new);
-        let text = text.map_err(|error| TokenError::Own(error.to_string()))?;
+    /// Returns the gateway's own token, if it has one and not a certificate; whoever renews it replaces
+    /// its file.
+    fn own(&self) -> Result<Option<Zeroizing<String>>, TokenError> {
+        let text = match &self.own {
+            Own::Certificate(..) => return Ok(None),
+            Own::Token(token) => token.clone(),
+            Own::TokenFile(path) => {
+                let text = std::fs::read_to_string(path).map(Zeroizing::new);
+                text.map_err(|error| TokenError::Own(error.to_string()))?
+            }
+        };
         let trimmed = text.trim_end();
         match sound(trimmed) {
-            true => Ok(Zeroizing::new(trimmed.to_owned())),
+            true => Ok(Some(Zeroizing::new(trimmed.to_owned()))),
             false => Err(TokenError::Own("it is no token".to_owned())),
         }
     }

@@ -4,10 +4,13 @@
 //! and what nobody thought of, stays here. A head that two servers could take differently is refused
 //! (K26, K28).
 
-use hyper::{HeaderMap, Method, Uri, Version, header, http::request::Parts};
+use hyper::{
+    HeaderMap, Method, Uri, Version, header,
+    http::{request::Parts, uri::Scheme},
+};
 use iddio_mint::Token;
 
-use crate::upgrade::wish::holds_credential;
+use crate::{connection::HEADERS_MAX, upgrade::wish::holds_credential};
 
 /// What of a request's head goes on.
 #[derive(Clone, Debug)]
@@ -29,41 +32,41 @@ pub struct Head {
 /// Why a head is refused before anybody is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum HeadError {
-    /// It has no token, or one that cannot be one of ours.
-    #[error("no token of iddio's: `iddio agent add NAME` makes one")]
+    /// It shows neither a certificate nor a token, or what cannot be one of ours.
+    #[error("no certificate and no token of iddio's: `iddio agent add NAME` makes them")]
     Anonymous,
     /// It could be read in two ways.
     #[error("{0}")]
     Ambiguous(&'static str),
 }
 
-/// Reads the bearer token of a request. Two of them are none (threat K28).
+/// Reads the bearer token of a request, if it has one. Two of them are none (threat K28).
 ///
 /// # Errors
 ///
-/// When there is not exactly one.
-pub fn token(headers: &HeaderMap) -> Result<Token, HeadError> {
+/// When there is more than one, or something else that should prove who calls.
+pub fn token(headers: &HeaderMap) -> Result<Option<Token>, HeadError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or(HeadError::Anonymous)?;
+    let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
         return Err(HeadError::Ambiguous("more than one credential"));
     }
     let text = value.to_str().map_err(|_| HeadError::Anonymous)?;
     let (scheme, rest) = text.split_once(' ').ok_or(HeadError::Anonymous)?;
     let bearer = Some(rest).filter(|_| scheme.eq_ignore_ascii_case("bearer"));
-    bearer.and_then(Token::parse).ok_or(HeadError::Anonymous)
+    bearer.and_then(Token::parse).map(Some).ok_or(HeadError::Anonymous)
 }
 
 /// Reads a head.
 pub fn head(parts: &Parts) -> Head {
-    let Parts { method, uri, version, headers, .. } = parts;
+    let Parts { method, headers, .. } = parts;
     let mut head = Head {
         method: method.as_str().to_owned(),
-        target: target(uri),
+        target: target(parts),
         headers: Vec::new(),
         stripped: Vec::new(),
         upgrade: Vec::new(),
-        fault: fault(method, *version, headers),
+        fault: fault(parts),
     };
     for (name, value) in headers {
         let name = name.as_str();
@@ -79,24 +82,43 @@ pub fn head(parts: &Parts) -> Head {
 }
 
 /// Names what lets two servers see another body, another host or another end.
-fn fault(method: &Method, version: Version, headers: &HeaderMap) -> Option<&'static str> {
+fn fault(parts: &Parts) -> Option<&'static str> {
+    let Parts { method, uri, version, headers, .. } = parts;
     let count = |name| headers.get_all(name).iter().count();
     let (length, coded) = (count(header::CONTENT_LENGTH), count(header::TRANSFER_ENCODING));
+    let hosts = match *version {
+        Version::HTTP_2 => authority(uri, headers),
+        _ => count(header::HOST) == 1,
+    };
     let faults = [
-        (version != Version::HTTP_11, "HTTP/1.1 is spoken here"),
+        (!SPOKEN.contains(version), "HTTP/1.1 and HTTP/2 are spoken here"),
         (*method == Method::CONNECT, "no tunnels are made here"),
-        (count(header::HOST) != 1, "a request names one host"),
+        (!hosts, "a request names one host"),
         (1 < length || 1 < coded, "a length that stands twice"),
         (0 < length && 0 < coded, "two lengths of one body"),
         (holds_credential(headers), "a credential among the protocols of a WebSocket"),
+        (HEADERS_MAX < headers.len(), "more headers than any client has"),
     ];
     faults.iter().find(|(bad, _)| *bad).map(|(_, what)| *what)
 }
 
-/// The target as it was written; one that is no path is kept whole, and refused for it.
-fn target(uri: &Uri) -> String {
+/// Whether a request of HTTP/2 names one host: in its `:authority`, and nowhere else another one.
+fn authority(uri: &Uri, headers: &HeaderMap) -> bool {
+    let Some(authority) = uri.authority() else { return false };
+    let mut hosts = headers.get_all(header::HOST).iter();
+    uri.scheme() == Some(&Scheme::HTTPS)
+        && hosts.all(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()))
+}
+
+/// The target as it was written; one that is no path is kept whole, and refused for it. In HTTP/2 the
+/// path stands apart from the rest.
+fn target(parts: &Parts) -> String {
+    let Parts { uri, version, .. } = parts;
     match (uri.scheme(), uri.authority(), uri.path_and_query()) {
         (None, None, Some(target)) => target.as_str().to_owned(),
+        (Some(_), Some(_), Some(target)) if *version == Version::HTTP_2 => {
+            target.as_str().to_owned()
+        }
         _ => uri.to_string(),
     }
 }
@@ -119,6 +141,9 @@ pub(crate) const UPGRADING: [&str; 6] = [
     "upgrade",
     "x-stream-protocol-version",
 ];
+
+/// The versions of HTTP that have one reading here.
+const SPOKEN: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
 
 /// What may pass. Everything else is between the client and us, or nobody's business.
 const PASSED: [&str; 13] = [
@@ -189,10 +214,35 @@ mod tests {
     }
 
     #[test]
+    fn k26_a_head_of_http_2_names_one_host_and_is_no_tunnel() {
+        let of = |method: &str, uri: &str, hosts: &[&str]| {
+            let mut request = Request::builder().method(method).version(Version::HTTP_2).uri(uri);
+            for host in hosts {
+                request = request.header("host", *host);
+            }
+            head(&request.body(()).unwrap().into_parts().0)
+        };
+        let good = of("GET", "https://gw:6443/api/v1/pods?limit=1", &[]);
+        assert_eq!((good.fault, good.target.as_str()), (None, "/api/v1/pods?limit=1"));
+        assert_eq!(of("GET", "https://gw/api", &["gw"]).fault, None);
+        for (method, uri, hosts) in [
+            ("GET", "https://gw/api", &["other"][..]),
+            ("GET", "https://gw/api", &["gw", "other"]),
+            ("GET", "http://gw/api", &[]),
+            ("GET", "/api", &["gw"]),
+            ("CONNECT", "gw:443", &[]),
+        ] {
+            assert!(of(method, uri, hosts).fault.is_some(), "{method} {uri} {hosts:?}");
+        }
+    }
+
+    #[test]
     fn k28_two_credentials_are_none() {
         let token = iddio_mint::Token::draw().unwrap();
         let bearer = format!("Bearer {}", token.dangerous_reveal());
-        let of = |headers: &[(&str, &str)]| super::token(&parts(headers).headers).is_ok();
+        let of = |headers: &[(&str, &str)]| {
+            super::token(&parts(headers).headers).is_ok_and(|token| token.is_some())
+        };
         assert!(of(&[("authorization", &bearer)]));
         assert!(!of(&[("authorization", &bearer), ("authorization", &bearer)]));
         assert!(!of(&[("authorization", "Bearer abc")]));

@@ -16,9 +16,9 @@ use iddio_core::{
     operation::OperationId,
     principal::PrincipalId,
     recording::{Recorder, Recording},
+    time::Clock,
 };
 use iddio_runtime::assemble::Runtime;
-use rustls::ServerConfig;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
@@ -27,20 +27,19 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    config::Cluster,
-    mint::Minter,
+    clusters::Clusters,
+    config::Config,
+    front::{self, Front, FrontError},
     socket::Listener,
     strangers::Strangers,
-    upstream::{Upstream, UpstreamError},
+    upstream::UpstreamError,
 };
 
-/// The gateway of one cluster.
+/// The gateway of some clusters.
 pub struct Gateway {
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) cluster: Arc<str>,
-    pub(crate) server: Arc<str>,
-    pub(crate) upstream: Arc<Upstream>,
-    pub(crate) minter: Arc<Minter>,
+    pub(crate) clusters: Clusters,
+    pub(crate) front: Arc<Front>,
     pub(crate) strangers: Strangers,
     /// Who was told of stripped headers, and when.
     pub(crate) told: Mutex<HashMap<PrincipalId, Instant>>,
@@ -59,23 +58,33 @@ pub struct Gateway {
 /// The recorder of a gateway that has none: no stream is forwarded.
 struct NoRecorder;
 
+/// Why there is no gateway.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// It has nothing to show to clients.
+    #[error(transparent)]
+    Front(#[from] FrontError),
+    /// A cluster is not described.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+}
+
 // === impl Gateway ===
 
 impl Gateway {
-    /// Makes the gateway of a cluster, in an opened home.
+    /// Makes the gateway that is configured, in an opened home.
     ///
     /// # Errors
     ///
-    /// When the cluster is not described.
-    pub fn new(runtime: Arc<Runtime>, cluster: &Cluster) -> Result<Arc<Self>, UpstreamError> {
-        let upstream = Arc::new(Upstream::new(cluster)?);
-        let minter = Minter::new(cluster, upstream.clone(), runtime.clock());
+    /// When a cluster is not described, or there is no certificate to show.
+    pub fn new(runtime: Arc<Runtime>, config: &Config) -> Result<Arc<Self>, GatewayError> {
+        let clock: Arc<dyn Clock> = runtime.clock();
+        let clusters = Clusters::new(&config.clusters, &clock)?;
+        let front = Arc::new(Front::open(runtime.clone(), config)?);
         Ok(Arc::new(Self {
             runtime,
-            cluster: cluster.name.as_str().into(),
-            server: cluster.server.as_str().into(),
-            upstream,
-            minter: Arc::new(minter),
+            clusters,
+            front,
             strangers: Strangers::default(),
             told: Mutex::default(),
             waiting: Mutex::default(),
@@ -87,18 +96,14 @@ impl Gateway {
     }
 
     /// Serves until `stop` is ready; then lets what flows come to its end, for a while.
-    pub async fn run(
-        self: &Arc<Self>,
-        listener: Listener,
-        tls: Arc<ServerConfig>,
-        stop: impl Future<Output = ()>,
-    ) {
-        let acceptor = TlsAcceptor::from(tls);
+    pub async fn run(self: &Arc<Self>, listener: Listener, stop: impl Future<Output = ()>) {
+        let acceptor = TlsAcceptor::from(self.front.config());
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let stopped = self.stopping.subscribe();
         let (hold, mut ended) = mpsc::channel::<()>(1);
         let mut connections = JoinSet::new();
         let mut minute = time::interval(COUNT_EVERY);
+        let mut hour = time::interval(front::LOOK_EVERY);
         let mut stop = pin!(stop);
         loop {
             let taken = async {
@@ -108,6 +113,7 @@ impl Gateway {
             tokio::select! {
                 () = &mut stop => break,
                 _ = minute.tick() => self.tell_strangers(&hold),
+                _ = hour.tick() => self.look_after_front(&hold),
                 Some(_) = connections.join_next() => {}
                 (accepted, place) = taken => {
                     // A connection that is gone already, or no descriptor left: the next one.
@@ -130,6 +136,18 @@ impl Gateway {
         self.tell_strangers(&hold);
         drop(hold);
         let _ = time::timeout(DRAIN_MAX, ended.recv()).await;
+    }
+
+    /// Renews the certificate where that is due, on a thread that may wait.
+    fn look_after_front(&self, hold: &mpsc::Sender<()>) {
+        let (front, hold) = (self.front.clone(), hold.clone());
+        let looking = tokio::task::spawn_blocking(move || {
+            if let Err(error) = front.look_after() {
+                eprintln!("iddio-kube: the certificate is not renewed: {error}");
+            }
+            drop(hold);
+        });
+        drop(looking);
     }
 
     fn tell_strangers(self: &Arc<Self>, hold: &mpsc::Sender<()>) {

@@ -109,6 +109,24 @@ pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> Result<(), FileError>
     })
 }
 
+/// Writes a private file in the place of the one that is there, and makes that durable. Whoever reads
+/// sees the old one or the new one.
+#[cfg(feature = "ca")]
+pub(crate) fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    let new = PathBuf::from(name);
+    // What a process of this number left behind is nobody's.
+    let _ = std::fs::remove_file(&new);
+    create_private(&new, bytes)?;
+    let renamed = std::fs::rename(&new, path).and_then(|()| match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Ok(()),
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
+    });
+    renamed.map_err(|source| FileError::Io { path: path.to_owned(), source })
+}
+
 fn failed(path: &Path, errno: rustix::io::Errno) -> FileError {
     FileError::Io { path: path.to_owned(), source: errno.into() }
 }

@@ -1,7 +1,8 @@
 //! Keys: the only keeper of private keys.
 //!
-//! Three kinds live here: the key that signs checkpoints of the audit log ([`checkpoint`]), the
-//! keys that sign an approver's answer ([`approver`]), and the bearer tokens of agents ([`token`]).
+//! The key that signs checkpoints of the audit log ([`checkpoint`]), the keys that sign an approver's
+//! answer ([`approver`]), the bearer tokens of agents ([`token`]), and, as features, the authority of a
+//! home (`ca`) and the keys of TLS (`tls`, and `clients` who connect with a certificate).
 //! A private key never leaves this crate: callers hand in bytes and get a signature. Where a host has
 //! a signer, [`signer`] asks it, and the keys are in no process that asks.
 //!
@@ -11,7 +12,11 @@
 //! This crate starts no process and knows no async runtime; the one socket it opens is the signer's.
 
 pub mod approver;
+#[cfg(feature = "ca")]
+pub mod ca;
 pub mod checkpoint;
+#[cfg(feature = "tls")]
+pub mod clients;
 mod file;
 pub mod signer;
 #[cfg(feature = "tls")]

@@ -28,6 +28,9 @@ pub struct Agent {
     pub groups: Vec<String>,
     /// When it was registered, RFC 3339.
     pub since: String,
+    /// The certificate that is good for it. Any other is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<AgentCertificate>,
     /// When it was revoked, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked: Option<String>,
@@ -39,6 +42,16 @@ pub struct Roll {
     agents: Vec<(TokenHash, Agent)>,
     by_hash: HashMap<u64, Vec<usize>>,
     version: Option<Digest>,
+}
+
+/// What is known of an agent's certificate.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgentCertificate {
+    /// Its serial number, hexadecimal.
+    pub serial: String,
+    /// When it ends, RFC 3339.
+    pub until: String,
 }
 
 /// Why an agent could not be registered, rotated or revoked.
@@ -163,6 +176,18 @@ impl<'a> Agents<'a> {
         Ok(agents.into_iter().find(|agent| live(agent) && agent.verifies(token)))
     }
 
+    /// Notes the one certificate that is good for an agent from now on.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such agent, or nothing can be stored.
+    pub fn certify(&self, name: &str, certificate: AgentCertificate) -> Result<(), AgentError> {
+        let _lock = store::lock(&self.lock_path())?;
+        let mut stored: Stored = store::read(&self.home.agents())?;
+        live(&mut stored.agents, name)?.certificate = Some(certificate);
+        Ok(store::write(&self.home.agents(), &stored)?)
+    }
+
     /// Registers an agent and returns its token. `now` is RFC 3339.
     ///
     /// # Errors
@@ -180,12 +205,20 @@ impl<'a> Agents<'a> {
             let on_behalf_of = format!("local:{}", self.home.user());
             let (name, since) = (name.to_owned(), now.to_owned());
             let hash = token.hash().to_hex();
-            agents.push(Agent { name, token: hash, on_behalf_of, groups, since, revoked: None });
+            agents.push(Agent {
+                name,
+                token: hash,
+                on_behalf_of,
+                groups,
+                since,
+                certificate: None,
+                revoked: None,
+            });
             Ok(token)
         })
     }
 
-    /// Gives an agent a new token; the old one ends at once.
+    /// Gives an agent a new token; the old one ends at once, and so does its certificate.
     ///
     /// # Errors
     ///
@@ -193,7 +226,9 @@ impl<'a> Agents<'a> {
     pub fn rotate(&self, name: &str) -> Result<Token, AgentError> {
         self.change(name, |agents| {
             let token = draw()?;
-            live(agents, name)?.token = token.hash().to_hex();
+            let agent = live(agents, name)?;
+            agent.token = token.hash().to_hex();
+            agent.certificate = None;
             Ok(token)
         })
     }
@@ -208,12 +243,15 @@ impl<'a> Agents<'a> {
         let mut stored: Stored = store::read(&self.home.agents())?;
         live(&mut stored.agents, name)?.revoked = Some(now.to_owned());
         store::write(&self.home.agents(), &stored)?;
-        match fs::remove_file(self.home.agent(name).join(TOKEN_FILE)) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(AgentError::Handover { name: name.to_owned(), source })
+        for file in [TOKEN_FILE, KUBECONFIG_FILE] {
+            match fs::remove_file(self.home.agent(name).join(file)) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(AgentError::Handover { name: name.to_owned(), source });
+                }
+                Ok(()) | Err(_) => {}
             }
-            Ok(()) | Err(_) => Ok(()),
         }
+        Ok(())
     }
 
     /// Reads the token that was left for an agent of this user.
@@ -283,3 +321,6 @@ fn is_name(name: &str) -> bool {
 const NAME_BYTES_MAX: usize = 64;
 
 const TOKEN_FILE: &str = "token";
+
+/// What a client of Kubernetes is given, in the agent's directory.
+pub const KUBECONFIG_FILE: &str = "kubeconfig";

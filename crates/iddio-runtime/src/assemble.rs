@@ -29,7 +29,7 @@ use crate::{
     clock::{SystemClock, draw_id},
     freezes::Freezes,
     home::{Home, Keeping},
-    identity::{self, IdentityError},
+    identity::{self, Certificate, IdentityError},
     mode::Mode,
     policy::{HomePolicy, InForce},
     recorder::{Recorder, ServiceError},
@@ -184,6 +184,20 @@ impl Runtime {
     /// When the store cannot be read: nobody can be told from anybody.
     pub fn bearer(&self, token: &Token) -> Result<Option<Identified>, IdentityError> {
         identity::bearer(&*self.roll()?, token)
+    }
+
+    /// Returns the agent that a certificate is of, and a token beside it if there is one, as their store
+    /// has it now.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read: nobody can be told from anybody.
+    pub fn certified(
+        &self,
+        certificate: &Certificate<'_>,
+        token: Option<&Token>,
+    ) -> Result<Option<Identified>, IdentityError> {
+        identity::certified(&*self.roll()?, certificate, token)
     }
 
     /// Returns the agents, as their store has them now.

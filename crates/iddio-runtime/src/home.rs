@@ -226,9 +226,14 @@ impl Home {
         self.root.join("agents.json")
     }
 
-    /// What belongs to one agent: its token, later its kubeconfig.
+    /// What belongs to one agent: its token and its kubeconfig.
     pub fn agent(&self, name: &str) -> PathBuf {
         self.root.join("agents").join(name)
+    }
+
+    /// The authority of the home, and its gateway's certificate.
+    pub fn tls(&self) -> PathBuf {
+        self.root.join("tls")
     }
 
     /// The store of pinned and trusted programs.

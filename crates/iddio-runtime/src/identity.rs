@@ -22,6 +22,16 @@ pub struct Credentials<'a> {
     pub token: Option<&'a str>,
 }
 
+/// What a certificate says, which was verified: whose it is, and by whose word.
+#[derive(Clone, Copy, Debug)]
+pub struct Certificate<'a> {
+    /// The agent's name.
+    pub agent: &'a str,
+    /// Its serial number, where this home issued it: the one that is stored is good, and no other.
+    /// Where another authority did, nobody here knows its numbers.
+    pub serial: Option<&'a str>,
+}
+
 /// A caller could not be told from others.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -91,6 +101,30 @@ pub fn identify_peer(
 pub fn bearer(roll: &Roll, token: &Token) -> Result<Option<Identified>, IdentityError> {
     let agent = roll.bearer(token).cloned().map(proven).transpose()?;
     Ok(agent.map(Identified::assertion))
+}
+
+/// Returns the agent that a certificate is of, unless it was revoked, has another certificate by now,
+/// or shows a token that is not its own: whoever shows two things must be one by both (threat K28).
+///
+/// # Errors
+///
+/// When the name cannot be recorded.
+pub fn certified(
+    roll: &Roll,
+    certificate: &Certificate<'_>,
+    token: Option<&Token>,
+) -> Result<Option<Identified>, IdentityError> {
+    let Some(agent) = roll.named(certificate.agent) else { return Ok(None) };
+    let stored = agent.certificate.as_ref().map(|stored| stored.serial.as_str());
+    if certificate.serial.is_some() && certificate.serial != stored {
+        return Ok(None);
+    }
+    let agrees = |token| roll.bearer(token).is_some_and(|bearer| bearer.name == agent.name);
+    if !token.is_none_or(agrees) {
+        return Ok(None);
+    }
+    let principal = Principal { proof: Proof::Certificate, ..proven(agent.clone())? };
+    Ok(Some(Identified::assertion(principal)))
 }
 
 fn local(home: &Home) -> Result<Identified, IdentityError> {

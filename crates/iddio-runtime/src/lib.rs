@@ -6,11 +6,13 @@
 
 pub mod agents;
 pub mod assemble;
+pub mod authority;
 pub mod block_on;
 pub mod clock;
 pub mod freezes;
 pub mod home;
 pub mod identity;
+pub mod kubeconfig;
 pub mod mode;
 pub mod policy;
 pub mod recorder;

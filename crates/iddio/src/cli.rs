@@ -322,7 +322,7 @@ pub(crate) struct WaitArgs {
 /// `iddio agent`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum AgentVerb {
-    /// Register an agent and print its token once
+    /// Register an agent: print its token once, and write its kubeconfig
     #[command(after_help = AGENT_HELP)]
     Add {
         /// Its name: letters, digits, `.`, `_`, `-`
@@ -330,16 +330,22 @@ pub(crate) enum AgentVerb {
         /// A group policy may name; may be repeated
         #[arg(long, value_name = "GROUP")]
         group: Vec<String>,
+        /// The configuration of the Kubernetes gateway that its kubeconfig points at [default: the host's]
+        #[arg(long, value_name = "FILE")]
+        kube: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
     /// List agents
     List(Json),
-    /// Give an agent a new token; the old one ends at once
+    /// Give an agent a new token and a new certificate; the old ones end at once
     Rotate {
         /// Its name
         name: String,
+        /// The configuration of the Kubernetes gateway that its kubeconfig points at [default: the host's]
+        #[arg(long, value_name = "FILE")]
+        kube: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -707,7 +713,8 @@ nobody is, in a copy of your tree, with credentials that you never hold.
   iddio exec --agent claude-code -- kubectl get pods -n web";
 
 const AGENT_HELP: &str = "\
-The agent sets IDDIO_TOKEN to its token. It may do nothing until the policy names it under `agents:`.";
+The agent sets IDDIO_TOKEN to its token, or KUBECONFIG to its kubeconfig, which holds a client certificate
+and its key. It may do nothing until the policy names it under `agents:`.";
 
 const COVERAGE_HELP: &str = "\
 What is unknown is judged high, so what people often run and no catalog knows is worth an entry.

@@ -1,4 +1,6 @@
-//! `iddio agent`: who may act by token.
+//! `iddio agent`: who may act by token or by certificate.
+
+use std::path::Path;
 
 use iddio_core::{
     audit::{AdminEvent, Field},
@@ -10,7 +12,10 @@ use serde_json::json;
 
 use crate::{
     cli::AgentVerb,
-    commands,
+    commands::{
+        self,
+        kube::{self, Gateway},
+    },
     exit::{DONE, Ended, Failure},
     output::{self, Voice},
 };
@@ -22,17 +27,21 @@ pub(crate) fn run(verb: AgentVerb, voice: Voice) -> Ended {
     let now = runtime.clock().now().wall.to_string();
     match verb {
         AgentVerb::List(json) => list(&agents, json.json)?,
-        AgentVerb::Add { name, group, json } => {
+        AgentVerb::Add { name, group, kube, json } => {
             let caller = commands::human(&home)?;
+            let gateway = Gateway::of(kube.as_deref())?;
             let token = agents.add(&name, group, &now)?;
             record(&runtime, &caller, "agent.added", &name)?;
-            show(&name, token.dangerous_reveal(), json, voice)?;
+            let kubeconfig = kube::equip(&runtime, &caller, &name, &gateway)?;
+            show(&name, token.dangerous_reveal(), &kubeconfig, json, voice)?;
         }
-        AgentVerb::Rotate { name, json } => {
+        AgentVerb::Rotate { name, kube, json } => {
             let caller = commands::human(&home)?;
+            let gateway = Gateway::of(kube.as_deref())?;
             let token = agents.rotate(&name)?;
             record(&runtime, &caller, "agent.rotated", &name)?;
-            show(&name, token.dangerous_reveal(), json, voice)?;
+            let kubeconfig = kube::equip(&runtime, &caller, &name, &gateway)?;
+            show(&name, token.dangerous_reveal(), &kubeconfig, json, voice)?;
         }
         AgentVerb::Revoke { name, json } => {
             let caller = commands::human(&home)?;
@@ -56,6 +65,10 @@ fn list(agents: &Agents<'_>, json: bool) -> Result<(), Failure> {
                 "groups": agent.groups,
                 "on_behalf_of": agent.on_behalf_of,
                 "since": agent.since,
+                "certificate": agent.certificate.as_ref().map(|certificate| json!({
+                    "serial": certificate.serial,
+                    "until": certificate.until,
+                })),
                 "revoked": agent.revoked,
             })
         });
@@ -70,11 +83,20 @@ fn list(agents: &Agents<'_>, json: bool) -> Result<(), Failure> {
 }
 
 /// Shows a token, the only time it is.
-fn show(name: &str, token: &str, json: bool, voice: Voice) -> Result<(), Failure> {
+fn show(
+    name: &str,
+    token: &str,
+    kubeconfig: &Path,
+    json: bool,
+    voice: Voice,
+) -> Result<(), Failure> {
+    let kubeconfig = output::foreign(&kubeconfig.display().to_string());
     if json {
-        return Ok(output::json(&json!({"agent": name, "token": token}))?);
+        let shown = json!({"agent": name, "kubeconfig": kubeconfig, "token": token});
+        return Ok(output::json(&shown)?);
     }
     output::line(token)?;
+    voice.say(format_args!("kubectl as {name}: {kubeconfig}"));
     voice.say(format_args!(
         "this token of {name} is shown once; the agent sets IDDIO_TOKEN, or you run: iddio exec --agent {name} -- …"
     ));

@@ -11,6 +11,7 @@ mod exec;
 mod freeze;
 mod generate;
 mod init;
+mod kube;
 mod operator;
 mod policy;
 mod run;
