@@ -20,9 +20,8 @@ use iddio_core::{
     audit::{AdminEvent, End, Field, Outcome},
     credential::NoCredential,
     pipeline::{Committed, InFlight, Request, Warrant},
-    policy::Recorded,
     principal::{Identified, PrincipalId},
-    recording::{MetadataOnly, Recorder},
+    recording::Recorder,
     text::RawText,
     time::Clock,
 };
@@ -43,6 +42,7 @@ use crate::{
     forward::{self, Flight, Known},
     mint::Bearer,
     operation::{Carried, KubeAction},
+    recordings::OfNothing,
     refuse::{Body, Denial},
     request,
     serve::{COUNT_EVERY, Gateway},
@@ -258,9 +258,11 @@ impl Gateway {
                         give_up(warrant, "the client went away", denial).await
                     }
                     (Carried::Stream, Some(behind)) => {
-                        grant(warrant, behind, self.recorder.as_ref()).await
+                        grant(warrant, behind, &self.of_streams).await
                     }
-                    (Carried::Yes, Some(behind)) => grant(warrant, behind, &MetadataOnly).await,
+                    (Carried::Yes, Some(behind)) => {
+                        grant(warrant, behind, &self.of_exchanges).await
+                    }
                     (carried, _) => {
                         let denial = Denial::of_uncarried(&carried);
                         give_up(warrant, "it cannot be carried", denial).await
@@ -358,10 +360,6 @@ impl Drop for Withdraw {
 
 /// Gets the credential for what was allowed, and opens its recording.
 async fn grant(warrant: Warrant<KubeAction>, behind: &Behind, recorder: &dyn Recorder) -> Admitted {
-    if warrant.record().decision.obligations.record == Recorded::Full {
-        let text = "policy wants the request recorded in full, which is not possible here yet";
-        return give_up(warrant, text, Denial::unavailable(text)).await;
-    }
     let permit = match warrant.mint(behind.minter.as_ref()).await {
         Ok(permit) => permit,
         Err(error) => return Admitted::Denied(Denial::of_mint(error)),
@@ -370,14 +368,18 @@ async fn grant(warrant: Warrant<KubeAction>, behind: &Behind, recorder: &dyn Rec
         Ok((action, bearer, flight)) => {
             Admitted::Granted(Box::new(Granted { action, bearer, flight }))
         }
-        Err(_) => Admitted::Denied(Denial::unavailable("iddio cannot open a recording")),
+        Err(error) => {
+            eprintln!("iddio-kube: no recording could be opened: {error}");
+            let text = "iddio cannot record what flows, so nothing does";
+            Admitted::Denied(Denial::unavailable(text))
+        }
     }
 }
 
 /// Ends what was allowed and is not forwarded.
 async fn give_up(warrant: Warrant<KubeAction>, why: &str, denial: Denial) -> Admitted {
     if let Ok(permit) = warrant.mint(&NoCredential).await
-        && let Ok((_, (), flight)) = permit.exercise(&MetadataOnly).await
+        && let Ok((_, (), flight)) = permit.exercise(&OfNothing).await
     {
         let end = End { note: Some(why.to_owned()), ..End::of(Outcome::NotForwarded) };
         // Unrecorded, it stays a debt of the log's.

@@ -27,6 +27,8 @@ use iddio_core::{
     audit::{End, Outcome},
     credential::MintError,
     pipeline::{InFlight, Leash},
+    policy::Recorded,
+    recording::Channel,
 };
 use tokio::{
     sync::mpsc,
@@ -36,6 +38,7 @@ use tokio::{
 use crate::{
     mint::Bearer,
     operation::KubeAction,
+    recordings,
     refuse::{Body, Denial},
     upstream::{Link, Upstream, UpstreamError},
 };
@@ -82,13 +85,17 @@ pub struct Relay {
 /// Sends a request and returns what the client gets.
 pub async fn forward(
     upstream: &Arc<Upstream>,
-    action: KubeAction,
+    mut action: KubeAction,
     bearer: &Bearer,
-    flight: Flight,
+    mut flight: Flight,
 ) -> Result<Response<Body>, Denial> {
     if flight.flight.leash().hold().is_some() {
         flight.end(Outcome::NotForwarded, Some("frozen before it was sent".to_owned()));
         return Err(Denial::of_mint(MintError::Frozen));
+    }
+    if let Err(error) = flight.record_request(&mut action).await {
+        flight.end(Outcome::NotForwarded, Some(unrecorded(&error)));
+        return Err(Denial::unavailable("iddio cannot record what flows, so nothing does"));
     }
     let Some(request) = request(&upstream.authority(), action, bearer) else {
         flight.end(Outcome::NotForwarded, Some("it cannot be written".to_owned()));
@@ -131,7 +138,7 @@ fn relay(
     upstream: &Arc<Upstream>,
     response: Response<Incoming>,
     link: Link,
-    flight: Flight,
+    mut flight: Flight,
 ) -> Result<Response<Body>, Denial> {
     let status = response.status();
     let elsewhere = status.is_redirection() && status != StatusCode::NOT_MODIFIED;
@@ -141,6 +148,10 @@ fn relay(
         return Err(Denial::upstream(&text));
     }
     let (parts, body) = response.into_parts();
+    if let Err(error) = flight.record_head(status, &parts.headers) {
+        flight.end(Outcome::Forwarded, Some(format!("status {status}; {}", unrecorded(&error))));
+        return Err(Denial::upstream("iddio cannot record the answer, so it is not passed on"));
+    }
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let relay = Relay {
@@ -180,6 +191,35 @@ fn passed(headers: &HeaderMap) -> HeaderMap {
 // === impl Flight ===
 
 impl Flight {
+    /// Records what is sent, before it is.
+    async fn record_request(&mut self, action: &mut KubeAction) -> io::Result<()> {
+        if self.recorded() == Recorded::Metadata {
+            return Ok(());
+        }
+        recordings::readable(&mut action.head);
+        self.flight.room().await?;
+        self.flight.frame(Channel::RequestHead, &recordings::request_head(action))?;
+        match action.body.is_empty() {
+            true => Ok(()),
+            false => self.flight.frame(Channel::Request, &action.body),
+        }
+    }
+
+    /// Records the head of the answer, before it is passed on.
+    fn record_head(&mut self, status: StatusCode, headers: &HeaderMap) -> io::Result<()> {
+        match self.recorded() {
+            Recorded::Metadata => Ok(()),
+            Recorded::Full => {
+                let head = recordings::response_head(status, headers);
+                self.flight.frame(Channel::ResponseHead, &head)
+            }
+        }
+    }
+
+    fn recorded(&self) -> Recorded {
+        self.flight.record().decision.obligations.record
+    }
+
     /// Records the end. The record is made on a thread that may wait.
     pub fn end(self, outcome: Outcome, note: Option<String>) {
         self.close(End { note, ..End::of(outcome) });
@@ -245,6 +285,13 @@ impl Relay {
         }
     }
 
+    /// Ends a stream that cannot be recorded.
+    fn lose(&mut self, error: io::Error) -> io::Error {
+        self.link = None;
+        self.end(Outcome::Forwarded, &unrecorded(&error));
+        error
+    }
+
     /// Ends a stream that came to its own end, and keeps the connection.
     fn finish(&mut self) {
         if let Some(link) = self.link.take() {
@@ -271,9 +318,23 @@ impl HttpBody for Relay {
                 return Poll::Ready(Some(Err(io::Error::other(note))));
             }
         }
+        // Nothing more is taken from the API server while the recording has no room.
+        match self.flight.as_mut().map(|flight| flight.flight.poll_room(context)) {
+            Some(Poll::Pending) => return Poll::Pending,
+            Some(Poll::Ready(Err(error))) => return Poll::Ready(Some(Err(self.lose(error)))),
+            Some(Poll::Ready(Ok(()))) | None => {}
+        }
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Some(Ok(frame))) => {
+                let taken = match (self.flight.as_mut(), frame.data_ref()) {
+                    (Some(flight), Some(data)) if !data.is_empty() => {
+                        flight.flight.frame(Channel::Response, data)
+                    }
+                    _ => Ok(()),
+                };
+                Poll::Ready(Some(taken.map(|()| frame).map_err(|error| self.lose(error))))
+            }
             Poll::Ready(Some(Err(error))) => {
                 self.link = None;
                 self.end(Outcome::Forwarded, "the API server broke off");
@@ -302,6 +363,11 @@ impl Drop for Relay {
             false => self.end(Outcome::Forwarded, "the client went away before the end"),
         }
     }
+}
+
+/// What the closed record says of a recording that was lost.
+fn unrecorded(error: &io::Error) -> String {
+    format!("cut: it could not be recorded: {error}")
 }
 
 /// Headers of an answer that are about a connection, would send the client elsewhere, or would make it

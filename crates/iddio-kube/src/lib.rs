@@ -10,8 +10,8 @@
 //! list of those that may, and the credential is one that was minted for this request or for reads of
 //! the same agent. What is forwarded is byte for byte what was judged.
 //!
-//! What this crate does not do yet: streams into workloads (exec, attach, port-forward), which are
-//! refused until they can be recorded.
+//! Streams into workloads are carried by [`upgrade`] and recorded in [`recordings`], where requests and
+//! their answers go as well if policy wants it.
 
 mod admit;
 pub mod cluster;
@@ -23,6 +23,7 @@ pub mod front;
 mod kubeconfig;
 pub mod mint;
 pub mod operation;
+pub mod recordings;
 pub mod refuse;
 pub mod request;
 pub mod serve;

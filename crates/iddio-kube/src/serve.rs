@@ -5,19 +5,12 @@
 
 use std::{
     collections::HashMap,
-    io,
     pin::pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use iddio_core::{
-    audit::DecisionRecord,
-    operation::OperationId,
-    principal::PrincipalId,
-    recording::{Recorder, Recording},
-    time::Clock,
-};
+use iddio_core::{principal::PrincipalId, time::Clock};
 use iddio_runtime::assemble::Runtime;
 use tokio::{
     sync::{Semaphore, mpsc, watch},
@@ -30,6 +23,7 @@ use crate::{
     clusters::Clusters,
     config::Config,
     front::{self, Front, FrontError},
+    recordings::{OfExchanges, OfStreams, Recordings},
     socket::Listener,
     strangers::Strangers,
     upstream::UpstreamError,
@@ -50,13 +44,12 @@ pub struct Gateway {
     /// Places for streams into workloads.
     pub(crate) streams: Arc<Semaphore>,
     /// Records those streams.
-    pub(crate) recorder: Arc<dyn Recorder>,
+    pub(crate) of_streams: OfStreams,
+    /// Records requests and their answers.
+    pub(crate) of_exchanges: OfExchanges,
     /// Tells that the gateway stops.
     pub(crate) stopping: watch::Sender<()>,
 }
-
-/// The recorder of a gateway that has none: no stream is forwarded.
-struct NoRecorder;
 
 /// Why there is no gateway.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +74,7 @@ impl Gateway {
         let clock: Arc<dyn Clock> = runtime.clock();
         let clusters = Clusters::new(&config.clusters, &clock)?;
         let front = Arc::new(Front::open(runtime.clone(), config)?);
+        let recordings = Recordings::new(runtime.home().recordings(), clock);
         Ok(Arc::new(Self {
             runtime,
             clusters,
@@ -90,7 +84,8 @@ impl Gateway {
             waiting: Mutex::default(),
             bodies: Arc::new(Semaphore::new(BODIES_MIB_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
-            recorder: Arc::new(NoRecorder),
+            of_streams: OfStreams(recordings.clone()),
+            of_exchanges: OfExchanges(recordings),
             stopping: watch::Sender::new(()),
         }))
     }
@@ -160,12 +155,6 @@ impl Gateway {
             drop(hold);
         });
         drop(telling);
-    }
-}
-
-impl Recorder for NoRecorder {
-    fn open(&self, _: OperationId, _: &DecisionRecord) -> io::Result<Box<dyn Recording>> {
-        Err(io::Error::other("streams are recorded in full, and there is no recorder"))
     }
 }
 

@@ -60,11 +60,11 @@ pub struct Limits {
     pub reserve_bytes: u64,
 }
 
-/// Records sessions: one file each.
+/// Records sessions, whatever policy says: one file each.
 #[derive(Clone)]
 pub struct Sessions(Arc<Store>);
 
-/// Records exchanges: one file for each principal, until it was idle for [`IDLE_MAX`].
+/// Records exchanges where policy wants it: one file for each principal, until it was idle for [`IDLE_MAX`].
 #[derive(Clone)]
 pub struct Exchanges(Arc<Store>);
 
@@ -197,9 +197,6 @@ impl Drop for Store {
 
 impl Recorder for Sessions {
     fn open(&self, id: OperationId, decided: &DecisionRecord) -> io::Result<Box<dyn Recording>> {
-        if decided.decision.obligations.record == Recorded::Metadata {
-            return MetadataOnly.open(id, decided);
-        }
         let Self(store) = self;
         store.room()?;
         let target = store.make(id)?;

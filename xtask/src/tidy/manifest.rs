@@ -164,8 +164,8 @@ const INSIDE: &[(&str, &[&str])] = &[
         &["iddio-core", "iddio-exec", "iddio-net", "iddio-runtime", "iddio-service", "iddio-spawn"],
     ),
     ("iddio-fuzz", &[ANY]),
-    // It knows its minter, and that connects through the one connector.
-    ("iddio-kube", &["iddio-classify", "iddio-core", "iddio-mint", "iddio-net", "iddio-runtime"]),
+    // It knows its minter and the recorder, and that connects through the one connector.
+    ("iddio-kube", &["iddio-classify", "iddio-core", "iddio-mint", "iddio-net", "iddio-record", "iddio-runtime"]),
     // The service keeps a log and is lent a signer; it judges nothing and starts nothing.
     ("iddio-logd", &["iddio-audit", "iddio-core", "iddio-mint", "iddio-service"]),
     // It asks the signer in the frames that the log service speaks.

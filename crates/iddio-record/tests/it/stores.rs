@@ -57,9 +57,10 @@ fn k23_nothing_is_opened_beyond_the_quota_or_into_the_reserve_of_the_disk() {
         let error = sessions.open(OperationId(1), &full).err().unwrap();
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
         assert!(store.exchanges().open(OperationId(1), &full).is_err());
-        // What is not to be recorded needs no room.
+        // A request that is not to be recorded needs no room; a session always is.
         let metadata = kit::decided("claude", "pods/web", Recorded::Metadata);
-        assert!(sessions.open(OperationId(1), &metadata).is_ok());
+        assert!(store.exchanges().open(OperationId(1), &metadata).is_ok());
+        assert!(sessions.open(OperationId(1), &metadata).is_err());
     }
     assert_eq!(store::list(&dir.path().join("recordings")).unwrap(), []);
 }
