@@ -35,12 +35,14 @@ impl<A: Sync> CredentialMinter<A> for NoCredential {
 }
 
 /// A credential could not be made, or may no longer be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum MintError {
     /// The warrant, or a grant behind it, ran out before it was used.
     Expired,
     /// The caller was frozen before it was used.
     Frozen,
+    /// The minter could not make one, for this reason. It names no secret.
+    Refused(String),
     /// The minter could not make one.
     Unavailable,
 }
@@ -50,6 +52,9 @@ impl fmt::Display for MintError {
         f.write_str(match self {
             Self::Expired => "the decision expired before it was used",
             Self::Frozen => "the caller was frozen before it could start",
+            Self::Refused(reason) => {
+                return write!(f, "no credential could be made: {reason}");
+            }
             Self::Unavailable => "credential was not minted",
         })
     }

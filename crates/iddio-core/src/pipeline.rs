@@ -213,6 +213,15 @@ impl<A: Action> Request<A> {
         Ok(Self { id, asked, principal, parent: Some(session.id), action })
     }
 
+    /// Says that it belongs to the task that `caller` names, where the operation it is made within belongs to
+    /// none: what was said outside stands.
+    pub fn on_task_of(mut self, caller: &Identified) -> Self {
+        if self.principal.task.is_none() {
+            self.principal.task.clone_from(&caller.principal().task);
+        }
+        self
+    }
+
     /// Describes the action and digests it.
     pub fn classify(self) -> Classified<A> {
         let Self { id, asked, principal, parent, action } = self;

@@ -25,9 +25,13 @@ pub struct Principal {
     pub groups: Vec<String>,
     /// The tenant, from a token and never from what the caller says.
     pub tenant: Option<String>,
-    /// The task the caller works on, from a task token.
+    /// The task the caller works on: as whoever started it outside says, or else as it says itself.
     pub task: Option<String>,
 }
+
+/// The name of a task.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TaskName(String);
 
 /// What sort of caller a principal is. The numbers are hashed, so a number is never reused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -94,6 +98,33 @@ impl Canonical for PrincipalId {
     }
 }
 
+// === impl TaskName ===
+
+impl TaskName {
+    /// The most bytes a name may have: it is repeated in every record.
+    pub const BYTES_MAX: usize = 128;
+
+    /// Reads a name: 1 to [`Self::BYTES_MAX`] bytes of `a-z A-Z 0-9 . _ - : / @ #`.
+    ///
+    /// A strict charset, because names travel into records and terminals.
+    pub fn new(name: &str) -> Option<Self> {
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"._-:/@#".contains(&byte);
+        let fits = (1..=Self::BYTES_MAX).contains(&name.len());
+        (fits && name.bytes().all(sound)).then(|| Self(name.to_owned()))
+    }
+
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 // === impl Principal ===
 
 impl Principal {
@@ -141,6 +172,14 @@ impl Identified {
     /// Vouches that `principal` is who calls, as far as `principal.proof` says.
     pub fn assertion(principal: Principal) -> Self {
         Self(principal)
+    }
+
+    /// Says which task the caller works on, where nobody has said so before: what was said first, by whoever
+    /// is nearer to the outside, stands.
+    pub fn on_task(self, task: Option<TaskName>) -> Self {
+        let Self(principal) = self;
+        let task = principal.task.clone().or(task.map(|TaskName(name)| name));
+        Self(Principal { task, ..principal })
     }
 
     /// Who calls.

@@ -25,7 +25,7 @@ use crate::hand::{Hand, Wish};
 ///
 /// When the system cannot wait.
 pub fn drive<T>(
-    hand: &mut dyn Hand,
+    hand: &mut impl Hand,
     cancel: &Cancel,
     held: impl Fn() -> bool,
     future: impl Future<Output = T>,
@@ -63,7 +63,7 @@ enum Heard {
     Caller,
 }
 
-fn sleep(bell: &Bell, hand: &dyn Hand) -> io::Result<Heard> {
+fn sleep(bell: &Bell, hand: &impl Hand) -> io::Result<Heard> {
     let mut waiting = [
         PollFd::new(&bell.ring, PollFlags::IN),
         PollFd::from_borrowed_fd(hand.calls(), PollFlags::IN),

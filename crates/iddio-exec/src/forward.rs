@@ -10,7 +10,7 @@ use iddio_runtime::freezes::Watch;
 use iddio_spawn::{Ended, Limits, Output, RunTime, SpawnError, Status, WaitError};
 
 use crate::{
-    hand::{Hand, Run},
+    hand::{CredentialOf, Hand, Run},
     operation::CommandAction,
 };
 
@@ -26,9 +26,6 @@ pub enum ForwardError {
     /// It could not be confined, and nothing was started.
     #[error("the command could not be confined: {0}")]
     NotConfined(String),
-    /// No credential could be made for it, and nothing was started.
-    #[error("no credential could be made for the command: {0}")]
-    NoCredential(String),
     /// Its caller went away while it ran, and took it along.
     #[error("its caller went away, and all of it was ended")]
     Left,
@@ -43,9 +40,10 @@ pub enum ForwardError {
 /// # Errors
 ///
 /// When nothing could be started, the caller went away, or the system lost the child.
-pub fn run(
-    hand: &mut dyn Hand,
+pub fn run<H: Hand>(
+    hand: &mut H,
     action: &CommandAction,
+    credential: CredentialOf<H::Minter>,
     stdout: Output,
     millis_max: Option<u64>,
     watch: &Watch,
@@ -54,7 +52,7 @@ pub fn run(
         return Err(ForwardError::Frozen(hold));
     }
     let limits = shortened(action.material.limits, millis_max);
-    hand.run(Run { action, stdout, limits, watch })
+    hand.run(Run { action, stdout, limits, watch }, credential)
 }
 
 /// Returns the shorter of the tool's own limit and what policy lets it have.

@@ -2,7 +2,8 @@
 //!
 //! The gateway decides and records; a [`Hand`] has the caller's streams, hears what the caller wants
 //! meanwhile, and starts what was decided. INVARIANT: a hand runs what it is given and nothing else, and
-//! returns when no process of the run is left.
+//! returns when no process of the run is left. It can run nothing without the credential of that run, which
+//! only a warrant mints, and a warrant is a decision that is durable.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -10,6 +11,7 @@ use std::{
     sync::Arc,
 };
 
+use iddio_core::credential::{CredentialMinter, NoCredential};
 use iddio_runtime::freezes::Watch;
 use iddio_spawn::{Ended, Limits, Output, Spawn, Stdin, SuperviseError, Supervisor};
 use rustix::process::{Signal, getpid, kill_process};
@@ -21,6 +23,12 @@ use crate::{
 
 /// What has the caller's streams, hears the caller, and starts what was decided.
 pub trait Hand {
+    /// Makes the credential of one run.
+    type Minter: CredentialMinter<CommandAction>;
+
+    /// Returns what makes the credential of a run.
+    fn minter(&self) -> &Self::Minter;
+
     /// Returns what can be read once the caller wants something.
     fn calls(&self) -> BorrowedFd<'_>;
 
@@ -32,7 +40,16 @@ pub trait Hand {
     /// # Errors
     ///
     /// When nothing could be started, the caller went away, or the system lost the child.
-    fn run(&mut self, run: Run<'_>) -> Result<Ended, ForwardError>;
+    fn run(
+        &mut self,
+        run: Run<'_>,
+        credential: CredentialOf<Self::Minter>,
+    ) -> Result<Ended, ForwardError>;
+
+    /// Looks what a run left that has ended, before its end is recorded. Returns what is worth a note.
+    fn look_after(&mut self, _action: &CommandAction) -> Option<String> {
+        None
+    }
 
     /// Writes to the caller's standard output.
     fn show(&mut self, bytes: &[u8]);
@@ -44,6 +61,9 @@ pub enum Wish {
     /// It takes back what it asked.
     Leave,
 }
+
+/// What a minter makes.
+pub type CredentialOf<M> = <M as CredentialMinter<CommandAction>>::Credential;
 
 /// A command that was decided on.
 pub struct Run<'a> {
@@ -100,6 +120,12 @@ impl Own {
 }
 
 impl Hand for Own {
+    type Minter = NoCredential;
+
+    fn minter(&self) -> &NoCredential {
+        &NoCredential
+    }
+
     fn calls(&self) -> BorrowedFd<'_> {
         self.supervisor.as_fd()
     }
@@ -118,7 +144,7 @@ impl Hand for Own {
         wishes
     }
 
-    fn run(&mut self, run: Run<'_>) -> Result<Ended, ForwardError> {
+    fn run(&mut self, run: Run<'_>, (): ()) -> Result<Ended, ForwardError> {
         let Run { action, stdout, limits, watch } = run;
         let Material { program, arguments, environment, directory, inputs, stdin, .. } =
             &action.material;

@@ -15,6 +15,7 @@ pub mod installed;
 mod manifests;
 pub mod neutral;
 pub mod operation;
+pub mod outputs;
 pub mod prepare;
 pub mod reach;
 pub mod refuse;

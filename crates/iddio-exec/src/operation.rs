@@ -16,7 +16,7 @@ use iddio_spawn::{
     Arguments, Environment, Limits, Program, RunTime, SealedInput, WorkingDirectory,
 };
 
-use crate::{snapshot::Snapshot, watch::Watched};
+use crate::{outputs::Outputs, snapshot::Snapshot, watch::Watched};
 
 /// A command, judged and ready to run.
 pub struct CommandAction {
@@ -64,6 +64,8 @@ pub struct Material {
     pub settings: Watched,
     /// What it acts on, as far as that is known: backend, workspace, context, region.
     pub target: Vec<(String, String)>,
+    /// What of its caller's tree it declares that it writes.
+    pub outputs: Outputs,
     /// How long it may run.
     pub limits: Limits,
 }
@@ -152,6 +154,7 @@ impl Canonical for Material {
             catalogs,
             settings,
             target,
+            outputs,
             limits,
         } = self;
         text(encoder, program.path().as_os_str());
@@ -185,6 +188,7 @@ impl Canonical for Material {
             encoder.text(key);
             encoder.text(value);
         }
+        outputs.encode(encoder);
         encode_limits(encoder, *limits);
     }
 }

@@ -17,8 +17,8 @@ use std::{
 
 use iddio_classify::{
     command::{
-        Ambient, Binding, Inner, Judged, ManifestFacts, Need, Pin, RunPlan, StdinRole, Terminal,
-        Vouched, judge,
+        Ambient, Binding, Extent, Inner, Judged, ManifestFacts, Need, Pin, RunPlan, StdinRole,
+        Terminal, Vouched, Written, judge,
     },
     shell,
     terraform::{
@@ -47,6 +47,7 @@ use crate::{
     hand::Input,
     installed, manifests, neutral,
     operation::{BoundInput, CommandAction, Material, StdinMaterial},
+    outputs::Outputs,
     reach::Reach,
     request::{Resolved, Standing},
     run_dir::RunDir,
@@ -77,6 +78,8 @@ pub struct Setting {
     pub stdin: Input,
     /// Where runs have their private directories.
     pub runs: PathBuf,
+    /// What the caller declares that the run writes, besides what its words and its tool do.
+    pub outputs: Outputs,
 }
 
 /// A command that was looked at and not yet bound.
@@ -587,8 +590,17 @@ impl Setting {
             catalogs: plan.catalog.iter().cloned().chain(self.catalogs.identities()).collect(),
             settings,
             target: plan.pins.iter().map(target).collect(),
+            outputs: self.outputs_of(plan),
             limits: limits(plan),
         })
+    }
+
+    /// Returns what a run declares that it writes, as the caller calls it.
+    fn outputs_of(&self, plan: &RunPlan) -> Outputs {
+        let directory = self.reach.called(&self.tool_directory(plan));
+        let mut outputs = Outputs::of(&plan.writes, &directory);
+        outputs.join(&self.outputs);
+        outputs
     }
 
     /// Returns what standard input is where none was sealed. What is typed into a session is the session
@@ -690,6 +702,7 @@ pub fn raise_for_plan(
     let judgement = match plan {
         Some(Ok(facts)) => {
             scope_of_plan(judged, facts);
+            judged.plan.writes.extend(state_of_plan(facts));
             match usage {
                 PlanUse::Carried => judge::plan(facts, trust),
                 PlanUse::Shown => judge::config(&facts.config, Use::Evaluate, trust),
@@ -703,6 +716,19 @@ pub fn raise_for_plan(
         }
     };
     raise(judged, judgement, "terraform:plan")
+}
+
+/// Returns what an apply writes that keeps its state in a file: that, its backup and its lock.
+fn state_of_plan(facts: &PlanFacts) -> Vec<Written> {
+    let path = facts.backend.identity.as_deref().and_then(|text| text.strip_prefix("local:"));
+    let Some(path) = path.filter(|path| !path.is_empty()) else { return Vec::new() };
+    let (above, name) = path.rsplit_once('/').map_or(("", path), |(above, name)| (above, name));
+    let lock = match above {
+        "" => format!(".{name}.lock.info"),
+        above => format!("{above}/.{name}.lock.info"),
+    };
+    let below = |path: String| Written { path: RawText::from(path), extent: Extent::Below };
+    [path.to_owned(), format!("{path}.backup"), lock].map(below).into()
 }
 
 /// The workspace is the plan's own, whatever the directory says now (threat E20).

@@ -31,7 +31,7 @@ use iddio_classify::{
 };
 use iddio_core::{
     audit::{AdminEvent, AuditError, End, Field, Outcome, Refusal, Subject},
-    credential::{MintError, NoCredential},
+    credential::MintError,
     operation::{Effect, Operation, Operations},
     pipeline::{Committed, InFlight, Pipeline, Rejection, Request, Session, Warrant},
     policy::{Evaluation, Query, Verdict},
@@ -50,13 +50,13 @@ use iddio_runtime::{
 use iddio_spawn::{Ended, OpenError, Output, Status, SuperviseError};
 
 /// One caller's commands, on their way through.
-pub struct Gateway<'a> {
+pub struct Gateway<'a, H> {
     runtime: &'a Runtime,
     setting: Setting,
     caller: Identified,
     pipeline: Pipeline,
     cancel: Cancel,
-    hand: Box<dyn Hand>,
+    hand: H,
     asked: Arc<Mutex<Option<String>>>,
     narrator: Arc<dyn Narrate>,
     within: Option<Session>,
@@ -117,7 +117,7 @@ pub enum ServeError {
 
 // === impl Gateway ===
 
-impl<'a> Gateway<'a> {
+impl<'a, H: Hand> Gateway<'a, H> {
     /// Makes the gateway of one caller, whose streams are in `hand`.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl<'a> Gateway<'a> {
         caller: Identified,
         prompt: Prompt,
         narrator: Arc<dyn Narrate>,
-        hand: Box<dyn Hand>,
+        hand: H,
     ) -> Result<Self, ServeError> {
         let cancel = Cancel::new().map_err(system("a cancel handle"))?;
         let asked = Arc::new(Mutex::new(None));
@@ -235,10 +235,12 @@ impl<'a> Gateway<'a> {
         })?;
         let now = self.runtime.clock().now();
         let request = match &self.within {
-            Some(session) => Request::within(session, id, now, action).map_err(|_| {
-                let source = io::Error::other("it has ended");
-                ServeError::System { what: "the run that this is part of", source }
-            })?,
+            Some(session) => Request::within(session, id, now, action)
+                .map_err(|_| {
+                    let source = io::Error::other("it has ended");
+                    ServeError::System { what: "the run that this is part of", source }
+                })?
+                .on_task_of(&self.caller),
             None => Request::new(&self.caller, id, now, action),
         };
         let committed = self.admit(request)?;
@@ -267,7 +269,7 @@ impl<'a> Gateway<'a> {
             decided.approve(&pipeline).await?.commit(&pipeline).await
         };
         let held = || self.pipeline.hold(self.caller.principal()).is_some();
-        let admitted = drive(&mut *self.hand, &self.cancel, held, admitted);
+        let admitted = drive(&mut self.hand, &self.cancel, held, admitted);
         Ok(admitted.map_err(system("waiting"))??)
     }
 
@@ -278,10 +280,10 @@ impl<'a> Gateway<'a> {
     ) -> Result<(Served, Option<(CommandAction, Ended)>), ServeError> {
         let limit = warrant.record().decision.obligations.run_millis_max;
         let flight = async {
-            let permit = warrant.mint(&NoCredential).await?;
+            let permit = warrant.mint(self.hand.minter()).await?;
             permit.exercise(&MetadataOnly).await.map_err(system("the recording"))
         };
-        let (action, (), flight) = iddio_runtime::block_on::block_on(flight)?;
+        let (action, credential, flight) = iddio_runtime::block_on::block_on(flight)?;
         if let Err(error) = self.unchanged(&action) {
             let note = Some(error.to_string());
             self.close(flight, End { note, ..End::of(Outcome::NotForwarded) });
@@ -294,7 +296,7 @@ impl<'a> Gateway<'a> {
                 return Err(ServeError::System { what: "watching freezes", source });
             }
         };
-        let forwarded = forward::run(&mut *self.hand, &action, stdout, limit, &watch);
+        let forwarded = forward::run(&mut self.hand, &action, credential, stdout, limit, &watch);
         let ended = match forwarded {
             Ok(ended) => ended,
             Err(error) => {
@@ -302,12 +304,11 @@ impl<'a> Gateway<'a> {
                 return Err(error.into());
             }
         };
-        let note = self.give_back(&action);
+        let given_back = self.give_back(&action);
         let mut end = forward::end(&ended);
-        end.note = match (end.note, note) {
-            (Some(one), Some(other)) => Some(format!("{one}; {other}")),
-            (one, other) => one.or(other),
-        };
+        let notes = [end.note, given_back, self.hand.look_after(&action)];
+        let notes: Vec<_> = notes.into_iter().flatten().collect();
+        end.note = Some(notes.join("; ")).filter(|notes| !notes.is_empty());
         self.close(flight, end);
         self.remark_end(&ended, &watch);
         Ok((Served::Ran(forward::exit_code(&ended)), Some((action, ended))))
@@ -520,10 +521,7 @@ impl ServeError {
             Self::Forward(ForwardError::Frozen(_)) | Self::Mint(MintError::Frozen) => REFUSED,
             Self::Audit(_)
             | Self::Forward(
-                ForwardError::Left
-                | ForwardError::Lost(_)
-                | ForwardError::NoCredential(_)
-                | ForwardError::NotConfined(_),
+                ForwardError::Left | ForwardError::Lost(_) | ForwardError::NotConfined(_),
             )
             | Self::Mint(_)
             | Self::Prepare(_)
@@ -557,10 +555,9 @@ pub fn counts(effects: &[Effect]) -> Option<String> {
 
 fn not_run(error: &ForwardError) -> End {
     let outcome = match error {
-        ForwardError::Frozen(_)
-        | ForwardError::NoCredential(_)
-        | ForwardError::NotConfined(_)
-        | ForwardError::NotStarted(_) => Outcome::NotForwarded,
+        ForwardError::Frozen(_) | ForwardError::NotConfined(_) | ForwardError::NotStarted(_) => {
+            Outcome::NotForwarded
+        }
         ForwardError::Left | ForwardError::Lost(_) => Outcome::Abandoned,
     };
     End { note: Some(error.to_string()), ..End::of(outcome) }

@@ -21,6 +21,7 @@ use nix::{
 use crate::{
     carry::CarryError,
     config::{self, Config, ConfigError},
+    tree::{IGNORE, IgnoreError, TooLarge},
     wire::{Say, Token},
 };
 
@@ -37,6 +38,10 @@ pub struct Wanted {
     pub token: Option<Token>,
     /// What it says about the command.
     pub because: Option<OsString>,
+    /// The task that it says it is for.
+    pub task: Option<String>,
+    /// What of the tree it declares that the command writes.
+    pub outputs: Vec<OsString>,
 }
 
 /// Shows a caller what the broker says meanwhile.
@@ -54,6 +59,17 @@ pub enum VisitError {
     /// There is no broker to speak to.
     #[error(transparent)]
     Find(#[from] FindError),
+    /// It cannot be told what of the tree travels.
+    #[error(transparent)]
+    Ignore(#[from] IgnoreError),
+    /// The tree is too large to travel, and nothing was asked.
+    #[error("{large}")]
+    Large {
+        /// What makes it so.
+        large: TooLarge,
+        /// The top of the tree.
+        tree: PathBuf,
+    },
     /// Something of this process's own failed.
     #[error("{what}: {source}")]
     System {
@@ -97,6 +113,20 @@ pub enum FindError {
     /// The user it runs as does not exist.
     #[error("there is no user `{0}`, whom the exec broker should run as")]
     NoUser(String),
+}
+
+// === impl VisitError ===
+
+impl VisitError {
+    /// Returns what to do about it.
+    pub fn hint(&self) -> Option<String> {
+        let Self::Large { tree, .. } = self else { return None };
+        let ignore = tree.join(IGNORE);
+        Some(format!(
+            "name what the command does not need in {}, or start in a smaller tree: --workdir DIR",
+            ignore.display()
+        ))
+    }
 }
 
 // === impl Broker ===

@@ -118,6 +118,24 @@ impl Base {
         self.root.join(HOME)
     }
 
+    /// Makes a file that has no name, where the runs are.
+    pub(crate) fn unnamed_file(&self) -> io::Result<fs::File> {
+        use rustix::fs::{Mode, OFlags, open};
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let place = self.root.parent().unwrap_or(&self.root);
+        match open(place, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Ok(fs::File::from(file)),
+            // Not every file system has such files.
+            Err(_) => {
+                let path = self.root.join(BACK);
+                let mut options = fs::File::options();
+                let file = options.read(true).write(true).create_new(true).open(&path)?;
+                fs::remove_file(path)?;
+                Ok(file)
+            }
+        }
+    }
+
     /// What of the caller's files may be looked at: the copy.
     pub(crate) fn reach(&self) -> Reach {
         Reach::Within {
@@ -270,6 +288,7 @@ fn is_placeable(tree: &Path) -> bool {
 const WORK: &str = "work";
 const RUNS: &str = "runs";
 const HOME: &str = "home";
+const BACK: &str = "back";
 
 /// Nothing waits for keys that nobody sees, and nothing opens a shell from a pager or an editor (E10).
 const FIXED: [(&str, &str); 10] = [

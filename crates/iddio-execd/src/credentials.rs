@@ -5,21 +5,36 @@
 //! gives AWS credentials out to whoever knows the run's token. INVARIANT: every value that is given to a
 //! run is in [`Issued::secrets`], and nothing of it is written to a disk.
 //!
-//! A credential that can be had for a while is asked for as short as it can be: it is not revoked at the
-//! end of its run, it runs out.
+//! What can be taken back is taken back when the run is over, in whatever way: leases of Vault. What cannot is
+//! asked for as short as it can be, and runs out; the record of the run says until when.
 
 mod aws;
 mod endpoint;
 mod http;
 mod value;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use iddio_core::operation::{Operation, Operations, Protocol};
+use iddio_core::{
+    BoxFuture,
+    audit::Subject,
+    credential::{self, CredentialMinter},
+    operation::{Operation, Operations, Protocol},
+    pipeline::Warrant,
+};
+use iddio_exec::operation::CommandAction;
 use iddio_spawn::sandbox::{Content, Place};
 use serde::Deserialize;
 
-use crate::scrub::{Secrets, VALUE_BYTES_MIN};
+use crate::{
+    scrub::{Scrubber, Secrets, VALUE_BYTES_MIN},
+    server::Terms,
+    tree::Cleaning,
+};
+use value::{Answers, Lease};
 
 pub use aws::{Role, session_policy};
 pub(crate) use endpoint::{PORT, answer};
@@ -71,7 +86,19 @@ pub struct Variable {
     pub value: From,
 }
 
-/// What one run was given.
+/// Makes what the runs of one command are given. It makes nothing without a warrant, which is a decision that
+/// is durable, and nothing that is not for what was decided on.
+#[derive(Clone)]
+pub(crate) struct Minter {
+    terms: Arc<Terms>,
+    given: Given,
+}
+
+/// The secrets of all runs of one command.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given(Arc<Mutex<Vec<Secrets>>>);
+
+/// What one run was given. Dropped, what can be taken back is taken back.
 #[derive(Debug, Default)]
 pub(crate) struct Issued {
     /// Variables.
@@ -84,6 +111,10 @@ pub(crate) struct Issued {
     pub(crate) aws: Option<endpoint::Offer>,
     /// Everything that must not leave the run.
     pub(crate) secrets: Secrets,
+    /// What is taken back at its end.
+    leases: Vec<Lease>,
+    /// Until when there is what nobody takes back.
+    until: Option<String>,
 }
 
 /// Why a run gets no credential, and does not start.
@@ -122,16 +153,18 @@ pub enum MintError {
 }
 
 /// Makes what `sources` give to a run of these operations by `principal`.
-pub(crate) fn issue(
+fn issue(
     sources: &[Source],
     operations: &Operations,
     principal: &str,
 ) -> Result<Issued, MintError> {
     let mut issued = Issued::default();
     let mut values: Vec<Value> = Vec::new();
+    let mut answers = Answers::default();
     for source in sources.iter().filter(|source| source.is_for(operations, principal)) {
         if let Some(role) = &source.aws_role {
             let credentials = role.assume(operations, principal)?;
+            issued.until = Some(credentials.expiration.clone());
             let offer = endpoint::Offer::of(credentials)?;
             values.extend(offer.values());
             issued.variables.extend(offer.variables());
@@ -139,13 +172,13 @@ pub(crate) fn issue(
             issued.aws = Some(offer);
         }
         if let Some(cluster) = &source.kubernetes {
-            let token = cluster.token.value()?;
+            let token = cluster.token.value(&mut answers, &mut issued.leases)?;
             issued.places.extend(cluster.places(&token)?);
             issued.variables.push(("KUBECONFIG".into(), Value::new(KUBECONFIG.into())));
             values.push(token);
         }
         if let Some(Variable { name, value }) = &source.variable {
-            let value = value.value()?;
+            let value = value.value(&mut answers, &mut issued.leases)?;
             values.push(value.clone());
             issued.variables.push((name.clone(), value));
         }
@@ -155,6 +188,86 @@ pub(crate) fn issue(
     }
     issued.secrets = Secrets::new(values.iter().map(|value| value.expose().as_bytes()));
     Ok(issued)
+}
+
+// === impl Minter ===
+
+impl Minter {
+    pub(crate) fn new(terms: Arc<Terms>) -> Self {
+        Self { terms, given: Given::default() }
+    }
+
+    /// What was given so far, and must not leave.
+    pub(crate) fn given(&self) -> &Given {
+        &self.given
+    }
+}
+
+impl CredentialMinter<CommandAction> for Minter {
+    type Credential = Issued;
+
+    fn mint<'a>(
+        &'a self,
+        warrant: &'a Warrant<CommandAction>,
+    ) -> BoxFuture<'a, Result<Issued, credential::MintError>> {
+        let Subject { operations, principal, .. } = &warrant.record().subject;
+        let issued = issue(&self.terms.credentials, operations, principal.id.as_str());
+        let issued = issued.map_err(|error| credential::MintError::Refused(error.to_string()));
+        if let Ok(issued) = &issued {
+            self.given.add(issued.secrets.clone());
+        }
+        Box::pin(std::future::ready(issued))
+    }
+}
+
+// === impl Given ===
+
+impl Given {
+    fn add(&self, secrets: Secrets) {
+        self.all().push(secrets);
+    }
+
+    /// Returns `bytes` without any of them.
+    pub(crate) fn clean(&self, bytes: Vec<u8>) -> Vec<u8> {
+        self.all().iter().fold(bytes, |bytes, secrets| secrets.clean(bytes))
+    }
+
+    /// Begins to take all of them out of what comes in parts.
+    pub(crate) fn cleaning(&self) -> Cleaning<'static> {
+        let mut all: Vec<_> = self.all().iter().cloned().map(Scrubber::new).collect();
+        Box::new(move |part| match part {
+            Some(part) => all.iter_mut().fold(part.to_vec(), |bytes, one| one.push(&bytes)),
+            // The end of what one lets go is behind what the next one has yet to see.
+            None => all.iter_mut().fold(Vec::new(), |bytes, one| {
+                let mut out = one.push(&bytes);
+                out.extend(one.finish());
+                out
+            }),
+        })
+    }
+
+    fn all(&self) -> std::sync::MutexGuard<'_, Vec<Secrets>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Issued ===
+
+impl Issued {
+    /// Takes back what can be taken back, and says what became of everything that was lent.
+    pub(crate) fn give_up(&mut self) -> Vec<String> {
+        let leases = std::mem::take(&mut self.leases);
+        let until = self.until.take();
+        let until = until.map(|until| format!("the AWS session runs out at {until}, not before"));
+        leases.iter().map(Lease::revoke).chain(until).collect()
+    }
+}
+
+impl Drop for Issued {
+    fn drop(&mut self) {
+        // Where the run came to an end its record says it; where it did not there is nothing to add to.
+        self.give_up();
+    }
 }
 
 // === impl Source ===

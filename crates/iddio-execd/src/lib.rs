@@ -13,6 +13,7 @@ pub mod client;
 pub mod config;
 mod confine;
 pub mod credentials;
+mod leavings;
 mod line;
 mod net;
 mod run;

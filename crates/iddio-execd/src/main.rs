@@ -61,6 +61,7 @@ fn run() -> Result<()> {
         network,
         credentials: config.credentials,
         within: None,
+        task: None,
     };
     let serving = Serving::start(listener, terms)?;
     // Without systemd nobody waits for this.

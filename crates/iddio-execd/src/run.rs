@@ -35,12 +35,14 @@ use rustix::{
 
 use crate::{
     confine::{self, Base, Shown},
-    credentials::{self, Issued, issue},
+    credentials::{self, Issued, Minter},
+    leavings::Leavings,
     line::{Line, Presence},
     net::{Door, Reachable},
     scrub::Secrets,
     server::Terms,
     stream::{Bell, Channel, keep, put, relay},
+    tree::Laid,
     wire::{Say, Stream},
 };
 
@@ -52,10 +54,12 @@ pub(crate) struct Remote {
     pub(crate) streams: ClientStreams,
     /// Keeps starts from being too many at once.
     pub(crate) gate: Arc<Gate>,
-    /// Whose command it is.
-    pub(crate) principal: String,
-    /// What was given to runs of this command, and must not leave them.
-    pub(crate) given: Given,
+    /// Makes what a run of this command is given.
+    pub(crate) minter: Minter,
+    /// The caller's tree, as it was before.
+    pub(crate) laid: Arc<Laid>,
+    /// What the runs of this command left.
+    pub(crate) leavings: Leavings,
 }
 
 /// How many runs may be starting: a start takes processor time alone, and all at once none would be done in
@@ -68,10 +72,6 @@ pub(crate) struct Gate {
 
 /// The place of one start.
 struct Passed<'a>(&'a Gate);
-
-/// The secrets of all runs of one command.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Given(Arc<Mutex<Vec<Secrets>>>);
 
 /// What the client handed over, and what it is.
 #[derive(Clone)]
@@ -125,23 +125,15 @@ impl Drop for Passed<'_> {
     }
 }
 
-// === impl Given ===
-
-impl Given {
-    fn add(&self, secrets: Secrets) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(secrets);
-    }
-
-    /// Returns `bytes` without any of them.
-    pub(crate) fn clean(&self, bytes: Vec<u8>) -> Vec<u8> {
-        let given = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        given.iter().fold(bytes, |bytes, secrets| secrets.clean(bytes))
-    }
-}
-
 // === impl Remote ===
 
 impl Hand for Remote {
+    type Minter = Minter;
+
+    fn minter(&self) -> &Minter {
+        &self.minter
+    }
+
     fn calls(&self) -> BorrowedFd<'_> {
         self.line.bell.as_fd()
     }
@@ -154,18 +146,15 @@ impl Hand for Remote {
         if leave { vec![Wish::Leave] } else { Vec::new() }
     }
 
-    fn run(&mut self, run: Run<'_>) -> Result<Ended, ForwardError> {
+    fn run(&mut self, run: Run<'_>, credential: Issued) -> Result<Ended, ForwardError> {
         let Run { action, stdout, limits, watch } = run;
         if let Some(signal) = self.heed().first().map(|_| Signal::TERM.as_raw()) {
             return Err(SpawnError::Interrupted { signal }.into());
         }
         let not = |error: io::Error| ForwardError::NotConfined(error.to_string());
         self.base.give().map_err(not)?;
-        let sources = &self.terms.credentials;
-        let mut issued = issue(sources, &action.operations, &self.principal)
-            .map_err(|error| ForwardError::NoCredential(error.to_string()))?;
+        let mut issued = credential;
         let secrets = issued.secrets.clone();
-        self.given.add(secrets.clone());
         let keeps = match stdout {
             Output::Keep { bytes_max } => Some(bytes_max),
             Output::Inherit | Output::Null | Output::To(_) => None,
@@ -175,17 +164,19 @@ impl Hand for Remote {
         let reachable = Reachable::new(self.terms.network.clone());
         let mut confined = self.start(action, plan.given, &reachable, &mut issued)?;
         let listeners = confined.take_listeners();
-        let (_outlet, left) = reachable.serve(listeners).map_err(not)?;
+        let (outlet, left) = reachable.serve(listeners).map_err(not)?;
         let door = issued.aws.take().zip(left.into_iter().next()).map(|(offer, listener)| {
             Door::open(listener, move |client| credentials::answer(client, &offer))
         });
-        let _door = door.transpose().map_err(not)?;
+        let door = door.transpose().map_err(not)?;
         let bell = Bell::new().map_err(not)?;
         let movers =
             plan.ends.move_all(self, &mut confined, keeps, &secrets, &bell).map_err(not)?;
         self.line.say(&Say::Started(plan.kinds), &[]);
         let (status, cause) = self.follow(confined, limits, watch, &bell)?;
         self.line.follow(None);
+        drop((door, outlet));
+        self.leavings.note(issued.give_up());
         let kept = secrets.clean(movers.finish(&self.line, cause));
         let status = match cause {
             Cause::Left => return Err(ForwardError::Left),
@@ -202,6 +193,11 @@ impl Hand for Remote {
             stdout: kept,
             stderr: Vec::new(),
         })
+    }
+
+    fn look_after(&mut self, action: &CommandAction) -> Option<String> {
+        let given = self.minter.given();
+        self.leavings.look(&self.base, &self.laid, &action.material.outputs, given)
     }
 
     fn show(&mut self, bytes: &[u8]) {

@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use iddio_core::pipeline::Session;
+use iddio_core::{pipeline::Session, principal::TaskName};
 use iddio_net::Destination;
 use iddio_runtime::assemble::Runtime;
 use iddio_service::peer::Peer;
@@ -67,6 +67,8 @@ pub struct Terms {
     pub credentials: Vec<Source>,
     /// The operation that everything happens within: an agent's run.
     pub within: Option<Session>,
+    /// The task that everything belongs to, whatever a client says.
+    pub task: Option<TaskName>,
 }
 
 /// Who clients of a broker are.

@@ -8,9 +8,8 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     fs::File,
-    io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::net::UnixStream,
     },
     path::{Component, Path, PathBuf},
@@ -22,12 +21,13 @@ use std::{
 use iddio_core::{
     audit::{AdminEvent, Field},
     operation::{Effect, Operations},
-    principal::Identified,
+    principal::{Identified, TaskName},
     text::RawText,
 };
 use iddio_exec::{
     catalogs::Catalogs,
     hand::{Input, Source},
+    outputs::Outputs,
     prepare::Setting,
     refuse,
     serve::{Gateway, Narrate, Served, counts},
@@ -41,8 +41,10 @@ use iddio_runtime::{
 use crate::{
     carry::{CarryError, receive_until},
     confine::{Base, Lease},
+    credentials::Minter,
+    leavings::Leavings,
     line::Line,
-    run::{ClientStreams, Gate, Given, Remote},
+    run::{ClientStreams, Gate, Remote},
     scrub::Secrets,
     server::{Callers, Terms},
     stream::{Channel, Way, relay},
@@ -59,8 +61,9 @@ pub(crate) struct Session {
     start: Start,
     streams: ClientStreams,
     base: Arc<Base>,
-    laid: Laid,
-    given: Given,
+    laid: Arc<Laid>,
+    minter: Minter,
+    leavings: Leavings,
     gate: Arc<Gate>,
 }
 
@@ -117,14 +120,15 @@ impl Session {
         let base = Base::make(&terms.runs, &id.to_string(), tree, lease)
             .map_err(|error| Turned::ours("a private directory", error))?;
         let mut session = Self {
+            minter: Minter::new(terms.clone()),
             terms,
             line,
             user,
             start,
             streams,
             base: Arc::new(base),
-            laid: Laid::default(),
-            given: Given::default(),
+            laid: Arc::default(),
+            leavings: Leavings::default(),
             gate,
         };
         session.lay(archive)?;
@@ -148,17 +152,10 @@ impl Session {
                     let left = laid.links_left;
                     self.remark(&format!("{left} links that lead out of the tree are left out"));
                 }
-                self.laid = laid;
+                self.laid = Arc::new(laid);
                 Ok(())
             }
-            Err(TreeError::Large) => {
-                let work = self.base.work();
-                let again =
-                    std::fs::remove_dir_all(&work).and_then(|()| std::fs::create_dir(&work));
-                again.map_err(|error| Turned::ours("a private directory", error))?;
-                self.remark(&format!("{}: the command sees none of it", TreeError::Large));
-                Ok(())
-            }
+            Err(error @ TreeError::Large) => Err(Turned::usage(error)),
             Err(error @ TreeError::Archive(_)) => Err(Turned::usage(error)),
             Err(error @ TreeError::Io(_)) => Err(Turned::ours("the tree", error)),
         }
@@ -198,6 +195,8 @@ impl Session {
             Stream::Plain => Source::Plain,
             Stream::Terminal => Source::Terminal,
         };
+        let outputs = Outputs::declared(&self.start.outputs, Path::new(&self.start.directory));
+        let outputs = outputs.map_err(Turned::usage)?;
         let setting = Setting {
             home: runtime.home().clone(),
             user_home: self.base.home(),
@@ -209,6 +208,7 @@ impl Session {
             reach: self.base.reach(),
             stdin: Input::Given { fd: Arc::new(stdin), source },
             runs: self.base.runs(),
+            outputs,
         };
         let narrator = Arc::new(Teller { line: self.line.clone(), ignored: Mutex::default() });
         let hand = Remote {
@@ -217,19 +217,17 @@ impl Session {
             base: self.base.clone(),
             streams: self.streams.clone(),
             gate: self.gate.clone(),
-            principal: caller.principal().id.as_str().to_owned(),
-            given: self.given.clone(),
+            minter: self.minter.clone(),
+            laid: self.laid.clone(),
+            leavings: self.leavings.clone(),
         };
         let because = self.start.because.as_deref().map(|because| {
             let bytes = because.as_encoded_bytes();
             RawText::new(bytes.to_vec())
         });
         let words = self.start.words.clone();
-        let served =
-            Gateway::new(runtime, setting, caller, Prompt::Off, narrator.clone(), Box::new(hand))
-                .and_then(|gateway| {
-                    gateway.within(self.terms.within.clone()).serve(words, because)
-                });
+        let served = Gateway::new(runtime, setting, caller, Prompt::Off, narrator.clone(), hand)
+            .and_then(|gateway| gateway.within(self.terms.within.clone()).serve(words, because));
         self.record_ignored(&narrator);
         Ok(match served {
             Ok(Served::Ran(code)) => Say::Ended(code),
@@ -246,10 +244,21 @@ impl Session {
         })
     }
 
-    /// Returns who calls: never from a name, only from the kernel or a token.
+    /// Returns who calls: never from a name, only from the kernel or a token. The task is the one that was said
+    /// outside, and where none was, the one that the caller names.
     fn caller(&self) -> Result<Identified, Turned> {
         let home = self.terms.runtime.home();
-        let Start { agent, token, .. } = &self.start;
+        let Start { agent, token, task, .. } = &self.start;
+        let named = |name: &String| {
+            TaskName::new(name)
+                .ok_or_else(|| Turned::usage(format!("`{name}` is no name of a task")))
+        };
+        let claimed = task.as_ref().map(named).transpose()?;
+        if let Some((own, other)) = self.terms.task.as_ref().zip(claimed.as_ref())
+            && own != other
+        {
+            self.remark(&format!("this belongs to the task {own}, and not to {other}"));
+        }
         let token = token.as_ref().map(Token::expose);
         let identified = match &self.terms.callers {
             Callers::Host => {
@@ -260,24 +269,24 @@ impl Session {
                 identify(home, &Credentials { agent, token })
             }
         };
-        identified.map_err(Turned::usage)
+        let identified = identified.map_err(Turned::usage)?;
+        Ok(identified.on_task(self.terms.task.clone()).on_task(claimed))
     }
 
-    /// Hands back what the command left in its tree.
+    /// Hands back what the command was to write, and names what it left besides.
     fn give_back(&self) {
+        let Some(left) = self.leavings.take() else { return };
+        if let Some(remark) = left.remark() {
+            self.remark(&remark);
+        }
+        let Some(changes) = left.declared() else { return };
         let handed = || -> Result<(), TreeError> {
-            let flags = rustix::fs::MemfdFlags::CLOEXEC;
-            let archive = rustix::fs::memfd_create("iddio-back", flags).map_err(io::Error::from)?;
-            let archive = File::from(archive);
-            let count = tree::changed(
-                &self.base.work(),
-                &self.laid,
-                |bytes| self.given.clean(bytes),
-                &archive,
-            )?;
-            if 0 < count {
-                self.line.say(&Say::Back, &[archive.as_fd()]);
-            }
+            let archive = self.base.unnamed_file()?;
+            tree::give(&self.base.work(), changes, || self.minter.given().cleaning(), &archive)?;
+            // To read alone: what a client may write stays here as long as it holds it.
+            let place = format!("/proc/self/fd/{}", archive.as_raw_fd());
+            let archive = File::open(place)?;
+            self.line.say(&Say::Back, &[archive.as_fd()]);
             Ok(())
         };
         if let Err(error) = handed() {

@@ -28,6 +28,10 @@ pub struct Start {
     pub token: Option<Token>,
     /// What the caller says about the command.
     pub because: Option<OsString>,
+    /// The task that the caller says it is for.
+    pub task: Option<String>,
+    /// What of the tree the caller declares that the command writes.
+    pub outputs: Vec<OsString>,
     /// What its three streams are.
     pub streams: [Stream; 3],
     /// How large its terminal is, if any stream is one.
@@ -351,8 +355,8 @@ impl Out {
     }
 
     fn start(&mut self, start: &Start) {
-        let Start { words, environment, directory, tree, agent, token, because, streams, window } =
-            start;
+        let Start { words, environment, directory, tree, agent, token, .. } = start;
+        let Start { because, task, outputs, streams, window, .. } = start;
         self.byte(1);
         self.bytes.extend_from_slice(&VERSION.to_be_bytes());
         self.count(words.len());
@@ -368,6 +372,9 @@ impl Out {
         self.option(token.as_ref().map(Token::expose));
         self.byte(u8::from(because.is_some()));
         because.iter().for_each(|because| self.raw(because.as_encoded_bytes()));
+        self.option(task.as_deref());
+        self.count(outputs.len());
+        outputs.iter().for_each(|output| self.raw(output.as_encoded_bytes()));
         self.streams(streams);
         self.window(*window);
     }
@@ -510,6 +517,8 @@ impl<'a> In<'a> {
             agent: self.option(Self::text)?,
             token: self.option(Self::text)?.map(Token::new),
             because: self.option(Self::os)?,
+            task: self.option(Self::text)?,
+            outputs: self.list(Self::os)?,
             streams: self.streams()?,
             window: self.window()?,
         })
@@ -535,7 +544,7 @@ impl<'a> In<'a> {
 }
 
 /// The version of what is said. Another one is another conversation.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The most bytes of a frame: the most that a kernel hands to a program as arguments and environment.
 pub const FRAME_BYTES_MAX: u32 = 4 << 20;
@@ -559,6 +568,8 @@ mod tests {
             agent: Some("builder".into()),
             token: Some(Token::new("iddio_secret".into())),
             because: Some("why".into()),
+            task: Some("OPS-7".into()),
+            outputs: vec!["dist/**".into()],
             streams: [Stream::Terminal, Stream::Plain, Stream::Terminal],
             window: Window { rows: 24, columns: 80 },
         }))
@@ -640,5 +651,71 @@ mod tests {
         let long = Say::Remark("x".repeat(FRAME_BYTES_MAX as usize));
         assert_eq!(long.frame().unwrap_err(), WireError::Long);
         assert!(!format!("{:?}", start()).contains("iddio_secret"));
+    }
+
+    mod properties {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        fn os() -> impl Strategy<Value = OsString> {
+            prop::collection::vec(any::<u8>(), 0..24).prop_map(OsString::from_vec)
+        }
+
+        fn text() -> impl Strategy<Value = Option<String>> {
+            prop::option::of("\\PC{0,12}")
+        }
+
+        fn a_start() -> impl Strategy<Value = Start> {
+            let list = || prop::collection::vec(os(), 0..6);
+            let streams = prop::array::uniform3(any::<bool>());
+            let said = (list(), prop::collection::vec((os(), os()), 0..6), os(), os());
+            let of = (text(), text(), prop::option::of(os()), text(), list());
+            (said, of, streams, any::<(u16, u16)>()).prop_map(
+                |((words, environment, directory, tree), of, streams, (rows, columns))| {
+                    let (agent, token, because, task, outputs) = of;
+                    let kind = |is: bool| if is { Stream::Terminal } else { Stream::Plain };
+                    Start {
+                        words,
+                        environment,
+                        directory,
+                        tree,
+                        agent,
+                        token: token.map(Token::new),
+                        because,
+                        task,
+                        outputs,
+                        streams: streams.map(kind),
+                        window: Window { rows, columns },
+                    }
+                },
+            )
+        }
+
+        proptest! {
+            #[test]
+            fn whatever_is_asked_is_heard_as_it_was_and_in_no_other_way(start in a_start()) {
+                let ask = Ask::Start(Box::new(start));
+                let frame = ask.frame().unwrap();
+                let body = &frame[LENGTH_BYTES..];
+                let heard = Ask::read(body).unwrap();
+                prop_assert_eq!(&heard, &ask);
+                let again = heard.frame().unwrap();
+                prop_assert_eq!(again.as_slice(), frame.as_slice());
+                prop_assert!(Ask::read(&body[..body.len() - 1]).is_err());
+            }
+
+            #[test]
+            fn bytes_that_are_heard_are_the_ones_that_would_be_said(
+                bytes in prop::collection::vec(any::<u8>(), 0..96)
+            ) {
+                if let Ok(ask) = Ask::read(&bytes) {
+                    prop_assert_eq!(&ask.frame().unwrap()[LENGTH_BYTES..], bytes.as_slice());
+                }
+                if let Ok(say) = Say::read(&bytes) {
+                    prop_assert_eq!(&say.frame().unwrap()[LENGTH_BYTES..], bytes.as_slice());
+                }
+            }
+        }
     }
 }

@@ -120,7 +120,9 @@ impl Denial {
         let text = format!("iddio did not forward the request: {error}");
         match error {
             MintError::Frozen => Self::plain(StatusCode::FORBIDDEN, "Forbidden", &text),
-            MintError::Expired | MintError::Unavailable => Self::unavailable(&text),
+            MintError::Expired | MintError::Refused(_) | MintError::Unavailable => {
+                Self::unavailable(&text)
+            }
         }
     }
 

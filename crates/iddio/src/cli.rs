@@ -3,6 +3,7 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use iddio_core::principal::TaskName;
 
 /// Puts every action on infrastructure through one pipeline: identify, classify, decide, approve,
 /// record, run, record
@@ -127,6 +128,15 @@ pub(crate) struct ExecArgs {
     /// Say why, for the approver; shown as untrusted
     #[arg(long, value_name = "TEXT")]
     pub(crate) because: Option<String>,
+    /// Say which task it is for; one that was said outside stands
+    #[arg(long, value_name = "NAME", value_parser = task)]
+    pub(crate) task: Option<TaskName>,
+    /// Start in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) workdir: Option<PathBuf>,
+    /// At a broker: bring this back too, a path or a pattern of paths; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub(crate) out: Vec<OsString>,
     /// Print refusals as one line of JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -163,6 +173,9 @@ pub(crate) struct RunArgs {
     /// Say why, for the record and an approver; shown as untrusted
     #[arg(long, value_name = "TEXT")]
     pub(crate) because: Option<String>,
+    /// The run, and every command in it, belongs to this task; nothing in it can say otherwise
+    #[arg(long, value_name = "NAME", value_parser = task)]
+    pub(crate) task: Option<TaskName>,
     /// As root: run the agent as this user
     #[arg(long, value_name = "USER")]
     pub(crate) user: Option<String>,
@@ -277,8 +290,8 @@ pub(crate) struct Selector {
     #[arg(long, value_name = "NAME")]
     pub(crate) agent: Option<String>,
     /// Whoever works on this task
-    #[arg(long, value_name = "ID")]
-    pub(crate) task: Option<String>,
+    #[arg(long, value_name = "NAME", value_parser = task)]
+    pub(crate) task: Option<TaskName>,
     /// This human, every agent that acts for them, and every yes they give
     #[arg(long, value_name = "NAME")]
     pub(crate) operator: Option<String>,
@@ -691,6 +704,11 @@ pub(crate) enum Generated {
     Man,
     /// The reference in Markdown.
     Reference,
+}
+
+fn task(name: &str) -> Result<TaskName, String> {
+    let most = TaskName::BYTES_MAX;
+    TaskName::new(name).ok_or(format!("a task has 1 to {most} of a-z A-Z 0-9 . _ - : / @ #"))
 }
 
 const AFTER_HELP: &str = "\

@@ -113,6 +113,11 @@ impl From<VisitError> for Failure {
             VisitError::Away(_) => {
                 Self::unavailable(error).hint("the record says what became of the command")
             }
+            VisitError::Ignore(_) | VisitError::Large { .. } => {
+                let hint = error.hint();
+                let failure = Self::usage(&error);
+                hint.into_iter().fold(failure, |failure, hint| failure.hint(hint))
+            }
             VisitError::System { .. } => Self::unavailable(error),
         }
     }

@@ -17,8 +17,15 @@ pub(crate) fn exec(words: &[OsString]) -> Option<Cli> {
     if verb != "exec" || command.is_empty() {
         return None;
     }
-    let mut arguments =
-        ExecArgs { agent: None, because: None, json: false, command: command.to_vec() };
+    let mut arguments = ExecArgs {
+        agent: None,
+        because: None,
+        task: None,
+        workdir: None,
+        out: Vec::new(),
+        json: false,
+        command: command.to_vec(),
+    };
     let mut quiet = false;
     let mut flags = flags.iter();
     while let Some(flag) = flags.next() {

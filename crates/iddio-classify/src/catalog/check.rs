@@ -25,6 +25,11 @@ pub(super) fn check(tool: &Tool, text: &str) -> Result<(), CatalogError> {
             return fail(0, "what is unknown has tier 2 or more".to_owned());
         }
     }
+    let own = tool.command.values().map(|command| &command.get_ref().writes);
+    let written = own.chain(tool.plain.iter().map(|plain| &plain.writes)).chain([&tool.writes]);
+    if let Some(pattern) = written.flatten().find(|pattern| !is_below(pattern)) {
+        return fail(0, format!("`{pattern}` is no pattern of paths below a directory"));
+    }
     tool.flags.values().try_for_each(|table| flags(tool, table, text))?;
     plain(tool, text)?;
     commands(tool, text)?;
@@ -46,6 +51,11 @@ pub(super) fn check(tool: &Tool, text: &str) -> Result<(), CatalogError> {
         }
     }
     Ok(())
+}
+
+/// Whether a pattern is of plain parts, so that it covers nothing above where it starts.
+fn is_below(pattern: &str) -> bool {
+    pattern.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// Whether the rules that depend on what else is given are sound.

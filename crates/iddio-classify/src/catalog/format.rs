@@ -33,6 +33,10 @@ pub(crate) struct Tool {
     /// Where programs lie that some commands run: see [`NeedWord::Installed`].
     #[serde(default)]
     pub(crate) installed: Vec<String>,
+    /// Patterns of the paths that it writes or removes without being told their names, relative to the
+    /// directory it works in: `.terraform/**`.
+    #[serde(default)]
+    pub(crate) writes: Vec<String>,
     pub(crate) syntax: Syntax,
     /// What a subcommand that is not listed means.
     #[serde(default = "unknown_command")]
@@ -163,6 +167,9 @@ pub(crate) struct Command {
     /// option of `otherwise` says that it only looks.
     #[serde(default)]
     pub(crate) unpacks: bool,
+    /// Patterns of the paths that it writes besides those of the tool.
+    #[serde(default)]
+    pub(crate) writes: Vec<String>,
     /// Other spellings of its last word.
     #[serde(default)]
     pub(crate) aliases: Vec<String>,
@@ -812,6 +819,7 @@ impl Many {
         let rest = Arg { name: "what".to_owned(), rest: true, ..Arg::default() };
         let command = Command {
             unpacks: false,
+            writes: Vec::new(),
             tier: self.tier,
             class: self.class,
             why: self.why.clone(),

@@ -14,10 +14,11 @@ use super::{
     assignments::{Setting, assignment},
     judge::Sum,
     line::{Below, Judging, Known, Term},
-    parse::{Parsed, Word},
+    parse::{Parsed, Resolution, Word},
+    plan::Extent,
 };
 use crate::{
-    catalog::format::{Output, PathUse, Special},
+    catalog::format::{Output, PathUse, Special, Tool},
     languages, paths,
 };
 
@@ -38,12 +39,26 @@ pub(super) fn judge(parsed: &Parsed<'_>, terms: &[Term], judging: &Judging<'_>, 
             }
             if let Some(output) = flag.output {
                 files.note(written_by(output), value);
+                files.declare_word(written_by(output), value);
             }
         }
     }
     files.arguments();
     if parsed.unpacks() {
         files.write(b".", Below::Everything);
+        files.declare(PathUse::WriteTree, b".");
+    }
+}
+
+/// Declares what the catalog says that the tool and the command write without being told its name.
+pub(super) fn declare(tool: &Tool, parsed: &Parsed<'_>, terms: &[Term], judging: &Judging<'_>) {
+    let own = match parsed.resolution {
+        Resolution::Known(command) => command.writes.as_slice(),
+        _ => &[],
+    };
+    let Some(directory) = directory(parsed, terms, judging) else { return };
+    for pattern in tool.writes.iter().chain(own) {
+        judging.declare(pattern.as_bytes(), Some(&directory), Extent::Pattern);
     }
 }
 
@@ -112,6 +127,7 @@ impl Files<'_, '_> {
             }
             if let Some(output) = arg.output {
                 self.note(written_by(output), word);
+                self.declare_word(written_by(output), word);
             }
         }
     }
@@ -129,6 +145,7 @@ impl Files<'_, '_> {
             };
             let path = format!("{}/{name}", directory.trim_end_matches('/'));
             self.write(path.as_bytes(), Below::Nothing);
+            self.declare(PathUse::Write, path.as_bytes());
             let term = Term::whole(RawText::from(path));
             if let Some(found) = self.worst(usage, &term).filter(|found| Tier::Modify < found.tier)
             {
@@ -140,6 +157,7 @@ impl Files<'_, '_> {
     /// One use of one file.
     fn used(&mut self, usage: PathUse, word: &Word<'_>) {
         self.note(usage, word);
+        self.declare_word(usage, word);
         if let Some(found) = self.found(usage, word) {
             self.sum.add_found(&found.word(word.word));
         }
@@ -161,6 +179,31 @@ impl Files<'_, '_> {
     fn write(&self, path: &[u8], below: Below) {
         for directory in &self.directories {
             self.judging.write(path, directory.as_ref(), below);
+        }
+    }
+
+    /// Declares what a word names as written, made or removed, if it is known whole.
+    fn declare_word(&self, usage: PathUse, word: &Word<'_>) {
+        let away = elsewhere(&word.text).is_some() || word.text.contains("://");
+        if word.known == Known::Whole && word.whole() != Some("-") && !away {
+            self.declare(usage, word.term(self.terms).text.as_bytes());
+        }
+    }
+
+    /// Declares a path. The directory that the tool works in, or one above it, is not declared by a file being
+    /// written into it; whoever unpacks there says so.
+    fn declare(&self, usage: PathUse, path: &[u8]) {
+        if !usage.changes() {
+            return;
+        }
+        for directory in self.directories.iter().flatten() {
+            let absolute = paths::absolute(path, Some(directory));
+            let works = paths::absolute(directory.as_bytes(), None);
+            let below = works.strip_prefix(absolute.as_slice());
+            let above = below.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
+            if usage == PathUse::WriteTree || !(above || absolute == b"/") {
+                self.judging.declare(path, Some(directory), Extent::Below);
+            }
         }
     }
 

@@ -45,7 +45,9 @@ pub fn judge(argv: &[RawText], ambient: &Ambient) -> Judged {
                 Inner::Unprepared => Surroundings::AsPlanned,
             };
             let judging = Judging { surroundings, ..Judging::new(ambient) };
-            judge_in(&line, &judging, Place::Alone)
+            let mut judged = judge_in(&line, &judging, Place::Alone);
+            judged.plan.writes = judging.declared.take();
+            judged
         }
     }
 }
@@ -275,6 +277,7 @@ fn known(
         }
         inputs::collect(catalog, &parsed, line, judging.ambient, sum);
         files::judge(&parsed, terms, judging, sum);
+        files::declare(&catalog.tool, &parsed, terms, judging);
         follow::judge(catalog, &parsed, command, line, judging, sum);
         // What is not taken apart may run what follows it.
         if catalog.style() == Style::Words && runs == Runs::Nothing && Tier::Sensitive <= sum.tier {

@@ -12,7 +12,10 @@ use std::{
 
 use iddio_core::text::RawText;
 
-use super::{Ambient, Inner};
+use super::{
+    Ambient, Inner,
+    plan::{Extent, Written},
+};
 use crate::{paths, shell::Span};
 
 /// A simple command: a program with its arguments, everything expanded that can be.
@@ -34,6 +37,8 @@ pub(crate) struct Judging<'a> {
     pub(crate) inner: Inner,
     /// Files that an earlier command of the same text writes: a program among them is unknown.
     pub(crate) written: Rc<RefCell<Vec<RawText>>>,
+    /// What the words so far say is written, made or removed.
+    pub(crate) declared: Rc<RefCell<Vec<Written>>>,
     /// Whether a text has changed to a directory that nobody knows.
     pub(crate) strays: Rc<Cell<bool>>,
     /// Variables that a text has set so far: those within may find them in their environment.
@@ -153,6 +158,7 @@ impl<'a> Judging<'a> {
             directory: ambient.working_directory.clone(),
             inner: ambient.inner,
             written: Rc::default(),
+            declared: Rc::default(),
             strays: Rc::default(),
             assigned: Rc::default(),
             surroundings: Surroundings::Unknown,
@@ -207,6 +213,20 @@ impl<'a> Judging<'a> {
         }
     }
 
+    /// Remembers that the words say what is written, made or removed. What cannot be told is not declared.
+    pub(crate) fn declare(&self, path: &[u8], directory: Option<&RawText>, extent: Extent) {
+        if path.starts_with(b"~") {
+            return;
+        }
+        let path = paths::absolute(path, directory);
+        let written = Written { path: RawText::new(path), extent };
+        let mut declared = self.declared.borrow_mut();
+        let sound = written.path.as_bytes().starts_with(b"/") && declared.len() < DECLARED_MAX;
+        if sound && !declared.contains(&written) {
+            declared.push(written);
+        }
+    }
+
     /// Whether an earlier command of the same text wrote this file.
     pub(crate) fn wrote(&self, path: &RawText) -> bool {
         let directory = self.directory.as_ref();
@@ -244,6 +264,7 @@ impl<'a> Judging<'a> {
             directory: self.directory.clone(),
             inner: self.inner,
             written: Rc::clone(&self.written),
+            declared: Rc::clone(&self.declared),
             strays: Rc::clone(&self.strays),
             assigned: Rc::clone(&self.assigned),
             surroundings: Surroundings::Unknown,
@@ -360,6 +381,10 @@ fn literal_start(pattern: &[u8]) -> Vec<u8> {
 
 /// The most written files that are told apart.
 const WRITTEN_MAX: usize = 256;
+
+/// The most written paths that are declared. What comes after them is not, and whoever runs the command is
+/// told.
+const DECLARED_MAX: usize = 256;
 
 /// The most levels of commands within commands. An honest line has three or four.
 const DEPTH_MAX: usize = 16;

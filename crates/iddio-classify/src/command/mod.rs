@@ -41,9 +41,9 @@ pub(crate) use judge::line;
 pub use judge::{judge, judge_by};
 pub(crate) use plan::Standing;
 pub use plan::{
-    Below, Binding, CatalogIdentity, EnvironmentPlan, EnvironmentValue, FactSource, FactWanted,
-    InputFile, InputKind, InspectFormat, InspectedFile, ManifestNeed, Need, Neutralisation,
-    OutputFile, Part, Pin, Program, RunPlan, Staged, StdinRole, Terminal,
+    Below, Binding, CatalogIdentity, EnvironmentPlan, EnvironmentValue, Extent, FactSource,
+    FactWanted, InputFile, InputKind, InspectFormat, InspectedFile, ManifestNeed, Need,
+    Neutralisation, OutputFile, Part, Pin, Program, RunPlan, Staged, StdinRole, Terminal, Written,
 };
 
 /// Judges a line for a shell: the shell itself, and within it every simple command that can run.

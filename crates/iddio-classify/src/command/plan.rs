@@ -36,6 +36,9 @@ pub struct RunPlan {
     pub inputs: Vec<InputFile>,
     /// What the child writes that was named on the command line.
     pub outputs: Vec<OutputFile>,
+    /// Everything that the words say, or the catalog, is written, made or removed: also by what the
+    /// program runs in turn.
+    pub writes: Vec<Written>,
     /// What its standard input is.
     pub stdin: StdinRole,
     /// Whether it talks to a terminal.
@@ -193,6 +196,25 @@ pub struct OutputFile {
     pub word: usize,
     /// The path.
     pub path: RawText,
+}
+
+/// What is written, made or removed.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Written {
+    /// Its path, absolute or relative to the directory that the tool works in.
+    pub path: RawText,
+    /// What that stands for.
+    pub extent: Extent,
+}
+
+/// What a path stands for that is written.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum Extent {
+    /// What is there, and everything below it.
+    Below,
+    /// Every path that it is a pattern of: `*` is any run of characters within a name, `**` any number of
+    /// names.
+    Pattern,
 }
 
 /// What standard input is.
@@ -362,6 +384,7 @@ impl RunPlan {
             pins: Vec::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            writes: Vec::new(),
             stdin: StdinRole::Data,
             terminal: Terminal::Prints,
             timeout_seconds: 0,

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{self, Seek, Write},
+    io::{self, Write},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
         unix::{fs::MetadataExt, net::UnixStream},
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     carry::{CarryError, receive, send},
-    tree::{self, Packed},
+    tree::{self, Ignored, Packed},
     wire::{Ask, Say, Start, Stream},
 };
 
@@ -57,9 +57,13 @@ pub(super) fn run(broker: &Broker, wanted: Wanted, face: &mut dyn Face) -> Resul
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let top = open(&root, flags, Mode::empty()).map_err(io::Error::from);
     let top = top.map_err(system("working directory"))?;
+    let ignored = Ignored::of(top.as_fd())?;
+    // A look first: what is too large costs no copy, and nobody a question.
+    tree::measure(top.as_fd(), &ignored)
+        .map_err(|large| VisitError::Large { large, tree: root.clone() })?;
     let socket = broker.connect()?;
     let Streams { kinds, given, typed, shown } = Streams::take().map_err(system("streams"))?;
-    let Wanted { words, environment, agent, token, because } = wanted;
+    let Wanted { words, environment, agent, token, because, task, outputs } = wanted;
     let start = Start {
         words,
         environment,
@@ -68,6 +72,8 @@ pub(super) fn run(broker: &Broker, wanted: Wanted, face: &mut dyn Face) -> Resul
         agent,
         token,
         because,
+        task,
+        outputs,
         streams: kinds,
         window: window(),
     };
@@ -78,7 +84,7 @@ pub(super) fn run(broker: &Broker, wanted: Wanted, face: &mut dyn Face) -> Resul
     send(&socket, &frame, &attached)?;
     drop((given, archive));
     let packed = top.try_clone().map_err(system("a descriptor"))?;
-    let packing = thread::spawn(move || tree::pack(packed.as_fd(), write));
+    let packing = thread::spawn(move || tree::pack(packed.as_fd(), &ignored, write));
     let packing = Some(packing);
     let visit = Visit { socket, signals, kinds, typed, shown, raw: None, top, packing, face };
     visit.stay()
@@ -194,13 +200,11 @@ impl Visit<'_> {
         Ok(())
     }
 
-    /// Writes what the command left in the tree.
+    /// Writes what the command was to write in the tree.
     fn take_back(&mut self, archive: OwnedFd) {
         let packed = self.packing.take().and_then(|packing| packing.join().ok());
         let Some(Ok(packed)) = packed else { return };
-        let mut archive = File::from(archive);
-        let back = archive.rewind().map_err(Into::into);
-        match back.and_then(|()| tree::take_back(archive, self.top.as_fd(), &packed)) {
+        match tree::take_back(File::from(archive), self.top.as_fd(), &packed) {
             Ok(back) if back.conflicts.is_empty() => {}
             Ok(back) => {
                 let names: Vec<_> =

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use hmac::{Hmac, KeyInit, Mac};
 use iddio_core::{
-    operation::{Names, Operations, Protocol, ScopeKey},
-    tier::Tier,
+    operation::{Names, Operation, Operations, Protocol, ScopeKey},
+    tier::{Class, Tier},
 };
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -139,9 +139,10 @@ pub fn session_policy(operations: &Operations) -> Json {
     let mut services: Vec<String> = Vec::new();
     let mut regions: Vec<String> = Vec::new();
     let (mut any_service, mut any_region) = (false, false);
-    let mut tier = Tier::Observe;
+    let (mut tier, mut destroys) = (Tier::Observe, false);
     for operation in operations.iter() {
         tier = tier.max(operation.native_tier());
+        destroys |= is_destruction(operation);
         let amazon = operation.protocol == Protocol::Aws;
         match operation.scopes.names(ScopeKey::Services).filter(|_| amazon) {
             Some(Names::Known(names)) => services.extend(names.iter().cloned()),
@@ -179,10 +180,27 @@ pub fn session_policy(operations: &Operations) -> Json {
         "Condition": condition,
     });
     let mut statements = vec![allow];
+    let mut deny: Vec<String> = Vec::new();
     if tier < Tier::Sensitive {
-        statements.push(json!({"Effect": "Deny", "Action": IDENTITY, "Resource": "*"}));
+        deny.extend(IDENTITY.map(str::to_owned));
+    }
+    if tier < Tier::BreakGlass && !destroys {
+        deny.extend(DESTRUCTION.map(str::to_owned));
+        let known = services.iter().filter(|_| !any_service);
+        let of = |service: &String| DESTROYS.map(|verb| format!("{}:{verb}*", prefix(service)));
+        deny.extend(known.flat_map(of));
+    }
+    if !deny.is_empty() {
+        statements.push(json!({"Effect": "Deny", "Action": deny, "Resource": "*"}));
     }
     json!({"Version": "2012-10-17", "Statement": statements})
+}
+
+/// Whether an operation was decided on as one that may delete: by its class, or by its name.
+fn is_destruction(operation: &Operation) -> bool {
+    let command = operation.description.command.as_deref().unwrap_or_default();
+    let says = |word: &str| NAMES_OF_DESTRUCTION.iter().any(|name| word.starts_with(name));
+    operation.class == Class::Destroy || command.split([' ', '-']).any(says)
 }
 
 /// Asks a service, signed.
@@ -337,6 +355,26 @@ const IDENTITY: [&str; 6] = [
     "kms:ScheduleKeyDeletion",
     "secretsmanager:GetSecretValue",
 ];
+
+/// What only a decision on something that deletes lets a run do, whatever else it may.
+const DESTRUCTION: [&str; 9] = [
+    "ec2:TerminateInstances",
+    "rds:DeleteDB*",
+    "dynamodb:DeleteTable",
+    "s3:DeleteBucket",
+    "cloudformation:DeleteStack",
+    "eks:DeleteCluster",
+    "elasticfilesystem:DeleteFileSystem",
+    "backup:Delete*",
+    "cloudtrail:StopLogging",
+];
+
+/// How actions begin that delete.
+const DESTROYS: [&str; 3] = ["Delete", "Purge", "Terminate"];
+
+/// How the words of commands begin that delete.
+const NAMES_OF_DESTRUCTION: [&str; 9] =
+    ["delete", "deregister", "destroy", "mv", "purge", "rb", "remove", "rm", "terminate"];
 
 /// Services that have no region of their own.
 const GLOBAL: [&str; 7] = ["iam", "organizations", "route53", "cloudfront", "sts", "account", "s3"];

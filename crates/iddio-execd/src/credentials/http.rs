@@ -171,8 +171,11 @@ fn read(answer: &[u8]) -> Result<Zeroizing<Vec<u8>>, HttpError> {
             name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
         })
     };
-    if status != 200 {
-        return Err(HttpError::Status(status));
+    match status {
+        200 => {}
+        // There is nothing to say.
+        204 => return Ok(Zeroizing::default()),
+        status => return Err(HttpError::Status(status)),
     }
     let chunked =
         header("transfer-encoding").is_some_and(|how| how.eq_ignore_ascii_case("chunked"));

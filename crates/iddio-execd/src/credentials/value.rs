@@ -1,6 +1,6 @@
 //! One secret value, and where it comes from.
 
-use std::{fmt, fs::File, io::Read, path::PathBuf};
+use std::{collections::HashMap, fmt, fs::File, io::Read, path::PathBuf};
 
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -41,6 +41,20 @@ pub struct Vault {
     pub ca_file: Option<PathBuf>,
 }
 
+/// What Vault has said in one run: a credential that is made for whoever asks has its parts from one answer.
+#[derive(Default)]
+pub(super) struct Answers(HashMap<(String, String), serde_json::Value>);
+
+/// What Vault lent for a while, and takes back.
+#[derive(Clone, Debug)]
+pub(super) struct Lease {
+    address: String,
+    id: String,
+    seconds: u64,
+    token: Value,
+    ca_file: Option<PathBuf>,
+}
+
 // === impl Value ===
 
 impl Value {
@@ -64,8 +78,12 @@ impl fmt::Debug for Value {
 // === impl From ===
 
 impl From {
-    /// Fetches the value.
-    pub(super) fn value(&self) -> Result<Value, MintError> {
+    /// Fetches the value, and adds what is to be given back for it.
+    pub(super) fn value(
+        &self,
+        answers: &mut Answers,
+        leases: &mut Vec<Lease>,
+    ) -> Result<Value, MintError> {
         match self {
             Self::Environment(name) => {
                 let missing = || MintError::Missing {
@@ -76,7 +94,7 @@ impl From {
             }
             Self::File(path) => file(path),
             Self::SecretsManager(stored) => stored.value(),
-            Self::Vault(vault) => vault.value(),
+            Self::Vault(vault) => vault.value(answers, leases),
         }
     }
 }
@@ -84,32 +102,75 @@ impl From {
 // === impl Vault ===
 
 impl Vault {
-    fn value(&self) -> Result<Value, MintError> {
-        let Self { address, path, field, token_file, ca_file } = self;
+    fn value(&self, answers: &mut Answers, leases: &mut Vec<Lease>) -> Result<Value, MintError> {
+        let Self { address, path, field, .. } = self;
+        let key = (address.clone(), path.clone());
+        let answer = match answers.0.get(&key) {
+            Some(answer) => answer,
+            None => {
+                let answer = self.ask(leases)?;
+                answers.0.entry(key).or_insert(answer)
+            }
+        };
+        let missing =
+            || MintError::Missing { from: address.clone(), what: format!("`{field}` at `{path}`") };
+        // The second version of the store keeps the data one level deeper.
+        let data = answer.get("data");
+        let deeper = data.and_then(|data| data.get("data"));
+        let field = |data: &serde_json::Value| {
+            data.get(field).and_then(serde_json::Value::as_str).map(str::to_owned)
+        };
+        deeper.and_then(field).or(data.and_then(field)).map(Value::new).ok_or_else(missing)
+    }
+
+    fn ask(&self, leases: &mut Vec<Lease>) -> Result<serde_json::Value, MintError> {
+        let Self { address, path, token_file, ca_file, .. } = self;
         let token = file(token_file)?;
         let url = format!("{}/v1/{}", address.trim_end_matches('/'), path.trim_matches('/'));
         let asked = http::Request {
             method: "GET",
             url: &url,
-            headers: vec![("X-Vault-Token".to_owned(), token)],
+            headers: vec![("X-Vault-Token".to_owned(), token.clone())],
             body: Vec::new(),
             ca_file: ca_file.as_deref(),
         };
         let from = || address.clone();
         let answer = asked.send().map_err(|source| MintError::Http { from: from(), source })?;
-        let missing =
-            || MintError::Missing { from: from(), what: format!("`{field}` at `{path}`") };
-        let answer: serde_json::Value = serde_json::from_slice(&answer).map_err(|_| missing())?;
-        // The second version of the store keeps the data one level deeper.
-        let found = {
-            let data = answer.get("data");
-            let deeper = data.and_then(|data| data.get("data"));
-            let field = |data: &serde_json::Value| {
-                data.get(field).and_then(serde_json::Value::as_str).map(str::to_owned)
-            };
-            deeper.and_then(field).or(data.and_then(field))
+        let missing = |_| MintError::Missing { from: from(), what: format!("answer for `{path}`") };
+        let answer: serde_json::Value = serde_json::from_slice(&answer).map_err(missing)?;
+        let lent = answer.get("lease_id").and_then(serde_json::Value::as_str);
+        // What is only kept there is not lent.
+        leases.extend(lent.filter(|id| !id.is_empty()).map(|id| Lease {
+            address: address.clone(),
+            id: id.to_owned(),
+            seconds: answer["lease_duration"].as_u64().unwrap_or_default(),
+            token,
+            ca_file: ca_file.clone(),
+        }));
+        Ok(answer)
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// Takes it back, and says what became of it.
+    pub(super) fn revoke(&self) -> String {
+        let Self { address, id, seconds, token, ca_file } = self;
+        let url = format!("{}/v1/sys/leases/revoke", address.trim_end_matches('/'));
+        let asked = http::Request {
+            method: "PUT",
+            url: &url,
+            headers: vec![("X-Vault-Token".to_owned(), token.clone())],
+            body: serde_json::json!({"lease_id": id}).to_string().into_bytes(),
+            ca_file: ca_file.as_deref(),
         };
-        found.map(Value::new).ok_or_else(missing)
+        match asked.send() {
+            Ok(_) => format!("a lease of `{address}` was revoked"),
+            Err(error) => format!(
+                "a lease of `{address}` could not be revoked ({error}) and runs out within {seconds} s"
+            ),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use iddio_core::{
 use iddio_exec::{
     catalogs::Catalogs,
     hand::{Input, Own},
+    outputs::Outputs,
     prepare::Setting,
     reach::Reach,
     refuse::{self, Refused},
@@ -36,31 +37,37 @@ use crate::{
 };
 
 pub(crate) fn run(arguments: ExecArgs, voice: Voice) -> Ended {
+    if let Some(directory) = &arguments.workdir {
+        env::set_current_dir(directory)
+            .map_err(|error| Failure::usage(format!("`{}`: {error}", directory.display())))?;
+    }
     if let Some(broker) = Broker::find()? {
         return at_broker(&broker, arguments, voice);
     }
-    let ExecArgs { agent, because, json, command } = arguments;
+    let ExecArgs { agent, because, task, workdir: _, out, json, command } = arguments;
     let runtime = commands::runtime(voice)?;
-    let caller = commands::caller(runtime.home(), agent.as_deref())?;
+    let caller = commands::caller(runtime.home(), agent.as_deref())?.on_task(task);
+    let directory = env::current_dir()
+        .map_err(|error| Failure::unavailable(format!("working directory: {error}")))?;
+    let outputs = Outputs::declared(&out, &directory).map_err(Failure::usage)?;
     let trusted = runtime.trusted()?;
     let setting = Setting {
         home: runtime.home().clone(),
         user_home: runtime.home().user_directory().to_owned(),
         tool_path: ToolPath::system(),
         environment: commands::environment(),
-        directory: env::current_dir()
-            .map_err(|error| Failure::unavailable(format!("working directory: {error}")))?,
+        directory,
         catalogs: Catalogs::load(runtime.home(), &trusted),
         trusted,
         reach: Reach::Everywhere,
         stdin: Input::Own,
         runs: runtime.home().runs(),
+        outputs,
     };
     let narrator = Arc::new(Narrator { voice, ignored: Mutex::default() });
     let prompt = if json { Prompt::Off } else { Prompt::WhereEnough };
     let explanation = because.map(RawText::from);
     let served = Own::new().map_err(ServeError::from).and_then(|hand| {
-        let hand = Box::new(hand);
         Gateway::new(&runtime, setting, caller, prompt, narrator.clone(), hand)?
             .serve(command, explanation)
     });
@@ -88,13 +95,15 @@ pub(crate) fn run(arguments: ExecArgs, voice: Voice) -> Ended {
 
 /// Has the broker of the host, or of `iddio run`, run the command.
 fn at_broker(broker: &Broker, arguments: ExecArgs, voice: Voice) -> Ended {
-    let ExecArgs { agent, because, json, command } = arguments;
+    let ExecArgs { agent, because, task, workdir: _, out, json, command } = arguments;
     let wanted = Wanted {
         words: command,
         environment: commands::environment().into_iter().collect(),
         agent,
         token: commands::token().map(Token::new),
         because: because.map(Into::into),
+        task: task.map(|task| task.as_str().to_owned()),
+        outputs: out,
     };
     Ok(broker.run(wanted, &mut Shown { voice, json })?)
 }

@@ -333,8 +333,7 @@ fn whom(home: &Home, selector: &Selector) -> Result<Whom, Failure> {
     };
     match (agent, task, operator) {
         (Some(name), _, _) => Ok(Whom::Agent(principal(name)?)),
-        (_, Some(task), _) if task.is_empty() => Err(Failure::usage("a task has a name")),
-        (_, Some(task), _) => Ok(Whom::Task(task.clone())),
+        (_, Some(task), _) => Ok(Whom::Task(task.as_str().to_owned())),
         (_, _, Some(name)) => {
             let called = match name.contains(':') {
                 true => vec![principal(name)?],

@@ -3,7 +3,7 @@
 use std::{env, io, os::unix::net::UnixListener, path::PathBuf, sync::Arc};
 
 use iddio_approve::{Notice, Prompt, render};
-use iddio_core::{operation::Operations, pipeline::Session, text::RawText};
+use iddio_core::{operation::Operations, pipeline::Session, principal::TaskName, text::RawText};
 use iddio_exec::{
     refuse::{self, Refused},
     run_dir::RunDir,
@@ -37,9 +37,10 @@ pub(crate) fn run(arguments: RunArgs, voice: Voice) -> Ended {
     }
     let mode = mode(&arguments);
     let runtime = Arc::new(commands::runtime(voice)?.in_mode(mode));
-    let caller = commands::caller(runtime.home(), arguments.agent.as_deref())?;
-    let RunArgs { agent, because, explain, json, .. } = &arguments;
+    let RunArgs { agent, because, task, explain, json, .. } = &arguments;
     let (agent, because, explain, json) = (agent.clone(), because.clone(), *explain, *json);
+    let task = task.clone();
+    let caller = commands::caller(runtime.home(), agent.as_deref())?.on_task(task.clone());
     let grant = grant(arguments, mode, runtime.home())?;
     if explain {
         return shown(&grant, json);
@@ -55,6 +56,7 @@ pub(crate) fn run(arguments: RunArgs, voice: Voice) -> Ended {
         agent,
         runs: directory.path()?.join("tools"),
         network: grant.network.clone(),
+        task,
     };
     let setting = Setting {
         runtime: &runtime,
@@ -217,6 +219,7 @@ struct Broker {
     agent: Option<String>,
     runs: PathBuf,
     network: Vec<Destination>,
+    task: Option<TaskName>,
 }
 
 impl Tools for Broker {
@@ -234,6 +237,7 @@ impl Tools for Broker {
             network: self.network.clone(),
             credentials: Vec::new(),
             within: Some(within),
+            task: self.task.clone(),
         };
         Ok(Box::new(Serving::start(listener, terms)?))
     }

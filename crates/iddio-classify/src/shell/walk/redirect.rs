@@ -14,7 +14,7 @@ use super::{
 use crate::{
     catalog::format::PathUse,
     command::{
-        Found,
+        Extent, Found,
         line::{Feed, Known, Term},
     },
     paths,
@@ -287,6 +287,10 @@ impl Walker<'_> {
     pub(super) fn writes(&mut self, target: &Term) {
         if target.as_str().is_some_and(is_stream) {
             return;
+        }
+        if target.known == Known::Whole {
+            let directory = self.directory();
+            self.judging.declare(target.text.as_bytes(), directory.as_ref(), Extent::Below);
         }
         let mut written = self.judging.written.borrow_mut();
         let absolute = match (self.directory(), target.text.as_bytes()) {
