@@ -18,16 +18,17 @@ use rustix::process::Signal;
 use crate::broker::{OPEN, sleepers};
 
 /// A client of somebody's own making: speaks the protocol, and breaks it.
-const CLIENT: &str = r#"
+pub(crate) const CLIENT: &str = r#"
 import array, os, socket, struct, sys
 def raw(b): return struct.pack('>I', len(b)) + b
 def start(words, env=(), directory=None, tree=None, token=None, streams=b'\0\0\0'):
     here = os.getcwd().encode()
-    b = b'\x01' + struct.pack('>H', 1) + struct.pack('>I', len(words)) + b''.join(raw(w) for w in words)
+    b = b'\x01' + struct.pack('>H', 2) + struct.pack('>I', len(words)) + b''.join(raw(w) for w in words)
     b += struct.pack('>I', len(env)) + b''.join(raw(n) + raw(v) for n, v in env)
     b += raw(directory or here) + raw(tree or directory or here) + b'\0'
     b += (b'\x01' + raw(token)) if token else b'\0'
-    b += b'\0' + streams + struct.pack('>HH', 24, 80)
+    # No reason, no task, no outputs.
+    b += b'\0\0' + struct.pack('>I', 0) + streams + struct.pack('>HH', 24, 80)
     return b
 def connect():
     s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); return s

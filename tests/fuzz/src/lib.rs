@@ -11,6 +11,7 @@
 //! Whatever input once failed goes into the corpus.
 
 mod approve;
+mod broker;
 mod classify;
 mod core;
 mod mutate;
@@ -34,6 +35,10 @@ const TARGETS: &[(&str, Target)] = &[
     ("catalog", classify::catalog),
     ("command", classify::command),
     ("ed", classify::ed),
+    ("exec_ask", broker::exec_ask),
+    ("exec_ignore", broker::exec_ignore),
+    ("exec_say", broker::exec_say),
+    ("exec_tree", broker::exec_tree),
     ("find", classify::find),
     ("glob", policy::glob),
     ("json", core::json),
