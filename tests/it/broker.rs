@@ -90,17 +90,24 @@ fn an_ask_is_shown_by_its_id_and_whoever_goes_away_takes_it_back() {
     assert!(host.root(["approvals", "show", &id]).ok().stdout.contains("touch"));
     asking.signal(Signal::KILL);
     asking.end();
-    let withdrawn = || {
+    // The decision on what was asked, and no other: refused, since whoever asked took it back.
+    let withdrawn = |count: usize| {
         let records = host.records();
-        records.iter().any(|r| {
-            r["event"] == "decided" && r["outcome"].is_null() && r["refusal"] == "withdrawn"
-        }) || records.iter().any(|r| r.to_string().contains("withdrawn"))
+        let of = |event: &str| -> Vec<_> {
+            let those = records.iter().filter(|record| record["event"] == event);
+            those.map(|record| (record["id"].clone(), record["refusal"].clone())).collect()
+        };
+        let (asked, decided) = (of("asked"), of("decided"));
+        let same = asked.iter().zip(&decided).all(|(one, other)| one.0 == other.0);
+        let refused = decided.iter().all(|(_, refusal)| refusal == "withdrawn");
+        same && refused && asked.len() == count && decided.len() == count && of("closed").is_empty()
     };
-    until(withdrawn, || format!("{:#?}", host.records()));
+    until(|| withdrawn(1), || format!("{:#?}", host.records()));
     let mut asking = host.begin(ADA, ["touch", "x"]);
     asking.until_asked();
     asking.signal(Signal::INT);
     asking.end().exits(77);
+    assert!(withdrawn(2), "{:#?}", host.records());
     assert!(!host.work_of("ada").join("x").exists());
 }
 
@@ -123,7 +130,7 @@ fn a_client_that_is_killed_takes_all_of_its_run_along() {
 #[test]
 fn a_signal_of_the_clients_reaches_the_command() {
     let host = Host::started(OPEN, "");
-    let script = "trap 'echo heard >&2; exit 5' TERM; echo up >&2; while :; do sleep 0.1; done";
+    let script = "trap 'echo heard >&2; exit 5' TERM; echo up >&2; sleep 600 & wait";
     let mut running = host.begin(ADA, ["sh", "-c", script]);
     running.until("up");
     running.signal(Signal::TERM);

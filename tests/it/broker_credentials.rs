@@ -8,6 +8,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Stdio,
+    sync::{Arc, Mutex},
     thread,
 };
 
@@ -162,6 +163,97 @@ fn values_come_from_vault_from_secrets_manager_and_from_the_service_itself() {
     // What cannot be had is not gone without.
     fs::remove_file(&token).unwrap();
     host.run(ADA, ["true"]).exits(69).says("no credential could be made");
+}
+
+/// Starts what lends like Vault, and returns its port and what it was asked.
+fn lending() -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, asked) =
+        (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<String>>>::default());
+    let heard = asked.clone();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut reader = BufReader::new(client.try_clone().unwrap());
+            let (mut head, mut line) = (String::new(), String::new());
+            while line != "\r\n" {
+                line.clear();
+                reader.read_line(&mut line).unwrap();
+                head += &line;
+            }
+            let length = head.split("Content-Length: ").nth(1).unwrap();
+            let mut body = vec![0; length.split("\r\n").next().unwrap().parse().unwrap()];
+            reader.read_exact(&mut body).unwrap();
+            let mut heard = heard.lock().unwrap();
+            let first = head.lines().next().unwrap();
+            heard.push(format!("{first} {}", String::from_utf8(body).unwrap()));
+            let number = heard.iter().filter(|line| line.starts_with("GET")).count();
+            let answer = match first.starts_with("GET") {
+                true => {
+                    let text = format!(
+                        "{{\"lease_id\":\"database/creds/web/{number}\",\"lease_duration\":600,\
+                        \"data\":{{\"username\":\"canary-user-{number}\",\"password\":\"canary-password-{number}\"}}}}"
+                    );
+                    format!("200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())
+                }
+                false if head.contains("X-Vault-Token: broker-of-leases") => {
+                    "204 No Content\r\n\r\n".to_owned()
+                }
+                false => "403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            };
+            let _ = write!(client, "HTTP/1.1 {answer}");
+        }
+    });
+    (port, asked)
+}
+
+#[test]
+fn what_vault_lends_is_taken_back_when_the_run_is_over_in_whatever_way() {
+    let (port, asked) = lending();
+    let mut host = Host::new(OPEN, "");
+    let token = secret(&host.path("root"), "vault", "broker-of-leases\n");
+    let of = |name: &str, field: &str| {
+        format!(
+            "[[credentials]]\nfor = [\"command\"]\nvariable = {{ name = \"{name}\", value = {{ vault = {{ \
+            address = \"http://127.0.0.1:{port}\", path = \"database/creds/web\", field = \"{field}\", token_file = {token:?} }} }} }}\n"
+        )
+    };
+    host.configure(&(of("WEB_USER", "username") + &of("WEB_PASSWORD", "password")));
+    host.start();
+    let revoked = |number: u32| {
+        let line = format!(
+            "PUT /v1/sys/leases/revoke HTTP/1.1 {{\"lease_id\":\"database/creds/web/{number}\"}}"
+        );
+        asked.lock().unwrap().contains(&line)
+    };
+    let said = host.run(ADA, ["sh", "-c", "echo ${#WEB_USER} ${#WEB_PASSWORD} $WEB_USER"]).ok();
+    assert_eq!(said.stdout, "13 17 ***\n", "both are of one lease");
+    assert_eq!(asked.lock().unwrap().len(), 2, "one is asked for, and one is given back");
+    assert!(revoked(1));
+    let note = host.records().pop().unwrap()["note"].to_string();
+    assert!(
+        note.contains("a lease of `http://127.0.0.1:") && note.contains("was revoked"),
+        "{note}"
+    );
+    // A client that is killed, and a freeze.
+    let mut running = host.begin(ADA, ["sh", "-c", "echo up >&2; sleep 600"]);
+    running.until("up");
+    running.signal(rustix::process::Signal::KILL);
+    running.end();
+    until(|| revoked(2), || format!("{asked:?}"));
+    let mut running = host.begin(ADA, ["sh", "-c", "echo up >&2; sleep 600"]);
+    running.until("up");
+    host.root(["freeze", "--all"]).ok();
+    running.end().exits(77);
+    assert!(revoked(3), "{asked:?}");
+    host.root(["thaw", "--all"]).ok();
+    // One that cannot be taken back is said to be left.
+    fs::write(&token, "another-token-by-now\n").unwrap();
+    host.run(ADA, ["true"]).ok();
+    let note = host.records().pop().unwrap()["note"].to_string();
+    assert!(note.contains("could not be revoked") && note.contains("within 600 s"), "{note}");
+    let text = format!("{:?}", host.records());
+    assert!(!text.contains("canary"));
 }
 
 /// Starts what answers like Vault, and returns its port.

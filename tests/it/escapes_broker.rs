@@ -236,7 +236,9 @@ fn b50_a_setuid_file_in_the_tree_is_none_and_a_run_gains_nothing() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o6755)).unwrap();
     let gain = "import os, shutil, subprocess\nprint(oct(os.stat('own').st_mode & 0o7777))\nprint(open('/proc/self/status').read())\nprint(subprocess.run(['su', '-c', 'id'], capture_output=True).stdout)\nshutil.copy('/bin/sh', 's')\ntry: os.chmod('s', 0o6755)\nexcept OSError as e: print(e)\nprint('end')\n";
     host.file(ADA, "gain.py", gain);
-    let said = host.run(ADA, ["python3", "gain.py"]).ok();
+    let iddio = host.path("bin/iddio");
+    let words = [iddio.to_str().unwrap(), "exec", "--out", "s", "--", "python3", "gain.py"];
+    let said = Said::of(host.as_user(ADA, words).stdin(Stdio::null()).output().unwrap()).ok();
     assert!(
         said.stdout.starts_with("0o700\n") && said.stdout.contains("NoNewPrivs:\t1"),
         "{said:#?}"

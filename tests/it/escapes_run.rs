@@ -342,7 +342,8 @@ fn b17_nothing_outlives_the_run_however_often_it_forks() {
     run.signal(rustix::process::Signal::KILL);
     drop(run.end());
     until("the end", || !lives(&word));
-    person.boxed(&format!("{}; sleep 0.2", script(&word))).ok();
+    let up = format!("{}; until pgrep -x -f 'sleep {word}' >/dev/null; do :; done", script(&word));
+    person.boxed(&up).ok();
     assert!(!lives(&word));
 }
 

@@ -274,7 +274,7 @@ fn a_request_to_end_reaches_the_agent() {
     let person = Person::new();
     let mut run = person.start_boxed(
         &[],
-        "trap 'echo asked; exit 5' TERM; echo up >&2; while :; do sleep 0.05; done",
+        "trap 'echo asked; exit 5' TERM; echo up >&2; sleep 600 & wait",
     );
     run.until("up");
     run.signal(Signal::TERM);

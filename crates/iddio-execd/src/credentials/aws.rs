@@ -397,7 +397,177 @@ pub(super) const INSTEAD_OF: [&str; 12] = [
 
 #[cfg(test)]
 mod tests {
+    use iddio_core::operation::{Description, Pattern, Scopes};
+
     use super::*;
+
+    /// An operation on services in regions, as the classifier has it; nothing stands for what nobody knows.
+    fn operation(command: &str, tier: Tier, services: &[&str], regions: &[&str]) -> Operation {
+        let mut scopes = Scopes::default();
+        for (key, names) in [(ScopeKey::Services, services), (ScopeKey::Regions, regions)] {
+            let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            scopes.add(key, if names.is_empty() { Names::Unknown } else { Names::Known(names) });
+        }
+        Operation {
+            protocol: Protocol::Aws,
+            tier,
+            class: Class::Unknown,
+            scopes,
+            overrides: Vec::new(),
+            pattern: Pattern::Unmatchable,
+            reasons: Vec::new(),
+            description: Description {
+                command: Some(command.to_owned()),
+                ..Description::default()
+            },
+        }
+    }
+
+    /// Whether AWS would let a session do something in a region: as its documentation says, denials first,
+    /// letters of either case the same.
+    fn lets(policy: &Json, action: &str, region: &str) -> bool {
+        let fits = |pattern: &str| {
+            let (pattern, action) = (pattern.to_lowercase(), action.to_lowercase());
+            match pattern.split_once('*') {
+                Some((head, "")) => action.starts_with(head),
+                Some(_) => panic!("a star within: {pattern}"),
+                None => pattern == action,
+            }
+        };
+        let applies = |statement: &Json| {
+            let regions = statement.pointer("/Condition/StringEquals/aws:RequestedRegion");
+            let there = regions.is_none_or(|all| all.as_array().unwrap().contains(&region.into()));
+            let actions = statement["Action"].as_array().unwrap();
+            there && actions.iter().any(|one| fits(one.as_str().unwrap()))
+        };
+        let all = policy["Statement"].as_array().unwrap();
+        let of = |effect: &str| all.iter().any(|one| one["Effect"] == effect && applies(one));
+        of("Allow") && !of("Deny")
+    }
+
+    #[test]
+    fn a_session_may_do_what_was_decided_on_and_nothing_of_another_kind() {
+        let here = "eu-west-1";
+        type Case<'a> = (&'a str, Tier, &'a [&'a str], &'a [&'a str], &'a [&'a str], &'a [&'a str]);
+        let cases: [Case<'_>; 9] = [
+            (
+                "aws ec2 describe-instances",
+                Tier::Observe,
+                &["ec2"],
+                &[here],
+                &["ec2:DescribeInstances"],
+                &["ec2:RunInstances", "ec2:TerminateInstances", "s3:GetObject", "iam:ListUsers"],
+            ),
+            (
+                "aws ec2 run-instances",
+                Tier::Modify,
+                &["ec2"],
+                &[here],
+                &["ec2:RunInstances", "ec2:DescribeInstances"],
+                &[
+                    "ec2:TerminateInstances",
+                    "ec2:DeleteVolume",
+                    "iam:PassRole",
+                    "rds:CreateDBInstance",
+                ],
+            ),
+            (
+                "aws ec2 delete-volume",
+                Tier::Sensitive,
+                &["ec2"],
+                &[here],
+                &["ec2:DeleteVolume"],
+                &["s3:DeleteBucket", "iam:DeleteUser"],
+            ),
+            (
+                "aws ec2 terminate-instances",
+                Tier::BreakGlass,
+                &["ec2"],
+                &[here],
+                &["ec2:TerminateInstances"],
+                &["rds:DeleteDBInstance"],
+            ),
+            (
+                "aws s3 cp",
+                Tier::Modify,
+                &["s3"],
+                &[],
+                &["s3:PutObject", "s3:GetObject"],
+                &["s3:DeleteObject", "s3:DeleteBucket", "kms:Decrypt"],
+            ),
+            (
+                "aws elbv2 create-listener",
+                Tier::Modify,
+                &["elbv2"],
+                &[here],
+                &["elasticloadbalancing:CreateListener"],
+                &["elasticloadbalancing:DeleteListener", "elbv2:CreateListener"],
+            ),
+            (
+                "aws secretsmanager get-secret-value",
+                Tier::Sensitive,
+                &["secretsmanager"],
+                &[here],
+                &["secretsmanager:GetSecretValue"],
+                &["secretsmanager:DeleteSecret", "ssm:GetParameter"],
+            ),
+            (
+                "aws iam create-role",
+                Tier::Sensitive,
+                &["iam"],
+                &[],
+                &["iam:CreateRole"],
+                &["iam:DeleteRole", "organizations:LeaveOrganization", "sts:AssumeRole"],
+            ),
+            // A service that nobody can name: what is worst stays out all the same.
+            (
+                "aws something",
+                Tier::Modify,
+                &[],
+                &[here],
+                &["ec2:RunInstances"],
+                &[
+                    "ec2:TerminateInstances",
+                    "iam:CreateUser",
+                    "rds:DeleteDBCluster",
+                    "sts:AssumeRole",
+                ],
+            ),
+        ];
+        for (command, tier, services, regions, may, may_not) in cases {
+            let operations = Operations::one(operation(command, tier, services, regions));
+            let policy = session_policy(&operations);
+            for action in may {
+                assert!(lets(&policy, action, here), "{command}: {action} in {policy}");
+            }
+            for action in may_not {
+                assert!(!lets(&policy, action, here), "{command}: {action} in {policy}");
+            }
+            let elsewhere = may.iter().all(|action| lets(&policy, action, "us-west-2"));
+            assert_eq!(elsewhere, regions.is_empty(), "{command}: in another region: {policy}");
+            assert!(policy.to_string().len() < 2048, "AWS takes no longer one: {policy}");
+        }
+    }
+
+    #[test]
+    fn of_several_operations_a_session_may_do_what_each_may_and_what_is_worst_says_how() {
+        let read = operation("aws s3 ls", Tier::Observe, &["s3"], &[]);
+        let write = operation("aws ec2 run-instances", Tier::Modify, &["ec2"], &["eu-west-1"]);
+        let policy = session_policy(&Operations::of(read, vec![write]));
+        assert!(
+            lets(&policy, "s3:ListBucket", "eu-west-1")
+                && lets(&policy, "ec2:RunInstances", "eu-west-1")
+        );
+        for action in
+            ["s3:DeleteObject", "ec2:TerminateInstances", "rds:CreateDBInstance", "iam:PassRole"]
+        {
+            assert!(!lets(&policy, action, "eu-west-1"), "{action}: {policy}");
+        }
+        // What cannot be a name is none, and widens to every service rather than into the policy's grammar.
+        let odd = operation("aws x", Tier::Observe, &["e*", "c2\",\"*"], &["eu-west-1"]);
+        let policy = session_policy(&Operations::one(odd));
+        assert!(!lets(&policy, "iam:ListUsers", "eu-west-1"), "{policy}");
+    }
 
     #[test]
     fn a_signature_is_the_one_of_amazons_own_example() {
