@@ -131,3 +131,69 @@ fn a_service_that_is_killed_is_there_again_for_whoever_asks_next() {
         machine.root(["iddio", "audit", "verify"]).ok();
     }
 }
+
+#[test]
+fn a_run_that_takes_all_it_can_is_ended_recorded_and_alone_in_it() {
+    for groups in Groups::available() {
+        let Some(machine) = installed(groups) else { return };
+        let limits = "user = \"root\"\nlimits = { memory_mib = 96, processes = 64 }\n";
+        machine.write("/etc/iddio/exec.toml", limits);
+        machine.systemctl(["restart", "iddio-execd.service"]).ok();
+        machine.exec(ADA, ["true"]).ok();
+        let broker = machine.pid("iddio-execd.service").unwrap();
+        // Children that nobody waits for, until there is no room for one more.
+        machine.write("/home/ada/work/bomb.py", BOMB);
+        let said = machine.exec(ADA, ["python3", "bomb.py"]).exits(3);
+        let count: u32 = said.stdout.trim().parse().unwrap();
+        assert!((8..64).contains(&count), "{said:?}");
+        if groups == Groups::Hybrid {
+            machine.exec(ADA, ["tail", "/dev/zero"]).exits(137);
+        }
+        machine.exec(ADA, ["true"]).ok();
+        assert_eq!(machine.pid("iddio-execd.service"), Some(broker), "{}", machine.told());
+        let said = machine.root(["iddio", "audit", "query", "--json"]).ok();
+        let records: Vec<serde_json::Value> =
+            said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let ended = |code: u8| {
+            records.iter().filter(|r| r["event"] == "closed" && r["exit_code"] == code).count()
+        };
+        assert_eq!(ended(3), 1, "{records:#?}");
+        assert_eq!(ended(137), usize::from(groups == Groups::Hybrid), "{records:#?}");
+        let said = machine.root(["sh", "-c", "find /sys/fs/cgroup -name 'iddio-[0-9]*'"]);
+        assert_eq!(said.stdout, "", "no group outlives its run");
+    }
+}
+
+#[test]
+fn a_broker_that_divided_its_control_group_starts_again_in_it() {
+    let Some(machine) = installed(Groups::Unified) else { return };
+    machine.exec(ADA, ["true"]).ok();
+    let unit = "/sys/fs/cgroup/system.slice/iddio-execd.service";
+    let kept = || machine.root(["cat", &format!("{unit}/keeper/cgroup.procs")]).stdout;
+    let pid = machine.pid("iddio-execd.service").unwrap();
+    assert_eq!(kept().trim(), pid.to_string(), "it stepped aside");
+    // Whatever this host's second version can limit, it limits below the unit now.
+    let enable = format!(
+        "cd {unit} && for one in $(cat cgroup.controllers); do echo +$one; done > cgroup.subtree_control"
+    );
+    machine.root(["sh", "-c", &enable]).ok();
+    machine.root(["kill", "-9", &pid.to_string()]).ok();
+    let other = || machine.pid("iddio-execd.service").is_some_and(|now| now != pid);
+    until(|| other() && machine.is_active("iddio-execd.service"), || machine.told());
+    machine.exec(ADA, ["true"]).ok();
+    assert_eq!(kept().trim(), machine.pid("iddio-execd.service").unwrap().to_string());
+}
+
+/// Starts children until it cannot, says how many there were, and ends with 3.
+const BOMB: &str = "\
+import os, signal
+count = 0
+try:
+    while True:
+        if os.fork() == 0:
+            signal.pause()
+        count += 1
+except OSError:
+    print(count, flush=True)
+    os._exit(3)
+";

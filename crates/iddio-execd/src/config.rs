@@ -41,6 +41,19 @@ pub struct Config {
     /// The users that runs are started as, one at a time each.
     #[serde(default)]
     pub uids: Uids,
+    /// What one run may use up.
+    #[serde(default)]
+    pub limits: Bounds,
+}
+
+/// What one run may use up, all of its processes together.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bounds {
+    /// Memory, in MiB.
+    pub memory_mib: u64,
+    /// Processes and threads at once.
+    pub processes: u64,
 }
 
 /// A range of users that nobody else is.
@@ -100,6 +113,11 @@ impl Config {
         if first < UID_MIN || count == 0 || first.checked_add(count).is_none() {
             return Err(wrong(format!("`uids` must begin at {UID_MIN} or above and not be empty")));
         }
+        let Bounds { memory_mib, processes } = config.limits;
+        if memory_mib < MEMORY_MIB_MIN || processes < PROCESSES_MIN {
+            let least = format!("{MEMORY_MIB_MIN} MiB and {PROCESSES_MIN} processes");
+            return Err(wrong(format!("`limits` must leave a run at least {least}")));
+        }
         Ok(Some(config))
     }
 }
@@ -107,6 +125,21 @@ impl Config {
 impl Default for Uids {
     fn default() -> Self {
         Self { first: 1_879_048_192, count: 4096 }
+    }
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        // Enough for a plan of ten thousand resources, and for a build in parallel.
+        Self { memory_mib: 4096, processes: 4096 }
+    }
+}
+
+impl Bounds {
+    /// Returns the memory in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_mib.saturating_mul(1 << 20)
     }
 }
 
@@ -130,6 +163,12 @@ const ROOT: u32 = 0;
 
 /// Below are users of the system and people.
 const UID_MIN: u32 = 65_536;
+
+/// With less a run does not start: its stages count, too.
+const MEMORY_MIB_MIN: u64 = 16;
+
+/// With fewer a shell starts nothing.
+const PROCESSES_MIN: u64 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -166,6 +205,8 @@ mod tests {
             ("user = \"root\"\nusers = 1", 0o644, [own]),
             ("user = \"root\"\nuids = { first = 0, count = 9 }", 0o644, [own]),
             ("user = \"root\"\nuids = { first = 70000, count = 0 }", 0o644, [own]),
+            ("user = \"root\"\nlimits = { memory_mib = 1 }", 0o644, [own]),
+            ("user = \"root\"\nlimits = { processes = 1 }", 0o644, [own]),
             ("user = \"root\"\n[[credentials]]\nfor = [\"awz\"]", 0o644, [own]),
             ("user = \"root\"\n[[credentials]]\nfor = []\nvariables = 1", 0o644, [own]),
         ] {

@@ -20,7 +20,7 @@ use iddio_spawn::{
 };
 use rustix::fs::{AtFlags, Gid, Uid, chownat};
 
-use crate::config::Uids;
+use crate::config::{Bounds, Uids};
 
 /// The directory of one command, removed with it.
 #[derive(Debug)]
@@ -172,6 +172,7 @@ impl Base {
         visible: &[PathBuf],
         network: Network,
         given: Vec<Place>,
+        limits: Bounds,
     ) -> Sandbox {
         let mut places = system_places();
         places.extend(visible.iter().map(Place::read_only));
@@ -183,7 +184,8 @@ impl Base {
         }
         places.extend(given);
         let resources = Resources {
-            memory_bytes_max: Some(MEMORY_BYTES_MAX),
+            memory_bytes_max: Some(limits.memory_bytes()),
+            processes_max: limits.processes,
             file_bytes_max: Some(FILE_BYTES_MAX),
             ..Resources::usual()
         };
@@ -303,9 +305,6 @@ const FIXED: [(&str, &str); 10] = [
     ("TMPDIR", "/tmp"),
     ("VISUAL", "false"),
 ];
-
-/// The most memory of a run: enough for a plan of ten thousand resources.
-const MEMORY_BYTES_MAX: u64 = 4 << 30;
 
 /// The most that one file of a run may hold.
 const FILE_BYTES_MAX: u64 = 4 << 30;

@@ -60,6 +60,7 @@ fn run() -> Result<()> {
         uids: root.is_root().then_some(config.uids),
         network,
         credentials: config.credentials,
+        limits: config.limits,
         within: None,
         task: None,
     };

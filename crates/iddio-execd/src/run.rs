@@ -241,7 +241,8 @@ impl Remote {
         };
         let own = issued.aws.as_ref().map(|_| credentials::PORT);
         let places = std::mem::take(&mut issued.places);
-        let sandbox = self.base.sandbox(visible, reachable.network(own), places);
+        let limits = self.terms.limits;
+        let sandbox = self.base.sandbox(visible, reachable.network(own), places, limits);
         let _passed = self.gate.pass();
         sandbox.start(&self.terms.stage, job).map_err(|error| not(&error))
     }

@@ -35,7 +35,7 @@ use rustix::{
 
 use crate::{
     carry::{CarryError, send},
-    config::Uids,
+    config::{Bounds, Uids},
     confine::{Pool, remove},
     credentials::Source,
     line::Line,
@@ -65,6 +65,8 @@ pub struct Terms {
     pub network: Vec<Destination>,
     /// What is given to which children.
     pub credentials: Vec<Source>,
+    /// What a child may use up.
+    pub limits: Bounds,
     /// The operation that everything happens within: an agent's run.
     pub within: Option<Session>,
     /// The task that everything belongs to, whatever a client says.

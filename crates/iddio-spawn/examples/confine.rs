@@ -1,7 +1,7 @@
 //! Runs a program confined, for tests to look at from outside.
 //!
 //! `confine [--as UID] [--read DIR]… [--write DIR]… [--private DIR]… [--hide PATH]… [--listen PORT]… [--in DIR]
-//! [--input TEXT] [--terminal] [--held] [--host-port PORT]… [--memory BYTES] [--env NAME=VALUE]… -- PROGRAM [ARGUMENT…]`
+//! [--input TEXT] [--terminal] [--held] [--host-port PORT]… [--memory BYTES] [--processes COUNT] [--env NAME=VALUE]… -- PROGRAM [ARGUMENT…]`
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -54,6 +54,7 @@ fn main() -> Result<ExitCode> {
                     "--listen" => listen.push(text.parse()?),
                     "--host-port" => connect.push(text.parse()?),
                     "--memory" => sandbox.resources.memory_bytes_max = Some(text.parse()?),
+                    "--processes" => sandbox.resources.processes_max = text.parse()?,
                     "--in" => directory = text.into(),
                     "--input" => sealed = Some(SealedInput::of(text.as_bytes())?),
                     "--env" => {

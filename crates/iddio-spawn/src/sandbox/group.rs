@@ -30,10 +30,7 @@ pub enum Room {
 /// When it may divide its group, and cannot.
 pub fn make_room() -> io::Result<Room> {
     let own = fs::read_to_string("/proc/self/cgroup")?;
-    let Some(above) = unified(&own).filter(|path| path.join("cgroup.subtree_control").exists())
-    else {
-        return Ok(Room::Unchanged);
-    };
+    let Some(above) = unified(&own) else { return Ok(Room::Unchanged) };
     divide(&above, std::process::id())
 }
 
@@ -79,14 +76,14 @@ impl Group {
 
     fn make(pid: i32, memory: u64, processes: u64) -> io::Result<Self> {
         let own = fs::read_to_string("/proc/self/cgroup")?;
-        let name = format!("iddio-{pid}");
+        let name = format!("{PREFIX}{pid}");
         let mut made = Self { directories: Vec::new() };
         let result = match unified(&own) {
-            Some(own) if own.join("cgroup.controllers").exists() => {
+            Some(own) => {
                 let aside = own.ends_with(KEEPER).then(|| own.parent()).flatten();
                 made.unified(&aside.unwrap_or(&own).join(&name), memory, processes)
             }
-            _ => made.divided(&own, &name, memory, processes),
+            None => made.divided(&own, &name, memory, processes),
         };
         match result.and_then(|()| made.take_in(pid)) {
             Ok(()) => Ok(made),
@@ -115,12 +112,22 @@ impl Group {
             let directory = base.join(above.trim_start_matches('/')).join(name);
             self.create(&directory)?;
             fs::write(directory.join(file), value.to_string())?;
+            // Swap would be a way around it, where there is any.
+            let _ = fs::write(directory.join("memory.memsw.limit_in_bytes"), memory.to_string());
         }
         Ok(())
     }
 
     fn create(&mut self, directory: &Path) -> io::Result<()> {
-        fs::create_dir(directory).map_err(|error| {
+        sweep(directory.parent().unwrap_or(directory));
+        let made = match fs::create_dir(directory) {
+            // The process is this one's child and has started nothing: whose it was is gone.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_dir(directory).and_then(|()| fs::create_dir(directory))
+            }
+            made => made,
+        };
+        made.map_err(|error| {
             io::Error::new(error.kind(), format!("`{}`: {error}", directory.display()))
         })?;
         self.directories.push(directory.to_owned());
@@ -142,11 +149,28 @@ impl Group {
     }
 }
 
+/// Removes the groups of runs whose maker was killed: they are empty, and another process may get the number that
+/// one is named after.
+fn sweep(above: &Path) {
+    for entry in fs::read_dir(above).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).map(str::parse::<u32>);
+        // The outer stage lives as long as its run.
+        if let Some(Ok(pid)) = pid
+            && !Path::new("/proc").join(pid.to_string()).exists()
+        {
+            // One that is not empty stays.
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
 /// Returns the directory of this process's own group in the second version.
 fn unified(own: &str) -> Option<PathBuf> {
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let lone = own.lines().count() == 1;
-    lone.then(|| Path::new(ROOT).join(path.trim_start_matches('/')))
+    // A kernel that knows the first version lists it even where only the second is in use.
+    let used = Path::new(ROOT).join(CONTROLLERS).exists();
+    used.then(|| Path::new(ROOT).join(path.trim_start_matches('/')))
 }
 
 /// Returns the path of this process's own group under a controller of the first version.
@@ -158,11 +182,93 @@ fn path_of<'a>(own: &'a str, controller: &str) -> Option<&'a str> {
     })
 }
 
+/// What the group of a run begins with; the number of its outer stage follows.
+const PREFIX: &str = "iddio-";
+
 /// Where control groups are.
 const ROOT: &str = "/sys/fs/cgroup";
+
+/// What a group of the second version can limit.
+const CONTROLLERS: &str = "cgroup.controllers";
 
 /// The processes of a group.
 const PROCESSES: &str = "cgroup.procs";
 
 /// The group that a service steps into.
 const KEEPER: &str = "keeper";
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    /// A group in the hierarchy of the second version, wherever this host has it, with a process in it.
+    struct Held {
+        at: PathBuf,
+        child: Child,
+    }
+
+    impl Held {
+        fn new(name: &str) -> Self {
+            assert!(rustix::process::geteuid().is_root(), "run these tests as root");
+            let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+            let top = mounts.lines().find(|line| line.split(' ').nth(2) == Some("cgroup2"));
+            let top = top.expect("a hierarchy of control groups").split(' ').nth(1).unwrap();
+            let at = Path::new(top).join(format!("iddio-{name}-{}", std::process::id()));
+            fs::create_dir(&at).unwrap();
+            let child = Command::new("sleep").arg("1000").spawn().unwrap();
+            fs::write(at.join(PROCESSES), child.id().to_string()).unwrap();
+            Self { at, child }
+        }
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.child.kill().unwrap();
+            self.child.wait().unwrap();
+            let _ = fs::remove_dir(self.at.join(KEEPER));
+            fs::remove_dir(&self.at).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_service_alone_in_its_group_steps_aside_and_then_groups_beside_it_can_have_limits() {
+        let held = Held::new("aside");
+        let available = fs::read_to_string(held.at.join(CONTROLLERS)).unwrap();
+        let enable = |controller: &str| {
+            fs::write(held.at.join("cgroup.subtree_control"), format!("+{controller}"))
+        };
+        // Whichever this host has: a group that holds a process gives none of them to those below.
+        for controller in available.split_whitespace() {
+            assert!(enable(controller).is_err(), "{controller}");
+        }
+        assert_eq!(divide(&held.at, held.child.id()).unwrap(), Room::Made);
+        let inside = fs::read_to_string(held.at.join(KEEPER).join(PROCESSES)).unwrap();
+        assert_eq!(inside.trim(), held.child.id().to_string());
+        for controller in available.split_whitespace() {
+            enable(controller).unwrap();
+        }
+        let aside = divide(&held.at.join(KEEPER), held.child.id()).unwrap();
+        assert_eq!(aside, Room::Unchanged, "one step is enough");
+    }
+
+    #[test]
+    fn a_group_that_others_are_in_is_left_as_it_is() {
+        let held = Held::new("shared");
+        let mut other = Command::new("sleep").arg("1000").spawn().unwrap();
+        fs::write(held.at.join(PROCESSES), other.id().to_string()).unwrap();
+        assert_eq!(divide(&held.at, held.child.id()).unwrap(), Room::Unchanged);
+        assert!(!held.at.join(KEEPER).exists());
+        other.kill().unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
+    fn the_group_of_a_controller_is_found_by_its_name() {
+        let own = "9:name=systemd:/a\n8:pids:/p\n4:memory,hugetlb:/m/n\n0::/u\n";
+        assert_eq!(path_of(own, "memory"), Some("/m/n"));
+        assert_eq!(path_of(own, "pids"), Some("/p"));
+        assert_eq!(path_of(own, "cpu"), None);
+    }
+}

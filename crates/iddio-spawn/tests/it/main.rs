@@ -9,6 +9,7 @@
 
 mod confined;
 mod kit;
+mod limits;
 mod opening;
 mod running;
 mod sealed;

@@ -9,7 +9,7 @@ use iddio_exec::{
     run_dir::RunDir,
 };
 use iddio_execd::{
-    config::Uids,
+    config::{Bounds, Uids},
     server::{Callers, Serving, Terms},
 };
 use iddio_net::Destination;
@@ -236,6 +236,7 @@ impl Tools for Broker {
             uids: rustix::process::geteuid().is_root().then(Uids::default),
             network: self.network.clone(),
             credentials: Vec::new(),
+            limits: Bounds::default(),
             within: Some(within),
             task: self.task.clone(),
         };
