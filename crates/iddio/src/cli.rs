@@ -65,6 +65,9 @@ pub(crate) enum Verb {
     /// Install the services of this host: log service, signer, exec broker
     #[command(after_help = INSTALL_HELP)]
     Install(SystemArgs),
+    /// Prepare a Kubernetes cluster for the gateway
+    #[command(subcommand)]
+    Kube(KubeVerb),
     /// Register the humans who may approve
     #[command(subcommand)]
     Operator(OperatorVerb),
@@ -94,6 +97,37 @@ pub(crate) enum Verb {
 /// Shared by verbs that only offer JSON.
 #[derive(Args, Debug)]
 pub(crate) struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The verbs of `iddio kube`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KubeVerb {
+    /// Print the accounts and rights that a cluster needs, for `kubectl apply -f -`
+    #[command(after_help = MANIFESTS_HELP)]
+    Manifests(ManifestsArgs),
+}
+
+/// `iddio kube manifests`.
+#[derive(Args, Debug)]
+pub(crate) struct ManifestsArgs {
+    /// For this agent; may be repeated. All that are registered, if none is named
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Vec<String>,
+    /// The namespace of the accounts, as `namespace` in kube.toml
+    #[arg(long, value_name = "NAME", default_value = "iddio")]
+    pub(crate) namespace: String,
+    /// Bind the rights in this namespace alone; may be repeated. In the whole cluster, if none is named
+    #[arg(long, value_name = "NAMESPACE")]
+    pub(crate) r#in: Vec<String>,
+    /// Add the custom resources of this API group; may be repeated
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) custom: Vec<String>,
+    /// Make accounts for tier 4 as well: exec, port-forward, roles, the cluster itself
+    #[arg(long)]
+    pub(crate) break_glass: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -729,6 +763,14 @@ nobody is, in a copy of your tree, with credentials that you never hold.
 
   iddio exec -- terraform -chdir=prod apply
   iddio exec --agent claude-code -- kubectl get pods -n web";
+
+const MANIFESTS_HELP: &str = "\
+Each agent has one account for each tier, which may what is of that tier and below. The gateway's own
+account makes tokens of these and nothing else. Deleting the Secret of an agent ends all its tokens.
+
+  iddio kube manifests | kubectl apply -f -
+  iddio kube manifests --agent claude --in shop --in web | kubectl apply -f -
+  kubectl -n iddio create token iddio-kube --duration 24h   the gateway's own, for token_file";
 
 const AGENT_HELP: &str = "\
 The agent sets IDDIO_TOKEN to its token, or KUBECONFIG to its kubeconfig, which holds a client certificate

@@ -12,6 +12,7 @@ mod freeze;
 mod generate;
 mod init;
 mod kube;
+mod manifests;
 mod operator;
 mod policy;
 mod run;
@@ -61,6 +62,7 @@ pub(crate) fn run(verb: Verb, voice: Voice) -> Ended {
         Verb::Generate(arguments) => generate::run(&arguments),
         Verb::Init(json) => init::run(json.json, voice),
         Verb::Install(arguments) => install::install(arguments, voice),
+        Verb::Kube(verb) => manifests::run(verb, voice),
         Verb::Operator(verb) => operator::run(verb, voice),
         Verb::Policy(verb) => policy::run(verb, voice),
         Verb::Run(arguments) => run::run(arguments, voice),
