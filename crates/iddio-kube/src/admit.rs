@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::{
     Request as HttpRequest, Response, StatusCode,
     body::{Body as _, Incoming},
+    header::HeaderValue,
 };
 use iddio_classify::kube::call::BODY_BYTES_MAX;
 use iddio_core::{
@@ -39,6 +40,7 @@ use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time};
 use crate::{
     clusters::{self, Behind},
     connection::{HEADERS_MAX, Peer, Shown},
+    escort::Escort,
     forward::{self, Flight, Known},
     mint::Bearer,
     operation::{Carried, KubeAction},
@@ -82,14 +84,16 @@ impl Gateway {
         self: Arc<Self>,
         mut request: HttpRequest<Incoming>,
         peer: Arc<Peer>,
+        traceparent: Option<HeaderValue>,
     ) -> Result<Response<Body>, Denial> {
         let taken_over = hyper::upgrade::on(&mut request);
         let (parts, body) = request.into_parts();
         let hold = peer.hold.clone();
         let token = request::token(&parts.headers);
-        let token = token.inspect_err(|_| self.strangers.count(peer.address));
+        let token = token.inspect_err(|_| self.stranger(&peer));
         let token = token.map_err(Denial::of_head)?;
         let caller = self.identify(Shows { peer, token })?;
+        caller.shows.peer.visit.proven();
         let (head, behind) = self.direct(request::head(&parts));
         let (action, _room) = self.read(head, behind.as_deref(), body).await?;
         let principal = caller.identified.principal().id.clone();
@@ -111,7 +115,8 @@ impl Gateway {
             (Ok(Admitted::Denied(denial)), _) => Err(denial),
             (Ok(Admitted::Granted(granted)), Some(behind)) => {
                 let Granted { action, bearer, flight } = *granted;
-                let flight = Flight { flight, hold, since: Instant::now(), known };
+                let escort = Escort::new(&self.shared, &self.meters, traceparent);
+                let flight = Flight { flight, hold, since: Instant::now(), known, escort };
                 let answer = match action.wished().clone() {
                     Wished::Stream(wish) => {
                         let ends = Opening { wish, client: taken_over, place };
@@ -138,10 +143,16 @@ impl Gateway {
         match self.who(&shows) {
             Some(identified) => Ok(Caller { identified, shows: Arc::new(shows) }),
             None => {
-                self.strangers.count(shows.peer.address);
+                self.stranger(&shows.peer);
                 Err(Denial::of_head(request::HeadError::Anonymous))
             }
         }
+    }
+
+    fn stranger(&self, peer: &Peer) {
+        self.strangers.count(peer.address);
+        self.meters.stranger();
+        peer.visit.blame(Instant::now());
     }
 
     /// Returns the agent that shows this. Whoever shows anything else is nobody.
@@ -229,7 +240,7 @@ impl Gateway {
             Notice::NotPut { reason }
             | Notice::NoRegistry { reason }
             | Notice::Failed { reason } => {
-                eprintln!("iddio-kube: nobody could be asked: {reason}");
+                tracing::error!(reason, "nobody could be asked");
             }
             _ => {}
         });
@@ -239,12 +250,15 @@ impl Gateway {
             return Admitted::Denied(Denial::unavailable("iddio has no random numbers"));
         };
         let carried = action.carried();
+        let began = Instant::now();
         let now = self.runtime.clock().now();
         let request = Request::new(&caller.identified, id, now, action);
         Handle::current().block_on(async {
-            match pipeline.admit(request).await {
+            let admitted = pipeline.admit(request).await;
+            self.meters.settled(&admitted, began.elapsed());
+            match admitted {
                 Err(error) => {
-                    eprintln!("iddio-kube: {error}");
+                    tracing::error!(%error, "unrecorded");
                     let text = "iddio cannot record the request, so it is not forwarded";
                     Admitted::Denied(Denial::unavailable(text))
                 }
@@ -326,7 +340,7 @@ impl Gateway {
             fields: vec![("headers", Field::List(names))],
         };
         if let Err(error) = self.runtime.record(event) {
-            eprintln!("iddio-kube: {error}");
+            tracing::error!(%error, "unrecorded");
         }
     }
 }

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use iddio_serve::config::{Log, Operations, Traces};
 use serde::Deserialize;
 
 use crate::cluster::Cluster;
@@ -24,6 +25,12 @@ pub struct Config {
     pub client_authority: Option<PathBuf>,
     /// The clusters behind it, at least one.
     pub clusters: Vec<Cluster>,
+    /// Where operators ask how it is.
+    pub operations: Option<Operations>,
+    /// Where spans are sent.
+    pub traces: Option<Traces>,
+    /// How it says what happens to it.
+    pub log: Log,
 }
 
 /// A certificate of somebody else's.
@@ -46,6 +53,10 @@ struct Written {
     key: Option<PathBuf>,
     client_authority: Option<PathBuf>,
     cluster: toml::Value,
+    operations: Option<Operations>,
+    traces: Option<Traces>,
+    #[serde(default)]
+    log: Log,
 }
 
 /// Why the file cannot be used.
@@ -91,7 +102,8 @@ impl Config {
         let text = std::fs::read_to_string(path).map_err(io)?;
         let wrong = |reason| ConfigError::Text { path: path.to_owned(), reason };
         let written: Written = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-        let Written { listen, names: named, certificate, key, client_authority, cluster } = written;
+        let Written { listen, names: named, certificate, key, client_authority, .. } = written;
+        let Written { cluster, operations, traces, log, .. } = written;
         let identity = match (certificate, key) {
             (Some(certificate), Some(key)) => Some(Identity { certificate, key }),
             (None, None) => None,
@@ -107,7 +119,7 @@ impl Config {
         if clusters.is_empty() {
             return Err(wrong("there is no cluster".to_owned()));
         }
-        Ok(Self { listen, named, identity, client_authority, clusters })
+        Ok(Self { listen, named, identity, client_authority, clusters, operations, traces, log })
     }
 
     /// Returns every name and address that the home's certificate is for.

@@ -16,8 +16,9 @@ use std::{
 };
 
 use hyper::{
-    Request as HttpRequest, Response,
+    Method, Request as HttpRequest, Response, StatusCode, Version,
     body::Incoming,
+    header::{CONNECTION, HeaderValue},
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -26,11 +27,13 @@ use iddio_mint::{
     clients::{Certified, Clients},
     tls::HTTP_2,
 };
-use rustls::pki_types::{CertificateDer, UnixTime};
-use tokio::{
-    sync::{mpsc, watch},
-    time,
+use iddio_serve::{
+    drain::Phase,
+    penalties::Visit,
+    trace::{Attribute, Outcome, Said},
 };
+use rustls::pki_types::{CertificateDer, UnixTime};
+use tokio::{sync::mpsc, time};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
@@ -48,6 +51,8 @@ pub(crate) struct Peer {
     /// The certificates it showed, its own first.
     chain: Vec<CertificateDer<'static>>,
     looked: Mutex<Option<(Option<Certified>, Instant)>>,
+    /// What it costs its source.
+    pub(crate) visit: Arc<Visit>,
 }
 
 /// What a peer showed of itself in the handshake.
@@ -91,30 +96,47 @@ impl Gateway {
         stream: Stream,
         address: IpAddr,
         acceptor: TlsAcceptor,
-        mut stopped: watch::Receiver<()>,
+        visit: Arc<Visit>,
         hold: mpsc::Sender<()>,
     ) {
         socket::tend(&stream);
-        let stream = match time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(_)) => return self.strangers.count(address),
-            Err(_) => return,
+        let handshake = tokio::select! {
+            handshake = time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)) => handshake,
+            () = visit.overdue() => return self.meters.overdue(),
         };
+        let stream = match handshake {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(_)) => {
+                self.meters.handshake();
+                return self.strangers.count(address);
+            }
+            Err(_) => return self.meters.overdue(),
+        };
+        let drained = self.shared.drain.listen();
         let (_, tls) = stream.get_ref();
         let chain = tls.peer_certificates().unwrap_or_default();
         let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
         let multiplexed = tls.alpn_protocol() == Some(HTTP_2);
-        let peer = Arc::new(Peer { address, hold, chain, looked: Mutex::default() });
+        let peer = Arc::new(Peer { address, hold, chain, looked: Mutex::default(), visit });
         let service = service_fn(|request| {
             let answering = self.clone().answer(request, peer.clone());
-            async move { Ok::<_, Infallible>(answering.await) }
+            let drained = drained.clone();
+            async move {
+                let mut answer = answering.await;
+                if Phase::Serving < drained.phase() && answer.version() == Version::HTTP_11 {
+                    let _ =
+                        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer)
+            }
         });
         let stream = TokioIo::new(stream);
         if multiplexed {
             let mut connection = pin!(multiplexing().serve_connection(stream, service));
             tokio::select! {
                 _ = connection.as_mut() => return,
-                _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+                () = peer.visit.overdue() => return self.meters.overdue(),
+                () = drained.reaches(Phase::Closing) => connection.as_mut().graceful_shutdown(),
             }
             let _ = connection.await;
         } else {
@@ -122,7 +144,8 @@ impl Gateway {
             let mut connection = pin!(connection);
             tokio::select! {
                 _ = connection.as_mut() => return,
-                _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+                () = peer.visit.overdue() => return self.meters.overdue(),
+                () = drained.reaches(Phase::Closing) => connection.as_mut().graceful_shutdown(),
             }
             let _ = connection.await;
         }
@@ -133,9 +156,36 @@ impl Gateway {
         request: HttpRequest<Incoming>,
         peer: Arc<Peer>,
     ) -> Response<Body> {
-        let answered = self.serve(request, peer).await;
-        answered.unwrap_or_else(|denial| denial.response())
+        let tracer = &self.shared.tracer.clone();
+        let came = request.headers().get("traceparent").and_then(|came| came.to_str().ok());
+        let span = tracer.begin(came);
+        let method = span.as_ref().map(|_| method(request.method()));
+        let goes = span.as_ref().and_then(|span| HeaderValue::from_str(&span.traceparent()).ok());
+        let answered = self.serve(request, peer, goes).await;
+        let answer = answered.unwrap_or_else(|denial| denial.response());
+        if let (Some(span), Some(method)) = (span, method) {
+            tracer.end(span, said(method, answer.status()));
+        }
+        answer
     }
+}
+
+/// Says of a request what a span says: nothing of a client's own words.
+fn said(method: &'static str, status: StatusCode) -> Said {
+    let attributes = vec![
+        ("http.request.method", Attribute::Text(method.to_owned())),
+        ("http.response.status_code", Attribute::Int(i64::from(status.as_u16()))),
+    ];
+    let outcome = match status.is_server_error() {
+        true => Outcome::Error,
+        false => Outcome::Ok,
+    };
+    Said { name: "kubernetes request", attributes, outcome }
+}
+
+fn method(method: &Method) -> &'static str {
+    let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    known.into_iter().find(|known| method == known).unwrap_or("_OTHER")
 }
 
 /// HTTP/1.1, within its limits.

@@ -1,9 +1,9 @@
 //! Sends what was decided, and streams the answer while the caller may have it.
 //!
 //! The answer passes as it comes, piece by piece and no faster than the client takes it, so that a
-//! watch without end costs no more memory than one piece. While it flows, the gateway looks twice a
-//! second whether the caller is still who it was and nobody froze it; if not, the stream is cut without
-//! an end, so that no client takes it for a whole answer (threat K20).
+//! watch without end costs no more memory than one piece. Whenever agents or freezes change while it
+//! flows, the gateway looks whether the caller is still who it was and nobody froze it; if not, the stream
+//! is cut without an end, so that no client takes it for a whole answer (threat K20).
 //!
 //! INVARIANT: whatever happens to a stream, its record gets an end: on its last piece, on its failure,
 //! on being cut, or when it is dropped because the client went away.
@@ -32,10 +32,11 @@ use iddio_core::{
 };
 use tokio::{
     sync::mpsc,
-    time::{Interval, MissedTickBehavior, interval},
+    time::{Sleep, sleep_until},
 };
 
 use crate::{
+    escort::Escort,
     mint::Bearer,
     operation::KubeAction,
     recordings,
@@ -53,6 +54,8 @@ pub struct Flight {
     pub since: Instant,
     /// Whether the caller is still known.
     pub known: Arc<dyn Fn() -> Known + Send + Sync>,
+    /// What goes along with it.
+    pub escort: Escort,
 }
 
 /// Whether a caller is still who it was.
@@ -78,7 +81,7 @@ pub struct Relay {
     upstream: Arc<Upstream>,
     flight: Option<Flight>,
     reins: Reins,
-    ticks: Interval,
+    deadline: Option<Pin<Box<Sleep>>>,
     status: StatusCode,
 }
 
@@ -97,10 +100,11 @@ pub async fn forward(
         flight.end(Outcome::NotForwarded, Some(unrecorded(&error)));
         return Err(Denial::unavailable("iddio cannot record what flows, so nothing does"));
     }
-    let Some(request) = request(&upstream.authority(), action, bearer) else {
+    let Some(mut request) = request(&upstream.authority(), action, bearer) else {
         flight.end(Outcome::NotForwarded, Some("it cannot be written".to_owned()));
         return Err(Denial::upstream("iddio could not write the request"));
     };
+    flight.escort.mark(&mut request);
     match upstream.send(request).await {
         Ok((response, link)) => relay(upstream, response, link, flight),
         Err(error) => {
@@ -152,15 +156,15 @@ fn relay(
         flight.end(Outcome::Forwarded, Some(format!("status {status}; {}", unrecorded(&error))));
         return Err(Denial::upstream("iddio cannot record the answer, so it is not passed on"));
     }
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let reins = flight.reins();
+    let deadline = reins.deadline.map(|(until, _)| Box::pin(sleep_until(until.into())));
     let relay = Relay {
         body,
         link: Some(link),
         upstream: upstream.clone(),
-        reins: flight.reins(),
+        reins,
         flight: Some(flight),
-        ticks,
+        deadline,
         status,
     };
     let mut answer = Response::new(Either::Right(relay));
@@ -235,14 +239,14 @@ impl Flight {
 
     /// Records an end that says more.
     pub(crate) fn close(self, end: End) {
-        let Self { flight, hold, since, known: _ } = self;
+        let Self { flight, hold, since, known: _, escort } = self;
         let end = End { duration_ms: u64::try_from(since.elapsed().as_millis()).ok(), ..end };
         let closing = tokio::task::spawn_blocking(move || {
             if let Err(error) = iddio_runtime::block_on::block_on(flight.close(end)) {
                 // The log keeps the debt.
-                eprintln!("iddio-kube: the end of a request is not recorded yet: {error}");
+                tracing::error!(%error, "the end of a request is not recorded yet");
             }
-            drop(hold);
+            drop((hold, escort));
         });
         // Whoever stops the gateway waits for what is held.
         drop(closing);
@@ -279,6 +283,28 @@ impl Reins {
 // === impl Relay ===
 
 impl Relay {
+    /// Has the stream looked at as soon as something changes.
+    fn listen(&mut self, context: &mut Context<'_>) {
+        let changes = self.flight.as_mut().map(|flight| &mut flight.escort.changes);
+        if changes.is_some_and(|changes| changes.wakes(context).is_ready()) {
+            // Something changed since it was looked at: once more.
+            context.waker().wake_by_ref();
+        }
+    }
+
+    /// Looks whether the stream may go on, if something changed or its time is over.
+    fn cut(&mut self, context: &mut Context<'_>) -> Option<(Outcome, &'static str)> {
+        let over = |sleep: &mut Pin<Box<Sleep>>| sleep.as_mut().poll(context).is_ready();
+        let late = self.deadline.as_mut().is_some_and(over);
+        let flight = self.flight.as_mut()?;
+        if flight.escort.changes.take().is_none() && !late {
+            return None;
+        }
+        let cut = self.reins.cut()?;
+        flight.escort.meters.cut(cut.0);
+        Some(cut)
+    }
+
     fn end(&mut self, outcome: Outcome, note: &str) {
         if let Some(flight) = self.flight.take() {
             flight.end(outcome, Some(format!("status {}; {note}", self.status.as_u16())));
@@ -311,21 +337,25 @@ impl HttpBody for Relay {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        while self.ticks.poll_tick(context).is_ready() {
-            if let Some((outcome, note)) = self.reins.cut() {
-                self.link = None;
-                self.end(outcome, note);
-                return Poll::Ready(Some(Err(io::Error::other(note))));
-            }
+        if let Some((outcome, note)) = self.cut(context) {
+            self.link = None;
+            self.end(outcome, note);
+            return Poll::Ready(Some(Err(io::Error::other(note))));
         }
         // Nothing more is taken from the API server while the recording has no room.
         match self.flight.as_mut().map(|flight| flight.flight.poll_room(context)) {
-            Some(Poll::Pending) => return Poll::Pending,
+            Some(Poll::Pending) => {
+                self.listen(context);
+                return Poll::Pending;
+            }
             Some(Poll::Ready(Err(error))) => return Poll::Ready(Some(Err(self.lose(error)))),
             Some(Poll::Ready(Ok(()))) | None => {}
         }
         match Pin::new(&mut self.body).poll_frame(context) {
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                self.listen(context);
+                Poll::Pending
+            }
             Poll::Ready(Some(Ok(frame))) => {
                 let taken = match (self.flight.as_mut(), frame.data_ref()) {
                     (Some(flight), Some(data)) if !data.is_empty() => {
@@ -385,5 +415,5 @@ const KEPT_BACK: [&str; 10] = [
     "upgrade",
 ];
 
-/// How often a stream is looked at: whoever is frozen or revoked is cut within a second.
+/// How often a stream into a workload is looked at: whoever is frozen or revoked is cut within a second.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);

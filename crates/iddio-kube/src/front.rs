@@ -14,6 +14,7 @@ use iddio_runtime::{
     assemble::Runtime,
     authority::{self, AuthorityError, server_path},
 };
+use iddio_serve::certificate;
 use rustls::ServerConfig;
 
 use crate::config::Config;
@@ -88,6 +89,19 @@ impl Front {
         &self.clients
     }
 
+    /// How the certificate in use is looked after: whenever its files change, and every hour.
+    pub fn source(self: &Arc<Self>) -> certificate::Source {
+        let (certificate, files) = match &self.source {
+            Source::Files(certificate, key) => {
+                (certificate.clone(), vec![certificate.clone(), key.clone()])
+            }
+            Source::Home(path, _) => (path.clone(), vec![path.clone()]),
+        };
+        let own = self.clone();
+        let tend = Box::new(move || own.look_after().map_err(|error| error.to_string()));
+        certificate::Source { certificate, files, tend }
+    }
+
     /// Renews the certificate if it is the home's and ends soon or has other names than it should, and
     /// reads it again if it is somebody else's and changed. Where that fails, the old one stays.
     ///
@@ -120,6 +134,3 @@ impl Front {
 
 /// How long before its end a certificate is renewed.
 const RENEW_AHEAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// How often that is looked at.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(60 * 60);

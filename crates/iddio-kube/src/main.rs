@@ -3,8 +3,11 @@
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use iddio_kube::{config::Config, serve::Gateway, socket};
+use iddio_kube::{config::Config, serve::Gateway};
 use iddio_runtime::{assemble::Runtime, home::Home};
+use iddio_serve::{
+    certificate::Certificate, listen, logs, notify, penalties::Limits, shared::Shared,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -22,14 +25,20 @@ fn run() -> Result<()> {
     let named = std::env::var_os("IDDIO_HOME");
     let home = Home::open(named.as_deref())?.context("there is no home: run `iddio init`")?;
     let runtime = Arc::new(Runtime::open(home)?);
-    let gateway = Gateway::new(runtime.clone(), &config)?;
+    logs::start(config.log);
+    let traces = config.traces.as_ref();
+    let (shared, exporter) =
+        Shared::new("iddio-kube", VERSION, runtime.clone(), Limits::GATEWAY, traces)?;
+    let gateway = Gateway::new(runtime.clone(), &config, shared.clone())?;
     let threads = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(THREADS_MAX)
         .build()?;
     threads.block_on(async {
-        let listener = socket::listen(config.listen).await.context("cannot listen")?;
-        eprintln!("iddio-kube: listening on {}", listener.local_addr()?);
+        let listener = listen::clients(config.listen).await?;
+        let certificate = Certificate::of(gateway.front().source()).map_err(anyhow::Error::msg)?;
+        let attending =
+            shared.attend(Some(certificate), config.operations.as_ref(), exporter).await?;
         let (mut terminate, mut interrupt) =
             (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let stop = async move {
@@ -37,11 +46,12 @@ fn run() -> Result<()> {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+            notify::stopping();
         };
-        // Nobody may be listening for it.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        tracing::info!("listening on {}", listener.local_addr()?);
+        notify::ready("serving");
         gateway.run(listener, stop).await;
+        attending.end().await;
         anyhow::Ok(())
     })?;
     drop(threads);
@@ -63,6 +73,12 @@ const CONFIGURATION: &str = "/etc/iddio/kube.toml";
 
 /// The most threads that wait for a disk or a human: one for each undecided request.
 const THREADS_MAX: usize = 512;
+
+/// The version people see; a release names itself.
+const VERSION: &str = match option_env!("IDDIO_CALVER") {
+    Some(version) => version,
+    None => "dev",
+};
 
 /// The exit code of a service that cannot serve.
 const UNAVAILABLE: u8 = 69;

@@ -12,6 +12,10 @@ use std::{
 
 use iddio_core::{principal::PrincipalId, time::Clock};
 use iddio_runtime::assemble::Runtime;
+use iddio_serve::{
+    drain::{Patience, Phase},
+    shared::Shared,
+};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
@@ -22,7 +26,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::{
     clusters::Clusters,
     config::Config,
-    front::{self, Front, FrontError},
+    front::{Front, FrontError},
+    meters::Meters,
     recordings::{OfExchanges, OfStreams, Recordings},
     socket::Listener,
     strangers::Strangers,
@@ -49,6 +54,10 @@ pub struct Gateway {
     pub(crate) of_exchanges: OfExchanges,
     /// Tells that the gateway stops.
     pub(crate) stopping: watch::Sender<()>,
+    /// Limits before identity, changes, the end, spans.
+    pub(crate) shared: Shared,
+    /// What is counted.
+    pub(crate) meters: Meters,
 }
 
 /// Why there is no gateway.
@@ -70,7 +79,12 @@ impl Gateway {
     /// # Errors
     ///
     /// When a cluster is not described, or there is no certificate to show.
-    pub fn new(runtime: Arc<Runtime>, config: &Config) -> Result<Arc<Self>, GatewayError> {
+    pub fn new(
+        runtime: Arc<Runtime>,
+        config: &Config,
+        shared: Shared,
+    ) -> Result<Arc<Self>, GatewayError> {
+        let meters = Meters::new(&shared.registry, &shared.penalties, &shared.tracer);
         let clock: Arc<dyn Clock> = runtime.clock();
         let clusters = Clusters::new(&config.clusters, &clock)?;
         let front = Arc::new(Front::open(runtime.clone(), config)?);
@@ -87,18 +101,23 @@ impl Gateway {
             of_streams: OfStreams(recordings.clone()),
             of_exchanges: OfExchanges(recordings),
             stopping: watch::Sender::new(()),
+            shared,
+            meters,
         }))
+    }
+
+    /// What is shown to clients, for whoever looks after it.
+    pub fn front(&self) -> &Arc<Front> {
+        &self.front
     }
 
     /// Serves until `stop` is ready; then lets what flows come to its end, for a while.
     pub async fn run(self: &Arc<Self>, listener: Listener, stop: impl Future<Output = ()>) {
         let acceptor = TlsAcceptor::from(self.front.config());
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let stopped = self.stopping.subscribe();
         let (hold, mut ended) = mpsc::channel::<()>(1);
         let mut connections = JoinSet::new();
         let mut minute = time::interval(COUNT_EVERY);
-        let mut hour = time::interval(front::LOOK_EVERY);
         let mut stop = pin!(stop);
         loop {
             let taken = async {
@@ -108,16 +127,20 @@ impl Gateway {
             tokio::select! {
                 () = &mut stop => break,
                 _ = minute.tick() => self.tell_strangers(&hold),
-                _ = hour.tick() => self.look_after_front(&hold),
                 Some(_) = connections.join_next() => {}
                 (accepted, place) = taken => {
                     // A connection that is gone already, or no descriptor left: the next one.
                     let Ok((stream, peer)) = accepted else { time::sleep(PAUSE).await; continue };
+                    let arrived = self.shared.penalties.arrive(peer.ip(), Instant::now());
+                    let visit = match arrived {
+                        Ok(visit) => Arc::new(visit),
+                        Err(turned) => { self.meters.refused(turned); continue }
+                    };
                     let (own, acceptor, hold) = (self.clone(), acceptor.clone(), hold.clone());
-                    let stopped = stopped.clone();
                     let _ = connections.spawn(async move {
-                        own.connection(stream, peer.ip(), acceptor, stopped, hold).await;
-                        drop(place);
+                        let counted = own.meters.connection();
+                        own.connection(stream, peer.ip(), acceptor, visit, hold).await;
+                        drop((place, counted));
                     });
                 }
             }
@@ -125,24 +148,12 @@ impl Gateway {
         drop(listener);
         let _ = self.stopping.send(());
         let drained = async { while connections.join_next().await.is_some() {} };
-        if time::timeout(DRAIN_MAX, drained).await.is_err() {
+        if self.shared.drain.end(Patience::GATEWAY, drained).await == Phase::Cut {
             connections.shutdown().await;
         }
         self.tell_strangers(&hold);
         drop(hold);
-        let _ = time::timeout(DRAIN_MAX, ended.recv()).await;
-    }
-
-    /// Renews the certificate where that is due, on a thread that may wait.
-    fn look_after_front(&self, hold: &mpsc::Sender<()>) {
-        let (front, hold) = (self.front.clone(), hold.clone());
-        let looking = tokio::task::spawn_blocking(move || {
-            if let Err(error) = front.look_after() {
-                eprintln!("iddio-kube: the certificate is not renewed: {error}");
-            }
-            drop(hold);
-        });
-        drop(looking);
+        let _ = time::timeout(RECORDS_MAX, ended.recv()).await;
     }
 
     fn tell_strangers(self: &Arc<Self>, hold: &mpsc::Sender<()>) {
@@ -150,7 +161,7 @@ impl Gateway {
         let (runtime, hold) = (self.runtime.clone(), hold.clone());
         let telling = tokio::task::spawn_blocking(move || {
             if let Err(error) = runtime.record(event) {
-                eprintln!("iddio-kube: {error}");
+                tracing::error!(%error, "unrecorded");
             }
             drop(hold);
         });
@@ -170,8 +181,8 @@ const STREAMS_MAX: usize = 256;
 /// How often what was only counted is recorded.
 pub(crate) const COUNT_EVERY: Duration = Duration::from_secs(60);
 
-/// How long streams may go on once the gateway stops.
-const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// How long records of ends may take once everything has ended.
+const RECORDS_MAX: Duration = Duration::from_secs(10);
 
 /// How long to wait where no connection could be taken.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -2,15 +2,15 @@
 //!
 //! Its files are looked at every second and are taken once they make a pair; whoever makes a connection
 //! from then on sees the new one, and nobody loses theirs. A pair that does not load leaves the old one in
-//! use. Both are records, with the fingerprints. Once an hour whoever issued it is asked for another one,
-//! where its end is near.
+//! use, and that is a record. Once an hour whoever can issue another one looks whether that is due. That
+//! one is used in place of another is recorded by whoever swaps them, with both fingerprints.
 
 use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use iddio_core::{
@@ -27,14 +27,10 @@ pub struct Source {
     pub certificate: PathBuf,
     /// All files that it and its key are made of.
     pub files: Vec<PathBuf>,
-    /// Makes listeners show what the files hold now; where that is no pair, nothing changes.
-    pub swap: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
-    /// Writes others in their place, where somebody here can issue them.
-    pub renew: Option<Renew>,
+    /// Makes listeners show what the files hold now, or has another one issued where the end is near, and
+    /// records either. Where the files are no pair, nothing changes.
+    pub tend: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
 }
-
-/// Writes a new certificate into its files, each whole or not at all.
-pub type Renew = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// A certificate in use.
 pub struct Certificate {
@@ -82,43 +78,28 @@ impl Certificate {
     /// Looks whether the files changed, and takes them if they make a pair. It may wait for a disk.
     pub fn refresh(&self, runtime: &Runtime) {
         let found = stamps(&self.source.files);
-        let before = {
+        {
             let mut used = self.used();
             if used.stamps == found {
                 return;
             }
             used.stamps = found;
-            used.facts.fingerprint
-        };
-        match (self.source.swap)().and_then(|()| facts(&self.source)) {
+        }
+        self.tend(runtime);
+    }
+
+    fn tend(&self, runtime: &Runtime) {
+        let before = self.used().facts.fingerprint;
+        match (self.source.tend)().and_then(|()| facts(&self.source)) {
             Ok(facts) => {
                 self.used().facts = facts;
                 if facts.fingerprint != before {
-                    swapped(runtime, before, facts.fingerprint);
+                    tracing::info!("another certificate is in use");
                 }
             }
             Err(error) => {
                 tracing::error!(error, "the certificate was not taken");
                 refused(runtime, before, &error);
-            }
-        }
-    }
-
-    /// Has another one issued, if its end is near. It may wait for a disk.
-    pub fn renew(&self, runtime: &Runtime, now: SystemTime) {
-        let Some(renew) = &self.source.renew else { return };
-        let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let window = now.saturating_add(WINDOW.as_secs());
-        let window = i64::try_from(window).unwrap_or(i64::MAX);
-        let Facts { fingerprint, not_after } = self.used().facts;
-        if not_after.is_none_or(|end| window < end) {
-            return;
-        }
-        match renew() {
-            Ok(()) => self.refresh(runtime),
-            Err(error) => {
-                tracing::error!(error, "the certificate was not renewed");
-                refused(runtime, fingerprint, &error);
             }
         }
     }
@@ -131,10 +112,10 @@ impl Certificate {
             let _ = ticks.tick().await;
             let (own, runtime) = (self.clone(), runtime.clone());
             let looked = tokio::task::spawn_blocking(move || {
-                own.refresh(&runtime);
                 if tick.is_multiple_of(LOOKS_AN_HOUR) {
-                    own.renew(&runtime, SystemTime::now());
+                    own.tend(&runtime);
                 }
+                own.refresh(&runtime);
             });
             // One that panicked has said so; the next look is as good.
             let _ = looked.await;
@@ -146,17 +127,10 @@ impl Certificate {
     }
 }
 
-fn swapped(runtime: &Runtime, before: Digest, after: Digest) {
-    let fields =
-        vec![("fingerprint", Field::Digest(after)), ("fingerprint_before", Field::Digest(before))];
-    record(runtime, "certificate.swapped", fields);
-    tracing::info!("another certificate is in use");
-}
-
 fn refused(runtime: &Runtime, before: Digest, error: &str) {
     let fields =
         vec![("fingerprint_before", Field::Digest(before)), ("reason", Field::Text(error.into()))];
-    record(runtime, "certificate.refused", fields);
+    record(runtime, "tls.refused", fields);
 }
 
 fn record(runtime: &Runtime, event: &'static str, fields: Vec<(&'static str, Field)>) {
@@ -246,9 +220,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How often whoever issues is asked, in looks.
 const LOOKS_AN_HOUR: u64 = 3600;
-
-/// How long before its end a certificate is renewed.
-const WINDOW: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Tags of DER.
 const VERSION: u8 = 0xa0;

@@ -67,8 +67,17 @@ impl Default for Changes {
 // === impl Heard ===
 
 impl Heard {
-    /// Is ready once for each time that something changed, however much.
-    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Whether something changed since this was asked last; nobody is woken for it.
+    pub fn take(&mut self) -> Option<()> {
+        self.receiver.has_changed().ok().filter(|changed| *changed)?;
+        self.receiver.mark_unchanged();
+        self.waiting = None;
+        Some(())
+    }
+
+    /// Has the task woken by the next change. Is ready if there was one that [`Self::take`] did not tell
+    /// yet.
+    pub fn wakes(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Self { receiver, waiting } = self;
         let future = waiting.get_or_insert_with(|| {
             let mut receiver = receiver.clone();
@@ -79,14 +88,11 @@ impl Heard {
                 }
             })
         });
-        match future.as_mut().poll(context) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => {
-                *waiting = None;
-                receiver.mark_unchanged();
-                Poll::Ready(())
-            }
+        let ready = future.as_mut().poll(context);
+        if ready.is_ready() {
+            *waiting = None;
         }
+        ready
     }
 }
 
@@ -101,19 +107,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_heard_once_and_by_everybody() {
+    fn a_change_is_told_once_and_to_everybody() {
         let changes = Changes::new();
         let (mut one, mut two) = (changes.listen(), changes.listen());
         let mut context = Context::from_waker(Waker::noop());
-        assert!(one.poll(&mut context).is_pending());
+        assert!(one.take().is_none() && one.wakes(&mut context).is_pending());
         changes.tell();
         changes.tell();
-        assert!(one.poll(&mut context).is_ready());
-        assert!(one.poll(&mut context).is_pending());
-        assert!(two.poll(&mut context).is_ready());
-        assert!(two.poll(&mut context).is_pending());
+        assert!(one.wakes(&mut context).is_ready());
+        assert!(one.take().is_some() && one.take().is_none());
+        assert!(one.wakes(&mut context).is_pending());
+        assert!(two.take().is_some());
+        assert!(two.wakes(&mut context).is_pending());
         changes.teller()();
-        assert!(one.poll(&mut context).is_ready());
+        assert!(one.take().is_some() && two.take().is_some());
     }
 
     #[test]
@@ -122,10 +129,13 @@ mod tests {
         let changes = Changes::new();
         let mut heard = changes.listen();
         threads.block_on(async {
-            let waiting = tokio::spawn(async move { poll_fn(|context| heard.poll(context)).await });
+            let waiting = tokio::spawn(async move {
+                poll_fn(|context| heard.wakes(context)).await;
+                heard.take()
+            });
             tokio::task::yield_now().await;
             changes.tell();
-            waiting.await.unwrap();
+            assert!(waiting.await.unwrap().is_some());
         });
     }
 }

@@ -21,4 +21,5 @@ pub mod metrics;
 pub mod notify;
 pub mod penalties;
 pub mod report;
+pub mod shared;
 pub mod trace;

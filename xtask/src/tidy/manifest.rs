@@ -165,7 +165,18 @@ const INSIDE: &[(&str, &[&str])] = &[
     ),
     ("iddio-fuzz", &[ANY]),
     // It knows its minter and the recorder, and that connects through the one connector.
-    ("iddio-kube", &["iddio-classify", "iddio-core", "iddio-mint", "iddio-net", "iddio-record", "iddio-runtime"]),
+    (
+        "iddio-kube",
+        &[
+            "iddio-classify",
+            "iddio-core",
+            "iddio-mint",
+            "iddio-net",
+            "iddio-record",
+            "iddio-runtime",
+            "iddio-serve",
+        ],
+    ),
     // The service keeps a log and is lent a signer; it judges nothing and starts nothing.
     ("iddio-logd", &["iddio-audit", "iddio-core", "iddio-mint", "iddio-service"]),
     // It asks the signer in the frames that the log service speaks.

@@ -58,10 +58,11 @@ pub(crate) async fn open(
         let request = request(&upstream.authority(), action, &offer.headers(), bearer)?;
         Some((offer, request))
     });
-    let Some((offer, request)) = asked else {
+    let Some((offer, mut request)) = asked else {
         flight.end(Outcome::NotForwarded, Some("it cannot be written".to_owned()));
         return Err(Denial::upstream("iddio could not write the request").ending());
     };
+    flight.escort.mark(&mut request);
     let (mut response, link) = match upstream.upgrade(request).await {
         Ok(answered) => answered,
         Err(error) => {
