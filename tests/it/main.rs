@@ -29,6 +29,7 @@ mod keepers;
 mod kit;
 mod kube;
 mod one_truth;
+mod operations;
 mod red_team;
 mod runs;
 mod secrets;
