@@ -37,7 +37,7 @@ use rustls::{
 };
 use serde_json::Value;
 
-use crate::kit::{of, only};
+use crate::kit::of;
 
 /// Everything below break-glass runs.
 const OPEN: &str = "\

@@ -127,6 +127,7 @@ fn of_own(dir: &Path) -> Result<(), String> {
     match status {
         Status { health: Health::Poisoned, .. } => Err("the disk failed to sync the log".into()),
         Status { room: Room::Full, .. } => Err("there is no room for records".into()),
+        _ if disk.f_bavail == 0 => Err("there is no room for records".into()),
         _ if disk.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) => {
             Err("the log is mounted read-only".into())
         }
