@@ -28,6 +28,7 @@ mod installing;
 mod keepers;
 mod kit;
 mod kube;
+mod kube_front;
 mod one_truth;
 mod operations;
 mod red_team;

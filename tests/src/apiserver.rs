@@ -17,10 +17,16 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt, Either, Full};
 use hyper::{
-    Request, Response, body::Body, body::Frame, body::Incoming, http::request::Parts,
-    server::conn::http1, service::service_fn, upgrade::OnUpgrade,
+    Request, Response, Version,
+    body::Body,
+    body::Frame,
+    body::Incoming,
+    http::request::Parts,
+    server::conn::{http1, http2},
+    service::service_fn,
+    upgrade::OnUpgrade,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use serde_json::{Value, json};
@@ -40,6 +46,8 @@ pub struct ApiServer {
 /// A request that reached the server.
 #[derive(Clone, Debug)]
 pub struct Seen {
+    /// The version of HTTP.
+    pub version: Version,
     /// The method.
     pub method: String,
     /// Path and query.
@@ -50,6 +58,15 @@ pub struct Seen {
     pub account: String,
     /// The body.
     pub body: String,
+}
+
+/// What a server speaks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Spoken {
+    /// HTTP/2, and HTTP/1.1 for whoever asks for that.
+    Both,
+    /// HTTP/1.1, and not a word of what else there could be.
+    Http1,
 }
 
 /// A certificate for this host, and its key, both PEM.
@@ -101,13 +118,18 @@ impl Body for Pieces {
 impl ApiServer {
     /// Starts one on a free port of the loopback.
     pub fn start() -> Self {
+        Self::speaking(Spoken::Both)
+    }
+
+    /// Starts one that speaks this much of HTTP.
+    pub fn speaking(spoken: Spoken) -> Self {
         let runtime = Runtime::new().expect("threads");
         let pair = Pair::new();
         let place = TempDir::with_prefix("iddio-pod-").expect("a temporary directory");
         let shared = Arc::new(Shared(Mutex::default(), place));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("an address");
-        let acceptor = tokio_rustls::TlsAcceptor::from(pair.server());
+        let acceptor = tokio_rustls::TlsAcceptor::from(pair.server(spoken));
         let own = shared.clone();
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -118,6 +140,11 @@ impl ApiServer {
                         let own = own.clone();
                         async move { Ok::<_, Infallible>(own.answer(request).await) }
                     });
+                    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                        let connection = http2::Builder::new(TokioExecutor::new());
+                        let _ = connection.serve_connection(TokioIo::new(stream), service).await;
+                        return;
+                    }
                     let connection = http1::Builder::new();
                     let connection = connection.serve_connection(TokioIo::new(stream), service);
                     let _ = connection.with_upgrades().await;
@@ -221,7 +248,7 @@ impl Pair {
         Self { certificate, key: key.serialize_pem() }
     }
 
-    fn server(&self) -> Arc<rustls::ServerConfig> {
+    fn server(&self, spoken: Spoken) -> Arc<rustls::ServerConfig> {
         let chain = vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("PEM")];
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -230,7 +257,11 @@ impl Pair {
             .expect("versions")
             .with_no_client_auth()
             .with_single_cert(chain, key);
-        Arc::new(config.expect("a pair"))
+        let mut config = config.expect("a pair");
+        if spoken == Spoken::Both {
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+        Arc::new(config)
     }
 }
 
@@ -262,6 +293,7 @@ impl Shared {
         });
         let target = parts.uri.path_and_query().expect("a path").as_str().to_owned();
         state.seen.push(Seen {
+            version: parts.version,
             method: parts.method.to_string(),
             target,
             headers: headers.collect(),

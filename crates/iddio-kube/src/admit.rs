@@ -41,7 +41,7 @@ use crate::{
     clusters::{self, Behind},
     connection::{HEADERS_MAX, Peer, Shown},
     escort::Escort,
-    forward::{self, Flight, Known},
+    forward::{self, Flight, Known, Sent},
     mint::Bearer,
     operation::{Carried, KubeAction},
     recordings::OfNothing,
@@ -116,22 +116,19 @@ impl Gateway {
             (Ok(Admitted::Granted(granted)), Some(behind)) => {
                 let Granted { action, bearer, flight } = *granted;
                 let escort = Escort::new(&self.shared, &self.meters, traceparent);
-                let flight = Flight { flight, hold, since: Instant::now(), known, escort };
-                let answer = match action.wished().clone() {
+                let (since, sent) = (Instant::now(), Sent::Once);
+                let flight = Flight { flight, hold, since, known, escort, sent };
+                match action.wished().clone() {
                     Wished::Stream(wish) => {
                         let ends = Opening { wish, client: taken_over, place };
                         let stopped = self.stopping.subscribe();
                         upgrade::open(&behind.upstream, action, &bearer, flight, ends, stopped)
-                            .await?
+                            .await
                     }
                     Wished::None | Wished::Unknown => {
-                        forward::forward(&behind.upstream, action, &bearer, flight).await?
+                        forward::forward(&behind, action, &bearer, flight).await
                     }
-                };
-                if answer.status() == StatusCode::UNAUTHORIZED {
-                    behind.minter.forget(principal.as_str());
                 }
-                Ok(answer)
             }
             (Ok(Admitted::Granted(_)) | Err(_), _) => {
                 Err(Denial::unavailable("iddio failed while it decided"))

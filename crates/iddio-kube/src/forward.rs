@@ -36,6 +36,7 @@ use tokio::{
 };
 
 use crate::{
+    clusters::Behind,
     escort::Escort,
     mint::Bearer,
     operation::KubeAction,
@@ -56,6 +57,17 @@ pub struct Flight {
     pub known: Arc<dyn Fn() -> Known + Send + Sync>,
     /// What goes along with it.
     pub escort: Escort,
+    /// How often it was sent.
+    pub sent: Sent,
+}
+
+/// How often a request was sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sent {
+    /// Twice: the token of the first time was refused.
+    Again,
+    /// Once, or not yet.
+    Once,
 }
 
 /// Whether a caller is still who it was.
@@ -86,10 +98,13 @@ pub struct Relay {
 }
 
 /// Sends a request and returns what the client gets.
-pub async fn forward(
-    upstream: &Arc<Upstream>,
+///
+/// A read that an API server refuses the shared token of is sent once more, with a new one: the server
+/// may have begun anew, or the object that tokens are bound to. Nothing else is sent twice.
+pub(crate) async fn forward(
+    behind: &Behind,
     mut action: KubeAction,
-    bearer: &Bearer,
+    bearer: &Arc<Bearer>,
     mut flight: Flight,
 ) -> Result<Response<Body>, Denial> {
     if flight.flight.leash().hold().is_some() {
@@ -100,21 +115,26 @@ pub async fn forward(
         flight.end(Outcome::NotForwarded, Some(unrecorded(&error)));
         return Err(Denial::unavailable("iddio cannot record what flows, so nothing does"));
     }
-    let Some(mut request) = request(&upstream.authority(), action, bearer) else {
-        flight.end(Outcome::NotForwarded, Some("it cannot be written".to_owned()));
-        return Err(Denial::upstream("iddio could not write the request"));
-    };
-    flight.escort.mark(&mut request);
-    match upstream.send(request).await {
-        Ok((response, link)) => relay(upstream, response, link, flight),
-        Err(error) => {
-            let outcome = match &error {
-                UpstreamError::Slow => Outcome::TimedOut,
-                UpstreamError::Connect(_) | UpstreamError::Tls(_) => Outcome::NotForwarded,
-                UpstreamError::Authority(_) | UpstreamError::Busy | UpstreamError::Config(_) => {
-                    Outcome::NotForwarded
-                }
-                UpstreamError::Http(_) => Outcome::Forwarded,
+    let mut sent = send(&behind.upstream, &action, bearer, &flight.escort).await;
+    let refused = sent.as_ref().is_ok_and(|(response, _)| response.status() == UNAUTHORIZED);
+    if refused && is_read(&action) && flight.flight.leash().hold().is_none() {
+        let agent = flight.flight.record().subject.principal.id.as_str().to_owned();
+        if let Some(bearer) = behind.minter.instead(&agent, bearer).await {
+            flight.sent = Sent::Again;
+            sent = send(&behind.upstream, &action, &bearer, &flight.escort).await;
+        }
+    }
+    match sent {
+        Ok((response, link)) => relay(&behind.upstream, response, link, flight),
+        Err(None) => {
+            flight.end(Outcome::NotForwarded, Some("it cannot be written".to_owned()));
+            Err(Denial::upstream("iddio could not write the request"))
+        }
+        Err(Some(error)) => {
+            let outcome = match (&error, flight.sent) {
+                (UpstreamError::Slow, _) => Outcome::TimedOut,
+                (UpstreamError::Http(_), _) | (_, Sent::Again) => Outcome::Forwarded,
+                _ => Outcome::NotForwarded,
             };
             flight.end(outcome, Some(error.to_string()));
             Err(Denial::upstream(&format!("iddio has no answer: {error}")))
@@ -122,8 +142,25 @@ pub async fn forward(
     }
 }
 
+/// Sends it, or says why there is no answer: nothing if it cannot be written.
+async fn send(
+    upstream: &Upstream,
+    action: &KubeAction,
+    bearer: &Bearer,
+    escort: &Escort,
+) -> Result<(Response<Incoming>, Link), Option<UpstreamError>> {
+    let mut request = request(&upstream.authority(), action, bearer).ok_or(None)?;
+    escort.mark(&mut request);
+    upstream.send(request).await.map_err(Some)
+}
+
+/// Whether sending it twice is as good as sending it once.
+fn is_read(action: &KubeAction) -> bool {
+    matches!(action.head.method.as_str(), "GET" | "HEAD") && action.body.is_empty()
+}
+
 /// Writes the request: what was judged, the credential, and nothing else.
-fn request(authority: &str, action: KubeAction, bearer: &Bearer) -> Option<Request<Full<Bytes>>> {
+fn request(authority: &str, action: &KubeAction, bearer: &Bearer) -> Option<Request<Full<Bytes>>> {
     let KubeAction { head, body, .. } = action;
     let mut request = Request::builder()
         .method(head.method.as_str())
@@ -133,7 +170,7 @@ fn request(authority: &str, action: KubeAction, bearer: &Bearer) -> Option<Reque
     for (name, value) in &head.headers {
         request = request.header(name.as_str(), value.as_slice());
     }
-    request.body(Full::new(body)).ok()
+    request.body(Full::new(body.clone())).ok()
 }
 
 /// Makes the client's answer of the server's. What would send the client, or its connection,
@@ -239,7 +276,13 @@ impl Flight {
 
     /// Records an end that says more.
     pub(crate) fn close(self, end: End) {
-        let Self { flight, hold, since, known: _, escort } = self;
+        let Self { flight, hold, since, known: _, escort, sent } = self;
+        let note = match (end.note, sent) {
+            (Some(note), Sent::Again) => Some(format!("{note}; {AGAIN}")),
+            (None, Sent::Again) => Some(AGAIN.to_owned()),
+            (note, Sent::Once) => note,
+        };
+        let end = End { note, ..end };
         let end = End { duration_ms: u64::try_from(since.elapsed().as_millis()).ok(), ..end };
         let closing = tokio::task::spawn_blocking(move || {
             if let Err(error) = iddio_runtime::block_on::block_on(flight.close(end)) {
@@ -414,6 +457,11 @@ const KEPT_BACK: [&str; 10] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// What the record of a request says that was sent twice.
+const AGAIN: &str = "sent again with a new token";
+
+const UNAUTHORIZED: StatusCode = StatusCode::UNAUTHORIZED;
 
 /// How often a stream into a workload is looked at: whoever is frozen or revoked is cut within a second.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(500);

@@ -34,7 +34,19 @@ use crate::{
 };
 
 /// A bearer token of one service account.
-pub struct Bearer(Zeroizing<String>);
+pub struct Bearer {
+    token: Zeroizing<String>,
+    purpose: Purpose,
+}
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Purpose {
+    /// Reads of one agent, for a while.
+    Shared,
+    /// One request.
+    Single,
+}
 
 /// Makes the tokens of one cluster.
 pub struct Minter {
@@ -79,9 +91,26 @@ impl Minter {
         Self { upstream, namespace, own, clock, shared: Mutex::default() }
     }
 
-    /// Forgets the token that an agent's reads share: the API server took it no more.
-    pub fn forget(&self, agent: &str) {
-        let _ = self.shared().remove(agent);
+    /// Returns another token for a read of `agent` whose token the API server took no more. One that was
+    /// made for that request alone has no successor: that the server refuses it means something else.
+    pub(crate) async fn instead(&self, agent: &str, refused: &Arc<Bearer>) -> Option<Arc<Bearer>> {
+        if refused.purpose == Purpose::Single {
+            return None;
+        }
+        {
+            let mut shared = self.shared();
+            // Somebody may have got a new one meanwhile.
+            if shared.get(agent).is_some_and(|(known, _)| Arc::ptr_eq(known, refused)) {
+                let _ = shared.remove(agent);
+            }
+        }
+        if let Some(bearer) = self.fresh(agent) {
+            return Some(bearer);
+        }
+        let made = self.request(agent, Tier::Observe, Purpose::Shared).await;
+        let bearer = Arc::new(made.inspect_err(|error| eprintln!("iddio-kube: {error}")).ok()?);
+        self.share(agent, &bearer);
+        Some(bearer)
     }
 
     async fn bearer(&self, warrant: &Warrant<KubeAction>) -> Result<Arc<Bearer>, TokenError> {
@@ -97,17 +126,22 @@ impl Minter {
         if shares && let Some(bearer) = self.fresh(agent) {
             return Ok(bearer);
         }
-        let bearer = Arc::new(self.request(agent, tier).await?);
+        let purpose = if shares { Purpose::Shared } else { Purpose::Single };
+        let bearer = Arc::new(self.request(agent, tier, purpose).await?);
         if shares {
-            let until = self.clock.now().plus_millis(SHARED_MILLIS_MAX).boot;
-            let mut shared = self.shared();
-            let now = self.clock.now().boot;
-            shared.retain(|_, (_, until)| now.until(*until).is_some());
-            if shared.len() < SHARED_MAX {
-                let _ = shared.insert(agent.to_owned(), (bearer.clone(), until));
-            }
+            self.share(agent, &bearer);
         }
         Ok(bearer)
+    }
+
+    fn share(&self, agent: &str, bearer: &Arc<Bearer>) {
+        let until = self.clock.now().plus_millis(SHARED_MILLIS_MAX).boot;
+        let mut shared = self.shared();
+        let now = self.clock.now().boot;
+        shared.retain(|_, (_, until)| now.until(*until).is_some());
+        if shared.len() < SHARED_MAX {
+            let _ = shared.insert(agent.to_owned(), (bearer.clone(), until));
+        }
     }
 
     fn fresh(&self, agent: &str) -> Option<Arc<Bearer>> {
@@ -117,7 +151,12 @@ impl Minter {
         now.until(*until).map(|_| bearer.clone())
     }
 
-    async fn request(&self, agent: &str, tier: Tier) -> Result<Bearer, TokenError> {
+    async fn request(
+        &self,
+        agent: &str,
+        tier: Tier,
+        purpose: Purpose,
+    ) -> Result<Bearer, TokenError> {
         if !is_name(agent) {
             return Err(TokenError::Name(agent.to_owned()));
         }
@@ -153,7 +192,8 @@ impl Minter {
         if !status.is_success() {
             return Err(TokenError::Refused { account, status: status.as_u16() });
         }
-        token(&bytes).ok_or(TokenError::Answer)
+        let token = token(&bytes).ok_or(TokenError::Answer)?;
+        Ok(Bearer { token, purpose })
     }
 
     /// Returns the gateway's own token, if it has one and not a certificate; whoever renews it replaces
@@ -205,14 +245,15 @@ impl Bearer {
     ///
     /// Never, since its letters were looked at; the type of headers cannot know.
     pub(crate) fn header(&self) -> Result<header::HeaderValue, TokenError> {
-        secret(&Zeroizing::new(format!("Bearer {}", self.0.as_str())))
+        secret(&Zeroizing::new(format!("Bearer {}", self.token.as_str())))
     }
 }
 
 /// Takes the token from an answer.
-fn token(bytes: &[u8]) -> Option<Bearer> {
+fn token(bytes: &[u8]) -> Option<Zeroizing<String>> {
     let Answer { status: Status { token } } = serde_json::from_slice(bytes).ok()?;
-    sound(&token).then(|| Bearer(Zeroizing::new(token)))
+    let token = Zeroizing::new(token);
+    sound(&token).then_some(token)
 }
 
 #[derive(Deserialize)]
