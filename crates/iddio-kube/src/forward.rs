@@ -115,13 +115,16 @@ pub(crate) async fn forward(
         flight.end(Outcome::NotForwarded, Some(unrecorded(&error)));
         return Err(Denial::unavailable("iddio cannot record what flows, so nothing does"));
     }
-    let mut sent = send(&behind.upstream, &action, bearer, &flight.escort).await;
+    let authority = behind.upstream.authority();
+    let first = request(&authority, &action, bearer, &flight.escort);
+    let mut sent = send(&behind.upstream, first).await;
     let refused = sent.as_ref().is_ok_and(|(response, _)| response.status() == UNAUTHORIZED);
     if refused && is_read(&action) && flight.flight.leash().hold().is_none() {
         let agent = flight.flight.record().subject.principal.id.as_str().to_owned();
         if let Some(bearer) = behind.minter.instead(&agent, bearer).await {
             flight.sent = Sent::Again;
-            sent = send(&behind.upstream, &action, &bearer, &flight.escort).await;
+            let again = request(&authority, &action, &bearer, &flight.escort);
+            sent = send(&behind.upstream, again).await;
         }
     }
     match sent {
@@ -142,16 +145,12 @@ pub(crate) async fn forward(
     }
 }
 
-/// Sends it, or says why there is no answer: nothing if it cannot be written.
+/// Sends it, or says why there is no answer: nothing if it could not be written.
 async fn send(
     upstream: &Upstream,
-    action: &KubeAction,
-    bearer: &Bearer,
-    escort: &Escort,
+    request: Option<Request<Full<Bytes>>>,
 ) -> Result<(Response<Incoming>, Link), Option<UpstreamError>> {
-    let mut request = request(&upstream.authority(), action, bearer).ok_or(None)?;
-    escort.mark(&mut request);
-    upstream.send(request).await.map_err(Some)
+    upstream.send(request.ok_or(None)?).await.map_err(Some)
 }
 
 /// Whether sending it twice is as good as sending it once.
@@ -160,7 +159,12 @@ fn is_read(action: &KubeAction) -> bool {
 }
 
 /// Writes the request: what was judged, the credential, and nothing else.
-fn request(authority: &str, action: &KubeAction, bearer: &Bearer) -> Option<Request<Full<Bytes>>> {
+fn request(
+    authority: &str,
+    action: &KubeAction,
+    bearer: &Bearer,
+    escort: &Escort,
+) -> Option<Request<Full<Bytes>>> {
     let KubeAction { head, body, .. } = action;
     let mut request = Request::builder()
         .method(head.method.as_str())
@@ -170,7 +174,9 @@ fn request(authority: &str, action: &KubeAction, bearer: &Bearer) -> Option<Requ
     for (name, value) in &head.headers {
         request = request.header(name.as_str(), value.as_slice());
     }
-    request.body(Full::new(body.clone())).ok()
+    let mut request = request.body(Full::new(body.clone())).ok()?;
+    escort.mark(&mut request);
+    Some(request)
 }
 
 /// Makes the client's answer of the server's. What would send the client, or its connection,
