@@ -28,7 +28,10 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{Message, protocol::Role},
+    tungstenite::{
+        Message,
+        protocol::{CloseFrame, Role, frame::coding::CloseCode},
+    },
 };
 
 use futures_util::{SinkExt, StreamExt};
@@ -225,7 +228,8 @@ pub(crate) async fn command_by_websocket(
             }
         }
     }
-    let _ = to.close().await;
+    let normal = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    let _ = to.send(Message::Close(Some(normal))).await;
     while let Some(Ok(_)) = from.next().await {}
 }
 
