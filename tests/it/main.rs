@@ -29,6 +29,7 @@ mod keepers;
 mod kit;
 mod kube;
 mod kube_front;
+mod kube_streams;
 mod one_truth;
 mod operations;
 mod red_team;

@@ -190,7 +190,6 @@ impl Stream {
         let server_writes = server.has_work(outs.waiting(Side::Server));
         let Outs { client: to_client, server: to_server } = outs;
         tokio::select! {
-            biased;
             _ = ticks.tick() => Turn::Tick,
             Ok(()) = stopped.changed() => Turn::Stopped,
             room = poll_fn(|context| flight.poll_room(context)), if !has_room => Turn::Room(room),
@@ -327,8 +326,13 @@ impl Stream {
             return self.broken(&Cut::Recording(error));
         }
         for side in [Side::Client, Side::Server] {
+            let held = !self.has_room() || WAITING_BYTES_MAX <= self.outs.waiting(side.other());
             let waiting = self.outs.waiting(side);
             let half = self.half(side);
+            if held {
+                // Whoever is not read cannot be heard.
+                half.heard = Instant::now();
+            }
             let read = waiting == 0 && half.flushed == Flushed::Yes;
             if half.reads != Reads::Passed || half.heard.elapsed() < ASK_AFTER || !read {
                 continue;
@@ -350,6 +354,10 @@ impl Stream {
         let idle = |half: &Half, side| !half.has_work(self.outs.waiting(side));
         let told = idle(&self.client, Side::Client) && idle(&self.server, Side::Server);
         told || until.is_some_and(|until| until <= Instant::now())
+    }
+
+    fn has_room(&self) -> bool {
+        matches!(self.room, Room::Is)
     }
 
     fn half(&mut self, side: Side) -> &mut Half {

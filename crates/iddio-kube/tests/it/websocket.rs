@@ -114,7 +114,7 @@ proptest! {
             }
         }
         bytes.extend(frame(0x88, from, b"\x03\xe8bye"));
-        let whole = told(from, &[bytes.clone()]).unwrap();
+        let whole = told(from, std::slice::from_ref(&bytes)).unwrap();
         let single: Vec<_> = bytes.iter().map(|byte| vec![*byte]).collect();
         prop_assert_eq!(&told(from, &split(&bytes, &cuts)).unwrap(), &whole);
         prop_assert_eq!(&told(from, &single).unwrap(), &whole);
@@ -163,7 +163,7 @@ fn what_the_protocol_does_not_allow_is_read_no_further() {
         (Side::Client, [&[0x82, 0xff][..], &u64::MAX.to_be_bytes(), &[0; 4]].concat()),
     ];
     for (from, bytes) in table {
-        let told = told(from, &[bytes.clone()]);
+        let told = told(from, std::slice::from_ref(&bytes));
         assert!(matches!(told, Err(Cut::Broken(side, _)) if side == from), "{bytes:?}: {told:?}");
     }
 }
