@@ -5,12 +5,13 @@
 //! take goes through the redaction into memory, from there to one thread that writes, and is sealed by a
 //! digest that the closed record of the operation carries.
 //!
-//! [`read`] reads recordings back and checks them, [`cast`] turns a terminal into an asciicast, and
+//! [`read`] reads recordings back, [`check`] holds them against the chain, [`cast`] turns a terminal into an asciicast, and
 //! [`safe`] makes what a terminal was sent safe to show to another one.
 //!
 //! What this crate does not do: decide what is recorded, or hold the record that vouches for it.
 
 pub mod cast;
+pub mod check;
 pub mod format;
 pub mod read;
 mod redact;

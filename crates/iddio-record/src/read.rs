@@ -128,6 +128,54 @@ pub fn contents_of<R: Read>(reader: &mut Reader<R>) -> Result<Contents, ReadErro
     Ok(Contents { tracks, fault, bytes: reader.offset })
 }
 
+/// Says what is in a file by the first and last block of each operation, without reading the others.
+/// Nothing of it is checked.
+///
+/// # Errors
+///
+/// When it cannot be read, or is no recording from its first byte.
+pub fn skim(path: &Path) -> Result<Contents, ReadError> {
+    let mut reader = open(path)?;
+    let mut tracks: Vec<Track> = Vec::new();
+    let mut begun: HashMap<OperationId, usize> = HashMap::new();
+    let fault = loop {
+        let at = reader.offset;
+        let head = match reader.head() {
+            Ok(Some((head, _))) => head,
+            Ok(None) => break None,
+            Err(ReadError::Format(at, error)) => break Some((at, error)),
+            Err(error) => return Err(error),
+        };
+        if head.kind == Kind::Title && tracks.len() < TRACKS_MAX {
+            begun.insert(head.operation, tracks.len());
+            tracks.push(Track::empty(head.operation, at));
+        }
+        let stored = head.stored() as u64;
+        let track = begun.get(&head.operation).and_then(|place| tracks.get_mut(*place));
+        let told = match head.kind {
+            Kind::Frames => None,
+            Kind::Title | Kind::End => {
+                reader.seek(at)?;
+                match reader.next_block() {
+                    Ok(block) => block.map(|(block, _)| value(&block.content)),
+                    Err(ReadError::Format(at, error)) => break Some((at, error)),
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        reader.seek(at + stored)?;
+        let Some(track) = track else { continue };
+        track.bytes += stored;
+        match (head.kind, told) {
+            (Kind::Title, Some(title)) => track.title = title,
+            (Kind::End, Some(end)) => track.end = End::Sealed(end),
+            _ => {}
+        }
+    };
+    let bytes = reader.file.seek(SeekFrom::End(0))?;
+    Ok(Contents { tracks, fault, bytes })
+}
+
 /// Calls `each` with the frames of one operation, whose first block is at `offset`, and returns how it
 /// ends.
 ///
@@ -233,16 +281,20 @@ impl<R: Read + Seek> Reader<R> {
 
 impl Track {
     fn begin(offset: u64, block: &Block, stored: &[u8]) -> Self {
-        let mut track = Self {
-            operation: block.operation,
+        let mut track = Self::empty(block.operation, offset);
+        track.take(block, stored);
+        track
+    }
+
+    fn empty(operation: OperationId, offset: u64) -> Self {
+        Self {
+            operation,
             offset,
             bytes: 0,
             title: Value::Object(Vec::new()),
             end: End::Unsealed,
             place: Place::START,
-        };
-        track.take(block, stored);
-        track
+        }
     }
 
     fn take(&mut self, block: &Block, stored: &[u8]) {

@@ -293,21 +293,29 @@ pub fn list(dir: &Path) -> io::Result<Vec<(OperationId, u64, SystemTime)>> {
     Ok(found)
 }
 
-/// Removes the recordings that nobody has written to for longer than `age`, and returns which.
+/// Returns the recordings that nobody has written to for longer than `age`.
+///
+/// # Errors
+///
+/// When the directory cannot be read.
+pub fn old(dir: &Path, age: Duration) -> io::Result<Vec<OperationId>> {
+    let old = |at: &SystemTime| at.elapsed().is_ok_and(|since| age < since);
+    Ok(list(dir)?.into_iter().filter(|(.., at)| old(at)).map(|(recording, ..)| recording).collect())
+}
+
+/// Removes recordings. Whoever does so says so on record first.
 ///
 /// # Errors
 ///
 /// When one cannot be removed.
-pub fn prune(dir: &Path, age: Duration) -> io::Result<Vec<OperationId>> {
-    let mut removed = Vec::new();
-    for (recording, _, at) in list(dir)? {
-        if at.elapsed().is_ok_and(|since| age < since) {
-            fs::remove_file(path(dir, recording))?;
-            removed.push(recording);
+pub fn remove(dir: &Path, recordings: &[OperationId]) -> io::Result<()> {
+    for recording in recordings {
+        match fs::remove_file(path(dir, *recording)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
         }
     }
-    sync_directory(dir)?;
-    Ok(removed)
+    sync_directory(dir)
 }
 
 /// Says what an operation is, without its secrets.

@@ -7,6 +7,7 @@ use iddio_core::{
     recording::{Channel, Sealed, Way},
 };
 use iddio_record::{
+    check::{Named, check},
     format::MAGIC,
     read::{self, Contents, End, Matches, Reader},
     store,
@@ -207,4 +208,54 @@ fn a_stranger_with_python_finds_what_the_reader_finds() {
         let (sound, said) = check();
         assert!(!sound || !said.contains(&digest.to_hex()), "byte {place}: {said}");
     }
+}
+
+#[test]
+fn what_the_chain_vouches_for_is_told_from_what_it_does_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = kit::store(dir.path());
+    let named = |id, sealed| Named { operation: OperationId(id), sealed };
+    let sealed = kit::session(&store, 1, &small());
+    let other = kit::session(&store, 2, &small());
+    let recordings = dir.path().join("recordings");
+    let found = check(&recordings, &[named(1, sealed), named(2, other)]).unwrap();
+    assert_eq!((found.sound, found.bytes), (2, sealed.bytes + other.bytes));
+    assert!(found.is_sound() && found.unsealed.is_empty());
+    // One that no record names, and one that is gone.
+    let gone = named(3, Sealed { recording: OperationId(3), ..other });
+    let found = check(&recordings, &[named(1, sealed), gone]).unwrap();
+    assert_eq!((found.sound, found.missing.as_slice()), (1, [gone].as_slice()));
+    assert_eq!(found.unsealed.len(), 1);
+    assert!(!found.is_sound());
+    // Every bit of what is named counts, and every byte of its file that is cut off.
+    let path = store::path(&recordings, OperationId(1));
+    let bytes = fs::read(&path).unwrap();
+    for place in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[place] ^= 1 << (place % 8);
+        fs::write(&path, &changed).unwrap();
+        let found = check(&recordings, &[named(1, sealed), named(2, other)]).unwrap();
+        assert_eq!((found.sound, found.changed.len()), (1, 1), "byte {place}");
+        fs::write(&path, &bytes[..place]).unwrap();
+        let found = check(&recordings, &[named(1, sealed), named(2, other)]).unwrap();
+        assert_eq!((found.sound, found.changed.len()), (1, 1), "cut at {place}");
+    }
+    // Swapped files are found as well.
+    fs::write(&path, fs::read(store::path(&recordings, OperationId(2))).unwrap()).unwrap();
+    let found = check(&recordings, &[named(1, sealed), named(2, other)]).unwrap();
+    assert_eq!((found.sound, found.changed.len(), found.unsealed.len()), (1, 1, 1));
+}
+
+#[test]
+fn a_look_at_the_ends_tells_what_reading_it_all_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = kit::store(dir.path());
+    let noise = iddio_testkit::Dice::new(3).bytes(300_000);
+    kit::session(&store, 1, &[(Channel::Stdout, &noise), (Channel::Exit, b"0")]);
+    let path = store::path(&dir.path().join("recordings"), OperationId(1));
+    let (all, ends) = (read::contents(&path).unwrap(), read::skim(&path).unwrap());
+    assert_eq!((all.bytes, all.tracks.len()), (ends.bytes, ends.tracks.len()));
+    let told =
+        |track: &read::Track| (track.offset, track.bytes, track.title.clone(), track.end.clone());
+    assert_eq!(told(&all.tracks[0]), told(&ends.tracks[0]));
 }

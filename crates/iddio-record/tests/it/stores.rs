@@ -152,10 +152,12 @@ fn what_is_old_is_removed_when_somebody_says_so() {
     let store = kit::store(dir.path());
     kit::session(&store, 1, &[(Channel::Stdout, b"x")]);
     let recordings = dir.path().join("recordings");
-    assert_eq!(store::prune(&recordings, Duration::from_secs(3600)).unwrap(), []);
+    assert_eq!(store::old(&recordings, Duration::from_secs(3600)).unwrap(), []);
     let path = store::path(&recordings, OperationId(1));
     let old = std::time::SystemTime::now() - Duration::from_secs(7200);
     fs::File::options().write(true).open(&path).unwrap().set_modified(old).unwrap();
-    assert_eq!(store::prune(&recordings, Duration::from_secs(3600)).unwrap(), [OperationId(1)]);
+    let old = store::old(&recordings, Duration::from_secs(3600)).unwrap();
+    assert_eq!(old, [OperationId(1)]);
+    store::remove(&recordings, &old).unwrap();
     assert!(!path.exists());
 }
