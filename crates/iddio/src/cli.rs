@@ -77,6 +77,9 @@ pub(crate) enum Verb {
     /// Run an agent in a box: a workspace to write, tools through iddio, and no sight of credentials
     #[command(after_help = RUN_HELP)]
     Run(RunArgs),
+    /// Read what was recorded: list, show, search, replay, export
+    #[command(subcommand)]
+    Sessions(SessionsVerb),
     /// Say which services of this host run, and how each of them is
     Status(Json),
     /// Lift a freeze
@@ -568,6 +571,9 @@ pub(crate) enum AuditVerb {
         /// Check another log directory than the home's
         #[arg(long, value_name = "DIR")]
         log: Option<PathBuf>,
+        /// Also check every byte of every recording
+        #[arg(long)]
+        recordings: bool,
         /// Also check against an older checkpoint, from wherever it was kept
         #[arg(long, value_name = "FILE")]
         checkpoint: Option<PathBuf>,
@@ -575,6 +581,98 @@ pub(crate) enum AuditVerb {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `iddio sessions`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionsVerb {
+    /// Write a recording in another form to stdout
+    Export(ExportArgs),
+    /// List what is recorded: id, when, who, what, how long, how much, sealed or not
+    List {
+        /// Of this agent
+        #[arg(long, value_name = "NAME")]
+        agent: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove recordings that nobody has added to for so long; that is on record
+    Prune {
+        /// `90d`, `36h`
+        #[arg(long, value_name = "AGE")]
+        older_than: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a terminal was sent, in its time
+    #[command(after_help = REPLAY_HELP)]
+    Replay(ReplayArgs),
+    /// Find text in all that was typed, shown and sent
+    Search(SearchArgs),
+    /// Show what is known of a recording, with its records
+    Show {
+        /// A recording or an operation, or the beginning of its id
+        id: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `iddio sessions export`.
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// A recording or an operation, or the beginning of its id
+    pub(crate) id: String,
+    /// The form
+    #[arg(long, value_enum, default_value = "asciicast")]
+    pub(crate) format: ExportFormat,
+}
+
+/// What a recording is exported as.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// A terminal, version 2
+    Asciicast,
+    /// A terminal, version 3
+    Asciicast3,
+    /// A line for each frame
+    Json,
+    /// The bytes as they were, all streams in order
+    Raw,
+    /// Text without a control sequence
+    Text,
+}
+
+/// `iddio sessions replay`.
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// A recording or an operation, or the beginning of its id
+    pub(crate) id: String,
+    /// So many times as fast
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) speed: f64,
+    /// The longest pause, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "2")]
+    pub(crate) idle: u64,
+    /// Send your terminal all that was sent to that one
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+/// `iddio sessions search`.
+#[derive(Args, Debug)]
+pub(crate) struct SearchArgs {
+    /// The text, in any case
+    pub(crate) text: String,
+    /// In what this agent did
+    #[arg(long, value_name = "NAME")]
+    pub(crate) agent: Option<String>,
+    /// Print JSON lines
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `iddio audit query`.
@@ -843,6 +941,13 @@ const INSTALL_HELP: &str = "\
 Copies the programs that lie beside this one, writes units, users, directories and first configurations, and starts the sockets. Doing it again does only what is missing.
 
 From then on every record of every user goes to the log service. docs/installing.md says what is where.";
+
+const REPLAY_HELP: &str = "\
+What draws and moves is shown. What would reach your terminal is left out: titles, links, clipboard,
+images, reports, modes. Text that was concealed is seen; what nobody sees is shown as an escape.
+
+  iddio sessions replay 5cde0bd2 --speed 4
+  iddio sessions export 5cde0bd2 --format text   # what was drawn over has a line of its own";
 
 const THAW_HELP: &str = "\
 Only a human thaws, and nobody who is frozen. As soon as an operator of this home has a key, a thaw is

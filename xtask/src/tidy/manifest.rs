@@ -147,6 +147,7 @@ const INSIDE: &[(&str, &[&str])] = &[
             "iddio-mint",
             "iddio-net",
             "iddio-policy",
+            "iddio-record",
             "iddio-run",
             "iddio-runtime",
             "iddio-spawn",

@@ -22,12 +22,14 @@ use iddio_core::{
         verify::Oddity,
     },
     digest::Digest,
+    operation::OperationId,
     time::Clock,
 };
 use iddio_mint::checkpoint::CheckpointKey;
 use iddio_runtime::clock::SystemClock;
 use serde_json::{Value, json};
 
+mod recordings;
 mod source;
 
 use self::source::{Source, source};
@@ -37,6 +39,13 @@ use crate::{
     exit::{DONE, Ended, Failure},
     output::{self, Paint, Voice, foreign},
 };
+
+/// Whether recordings are checked as well.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Recordings {
+    Checked,
+    Unread,
+}
 
 pub(crate) fn run(verb: AuditVerb, voice: Voice) -> Ended {
     match verb {
@@ -48,12 +57,16 @@ pub(crate) fn run(verb: AuditVerb, voice: Voice) -> Ended {
         AuditVerb::Show { id, json } => show(&id, json),
         AuditVerb::Status(json) => run_status(json.json),
         AuditVerb::Tail { last, no_follow, json } => tail(last, no_follow, json),
-        AuditVerb::Verify { log, checkpoint, json } => run_verify(log, checkpoint, json, voice),
+        AuditVerb::Verify { log, recordings, checkpoint, json } => {
+            let recordings = if recordings { Recordings::Checked } else { Recordings::Unread };
+            run_verify(log, recordings, checkpoint, json, voice)
+        }
     }
 }
 
 fn run_verify(
     log: Option<PathBuf>,
+    recordings: Recordings,
     checkpoint: Option<PathBuf>,
     json: bool,
     voice: Voice,
@@ -71,11 +84,25 @@ fn run_verify(
         None => None,
     };
     let report = source.verify(note.as_ref())?;
+    let found = match recordings {
+        Recordings::Checked => Some(recordings::check(&source)?),
+        Recordings::Unread => None,
+    };
     let sound = is_sound(&report);
     match json {
-        true => output::json(&value(&report, sound))?,
-        false => tell(&report, sound, voice)?,
+        true => {
+            let mut value = value(&report, sound);
+            if let (Some(found), Some(members)) = (&found, value.as_object_mut()) {
+                members.insert("recordings".to_owned(), recordings::value(found));
+            }
+            output::json(&value)?;
+        }
+        false => {
+            tell(&report, sound, voice)?;
+            found.as_ref().map_or(Ok(()), |found| recordings::tell(found, voice))?;
+        }
     }
+    let sound = sound && found.is_none_or(|found| found.is_sound());
     if sound { Ok(DONE) } else { Err(Failure::No) }
 }
 
@@ -415,6 +442,16 @@ fn tail(last: usize, no_follow: bool, json: bool) -> Ended {
             print(&record, json)?;
         }
     }
+}
+
+/// Returns the records of an operation.
+pub(crate) fn of_operation(id: OperationId) -> Result<Vec<Record>, Failure> {
+    story(&source()?, &id.to_string())
+}
+
+/// Prints a record as a line for people.
+pub(crate) fn print_record(record: &Record) -> io::Result<()> {
+    print(record, false)
 }
 
 /// Prints a record: as stored, or as a line for people.

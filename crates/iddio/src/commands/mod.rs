@@ -16,6 +16,7 @@ mod manifests;
 mod operator;
 mod policy;
 mod run;
+mod sessions;
 mod status;
 mod tool;
 
@@ -66,6 +67,7 @@ pub(crate) fn run(verb: Verb, voice: Voice) -> Ended {
         Verb::Operator(verb) => operator::run(verb, voice),
         Verb::Policy(verb) => policy::run(verb, voice),
         Verb::Run(arguments) => run::run(arguments, voice),
+        Verb::Sessions(verb) => sessions::run(verb, voice),
         Verb::Status(json) => status::run(json.json, voice),
         Verb::Thaw(arguments) => freeze::thaw(arguments, voice),
         Verb::Tool(verb) => tool::run(verb, voice),
