@@ -147,6 +147,19 @@ fn where_there_is_no_room_nothing_runs_and_no_half_of_a_file_is_left() {
         Said::of(host.enter(["sh", "-c", &script]).stdin(Stdio::null()).output().unwrap()).ok();
     assert_eq!(said.stdout, "code 0\na\nsmall\n", "{said:#?}");
     assert!(said.stderr.contains("not everything could be written: No space left"), "{said:#?}");
+    // One that may write no larger file.
+    host.file(ADA, "b", "kept");
+    let limited = format!(
+        "ulimit -f 100; {} exec --out . -- sh -c 'head -c 200000 /dev/zero > b'",
+        iddio.display()
+    );
+    let said = Said::of(
+        host.as_user(ADA, ["bash", "-c", &limited]).stdin(Stdio::null()).output().unwrap(),
+    )
+    .ok();
+    assert!(said.stderr.contains("not everything could be written: File too large"), "{said:#?}");
+    assert_eq!(fs::read(work.join("b")).unwrap(), b"kept");
+    assert_eq!(fs::read_dir(&work).unwrap().count(), 1, "and nothing beside it");
     // A broker whose disk is full.
     let mut host = Host::new(OPEN, "");
     let tiny = host.path("tiny");

@@ -12,6 +12,7 @@ mod bad_input;
 mod booted;
 mod broker;
 mod broker_credentials;
+mod broker_keepers;
 mod broker_outputs;
 mod catalogs;
 mod certificates;

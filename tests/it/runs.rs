@@ -272,10 +272,8 @@ fn a_freeze_ends_the_whole_run() {
 #[test]
 fn a_request_to_end_reaches_the_agent() {
     let person = Person::new();
-    let mut run = person.start_boxed(
-        &[],
-        "trap 'echo asked; exit 5' TERM; echo up >&2; sleep 600 & wait",
-    );
+    let mut run =
+        person.start_boxed(&[], "trap 'echo asked; exit 5' TERM; echo up >&2; sleep 600 & wait");
     run.until("up");
     run.signal(Signal::TERM);
     assert_eq!(run.end().exits(5).stdout, "asked\n");

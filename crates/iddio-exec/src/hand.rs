@@ -37,6 +37,16 @@ pub trait Hand {
 
     /// Runs what was decided, until none of it is left, and ends it once its caller is frozen.
     ///
+    /// Without a credential, and there is none but what the minter made for a warrant, nothing runs:
+    ///
+    /// ```compile_fail,E0061
+    /// use iddio_exec::{forward::ForwardError, hand::{Hand, Run}};
+    ///
+    /// fn forward(hand: &mut impl Hand, run: Run<'_>) -> Result<iddio_spawn::Ended, ForwardError> {
+    ///     hand.run(run)
+    /// }
+    /// ```
+    ///
     /// # Errors
     ///
     /// When nothing could be started, the caller went away, or the system lost the child.

@@ -99,7 +99,9 @@ pub(crate) struct Minter {
 pub(crate) struct Given(Arc<Mutex<Vec<Secrets>>>);
 
 /// What one run was given. Dropped, what can be taken back is taken back.
-#[derive(Debug, Default)]
+///
+/// INVARIANT: there is none but what [`Minter`] made for a warrant; a run without one does not compile.
+#[derive(Debug)]
 pub(crate) struct Issued {
     /// Variables.
     pub(crate) variables: Vec<(String, Value)>,
@@ -158,7 +160,7 @@ fn issue(
     operations: &Operations,
     principal: &str,
 ) -> Result<Issued, MintError> {
-    let mut issued = Issued::default();
+    let mut issued = Issued::nothing();
     let mut values: Vec<Value> = Vec::new();
     let mut answers = Answers::default();
     for source in sources.iter().filter(|source| source.is_for(operations, principal)) {
@@ -254,6 +256,18 @@ impl Given {
 // === impl Issued ===
 
 impl Issued {
+    fn nothing() -> Self {
+        Self {
+            variables: Vec::new(),
+            instead_of: Vec::new(),
+            places: Vec::new(),
+            aws: None,
+            secrets: Secrets::default(),
+            leases: Vec::new(),
+            until: None,
+        }
+    }
+
     /// Takes back what can be taken back, and says what became of everything that was lent.
     pub(crate) fn give_up(&mut self) -> Vec<String> {
         let leases = std::mem::take(&mut self.leases);

@@ -42,6 +42,7 @@ fn run() -> Result<()> {
     // What it makes is its own alone, whatever the caller's mask was.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     unreadable();
+    iddio_execd::tree::outlive_file_limits()?;
     let _room = make_room().context("the control group of this service")?;
     let home = Home::service(&config.home)?;
     let tool_path = match config.tool_path.is_empty() {

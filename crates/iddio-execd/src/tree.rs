@@ -26,6 +26,7 @@ use std::{
         },
     },
     path::{Component, Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use rustix::fs::{
@@ -131,6 +132,16 @@ pub fn lay(archive: impl Read, root: &Path) -> Result<Laid, TreeError> {
         symlink(target, root.join(path))?;
     }
     Ok(layer.laid)
+}
+
+/// Makes writing more than this process may (`RLIMIT_FSIZE`) an error of that write, and not its end.
+///
+/// # Errors
+///
+/// When signals cannot be heard.
+pub fn outlive_file_limits() -> io::Result<()> {
+    let heard = Arc::<AtomicBool>::default();
+    signal_hook::flag::register(signal_hook::consts::SIGXFSZ, heard).map(drop)
 }
 
 /// A tree being packed.

@@ -52,6 +52,7 @@ pub(super) fn run(broker: &Broker, wanted: Wanted, face: &mut dyn Face) -> Resul
     let system = |what| move |source: io::Error| VisitError::System { what, source };
     let signals = Supervisor::install()
         .map_err(|error| VisitError::System { what: "signals", source: io::Error::other(error) })?;
+    tree::outlive_file_limits().map_err(system("signals"))?;
     let directory = std::env::current_dir().map_err(system("working directory"))?;
     let root = tree_of(&directory);
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
