@@ -448,7 +448,8 @@ fn f12_a_revoked_agent_is_cut_at_once_and_on_record() {
     let mut stream = BufReader::new(stream);
     let path = "/api/v1/namespaces/payments/configmaps?watch=true";
     let token = &site.token;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n");
     stream.get_mut().write_all(request.as_bytes()).unwrap();
     assert_eq!(head(&mut stream).unwrap().0, 200);
     until(|| site.server.streams() == 1, || "there is no watch".to_owned());
@@ -565,7 +566,10 @@ fn f06_whoever_drips_or_says_nothing_is_cut_and_others_are_served() {
         let mut byte = [0];
         // The end of the stream, or an error of TLS that was cut: never a timeout of ours.
         if let Err(error) = stream.read(&mut byte) {
-            assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+            assert!(
+                !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+                "{error}"
+            );
         }
     }
     load.on(5);

@@ -138,12 +138,13 @@ impl Vault {
         let answer = asked.send().map_err(|source| MintError::Http { from: from(), source })?;
         let missing = |_| MintError::Missing { from: from(), what: format!("answer for `{path}`") };
         let answer: serde_json::Value = serde_json::from_slice(&answer).map_err(missing)?;
+        let seconds = answer.get("lease_duration").and_then(serde_json::Value::as_u64);
         let lent = answer.get("lease_id").and_then(serde_json::Value::as_str);
         // What is only kept there is not lent.
         leases.extend(lent.filter(|id| !id.is_empty()).map(|id| Lease {
             address: address.clone(),
             id: id.to_owned(),
-            seconds: answer["lease_duration"].as_u64().unwrap_or_default(),
+            seconds: seconds.unwrap_or_default(),
             token,
             ca_file: ca_file.clone(),
         }));
