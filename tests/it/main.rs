@@ -31,6 +31,7 @@ mod kit;
 mod kube;
 mod kube_front;
 mod kube_streams;
+mod kube_threats;
 mod one_truth;
 mod operations;
 mod red_team;

@@ -24,6 +24,7 @@ use serde_json::Value;
 use super::{
     Line, ManifestError, Method, Verdict, body,
     content::{self, Content, Said},
+    discovery::{Discovered, Named as NamedKind},
     info::{self, About, Info, Named},
     manifest, node_unschedulable, patch, pod,
     query::{Query, Reader},
@@ -63,6 +64,8 @@ pub struct Call {
     pub content: Content,
     /// What the object that results raises.
     result: Vec<Verdict>,
+    /// What its server says of a resource that is not built in.
+    named: Option<NamedKind>,
 }
 
 /// The object that a change is for, as it is.
@@ -148,8 +151,40 @@ impl Call {
             Reader::Beyond => Content::Opaque,
             Reader::Server => content::read(method, said, raw.body, about)?,
         };
-        let (path, result) = (path.to_owned(), Vec::new());
-        Ok(Self { method, path, query, info, upgrade, content, result })
+        let (path, result, named) = (path.to_owned(), Vec::new(), None);
+        Ok(Self { method, path, query, info, upgrade, content, result, named })
+    }
+
+    /// Returns group and version of a resource that is not built in, so that its server may be asked for
+    /// its names.
+    pub fn unknown(&self) -> Option<(&str, &str)> {
+        let about = self.about().filter(|about| !about.group.is_empty())?;
+        self.resource().is_none().then_some((about.group.as_str(), about.version.as_str()))
+    }
+
+    /// Takes what the server says of that resource: its kind, which an object has to be of, and where it
+    /// lives. No tier is lowered by it.
+    ///
+    /// # Errors
+    ///
+    /// When the object is of another kind.
+    pub fn discovered(&mut self, names: &Discovered) -> Result<(), Malformed> {
+        let unknown = self.unknown().is_some();
+        let Some(about) = self.info.resource.as_ref().filter(|_| unknown) else { return Ok(()) };
+        let Some(named) = names.of(&about.resource) else { return Ok(()) };
+        if let Content::Object(object) | Content::Apply(object) = &self.content
+            && about.subresource.is_empty()
+            && self.method != Method::Delete
+        {
+            let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
+            if !kind.is_empty() && kind != named.kind {
+                return Err(Malformed::Body(
+                    "the object's kind is not that of the path".to_owned(),
+                ));
+            }
+        }
+        self.named = Some(named.clone());
+        Ok(())
     }
 
     /// Returns the path of the object that this changes, where it holds pods, so that what results has
@@ -368,7 +403,8 @@ impl Call {
     fn add_namespaces(&self, scopes: &mut Scopes) {
         let Some(about) = self.about() else { return };
         let own = about.resource == "namespaces" && about.group.is_empty();
-        let place = self.resource().map(|resource| resource.place);
+        let built_in = self.resource().map(|resource| resource.place);
+        let place = built_in.or(self.named.as_ref().map(|named| named.place));
         match place {
             _ if !own && !about.namespace.is_empty() => {
                 scopes.add_name(ScopeKey::Namespaces, about.namespace.as_str());

@@ -10,6 +10,7 @@ pub mod body;
 pub mod call;
 mod cbor;
 pub mod content;
+pub mod discovery;
 mod document;
 pub mod info;
 pub mod manifest;

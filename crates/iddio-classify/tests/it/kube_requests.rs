@@ -8,6 +8,7 @@ use iddio_core::{
 };
 
 mod differential;
+mod discovered;
 mod forms;
 mod results;
 mod vectors;
