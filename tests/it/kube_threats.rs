@@ -33,6 +33,9 @@ agents:
       - {protocol: kubernetes, cluster_scoped: true, tiers: {0: allow, 2: escalate, 3: escalate, 4: escalate}, classes: [destroy]}
 ";
 
+/// What the record of a look says.
+const LOOK: &str = "so that another request can be judged";
+
 /// What came back.
 #[derive(Debug)]
 struct Answer {
@@ -77,8 +80,11 @@ fn refused(rows: &[(Asked<'_>, u8)]) {
     }
     assert!(scene.server.seen().is_empty() && scene.server.token_requests().is_empty());
     let records = scene.end();
+    // Looks of the gateway's own are denied as well.
+    let own = |decided: &&Value| !decided["command"].as_str().unwrap_or_default().contains(LOOK);
+    let decided = of(&records, "decided");
     let native: Vec<_> =
-        of(&records, "decided").iter().map(|decided| decided["native_tier"].as_u64()).collect();
+        decided.iter().filter(|d| own(&&***d)).map(|d| d["native_tier"].as_u64()).collect();
     let expected: Vec<_> = rows.iter().map(|(_, tier)| Some(u64::from(*tier))).collect();
     assert_eq!(native, expected);
 }
@@ -404,7 +410,6 @@ fn x01_to_x12_hostile_names_in_a_request_are_shown_escaped_wherever_they_are_sho
     for words in [
         &["approvals", "list"][..],
         &["approvals", "show", &id],
-        &["audit", "tail"],
         &["audit", "query"],
     ] {
         let said = scene.world.iddio(words.iter().copied()).ok();
@@ -415,4 +420,110 @@ fn x01_to_x12_hostile_names_in_a_request_are_shown_escaped_wherever_they_are_sho
     drop(waiting);
     until(|| asks().is_empty(), || "the ask still waits".to_owned());
     let _ = scene.end();
+}
+
+fn privileged() -> Value {
+    let pod = json!({"containers": [{"name": "c", "securityContext": {"privileged": true}}]});
+    json!({"metadata": {"name": "root"}, "spec": {"replicas": 1, "template": {"spec": pod}}})
+}
+
+#[test]
+fn k11_a_change_is_judged_by_the_object_that_results() {
+    let scene = Scene::new(OPEN);
+    scene.server.place("deployments", "payments", "root", privileged());
+    let root = "PATCH /apis/apps/v1/namespaces/payments/deployments/root".to_owned();
+    let (web, none) = (format!("PATCH {WEB}"), format!("PATCH {WEB}-9"));
+    let image = br#"{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"j"}]}}}}"#;
+    let count = br#"[{"op":"replace","path":"/spec/replicas","value":2}]"#;
+    let table: [(Asked<'_>, u16); 6] = [
+        ((&root, STRATEGIC, image), 403),
+        ((&root, MERGE, br#"{"spec":{"replicas":2}}"#), 403),
+        ((&root, JSON_PATCH, count), 403),
+        ((&root, APPLY, b"spec:\n  replicas: 2\n"), 403),
+        ((&web, STRATEGIC, br#"{"spec":{"replicas":2}}"#), 200),
+        ((&none, MERGE, br#"{"spec":{"replicas":2}}"#), 404),
+    ];
+    for (asked, status) in table {
+        let answer = ask(&scene, asked, "");
+        assert_eq!(answer.status, status, "{asked:?} {answer:?}");
+        assert_eq!(answer.text.contains(": T4 "), status == 403, "{answer:?}");
+    }
+    let seen = scene.server.seen();
+    let patched: Vec<_> = seen.iter().filter(|seen| seen.method == "PATCH").collect();
+    assert_eq!(patched.len(), 2, "{patched:#?}");
+    let looks: Vec<_> = seen.iter().filter(|seen| seen.method == "GET").collect();
+    assert_eq!(looks.len(), 6, "{looks:#?}");
+    assert!(looks.iter().all(|look| look.account == "iddio-claude-t0"), "{looks:#?}");
+    let records = scene.end();
+    let decided = of(&records, "decided");
+    let own = decided.iter().filter(|d| d["command"].as_str().unwrap_or_default().contains(LOOK));
+    assert_eq!(own.count(), 6);
+}
+
+#[test]
+fn k11_a_change_of_an_object_that_the_agent_may_not_read_is_sensitive() {
+    let scene = Scene::new(
+        "agents:\n  claude:\n    rules:\n      - {protocol: kubernetes, cluster_scoped: true, \
+         tiers: {0: deny, 2: allow, 3: deny}}\n",
+    );
+    let line = format!("PATCH {WEB}");
+    let answer = ask(&scene, (&line, MERGE, br#"{"spec":{"replicas":2}}"#), "");
+    assert_eq!(answer.status, 403, "{answer:?}");
+    assert!(answer.text.contains(": T3 "), "{answer:?}");
+    assert!(scene.server.seen().is_empty());
+    let _ = scene.end();
+}
+
+#[test]
+fn a16_an_object_that_changed_while_a_human_thought_is_not_patched() {
+    let scene = Scene::new(ASKING);
+    let asks = || scene.world.json(["approvals", "list", "--json"]).as_array().unwrap().clone();
+    let body = r#"{"spec":{"replicas":2}}"#;
+    let more =
+        format!("Content-Type: {MERGE}\r\nContent-Length: {}\r\nConnection: close\r\n", body.len());
+    let mut waiting = scene.send(&(scene.head(&format!("PATCH {WEB}"), &more) + body));
+    until(|| asks().len() == 1, || "nobody was asked".to_owned());
+    scene.server.place("deployments", "payments", "web", privileged());
+    let _ = scene.world.approve_all();
+    let mut answer = String::new();
+    let _ = waiting.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 409"), "{answer}");
+    assert!(scene.server.seen().iter().all(|seen| seen.method == "GET"));
+    let records = scene.end();
+    let outcomes: Vec<_> =
+        of(&records, "closed").iter().map(|closed| closed["outcome"].clone()).collect();
+    assert!(outcomes.contains(&json!("not_forwarded")), "{outcomes:?}");
+}
+
+#[test]
+fn k08_who_is_asked_about_a_collection_sees_what_it_holds() {
+    let scene = Scene::new(ASKING);
+    let asks = || scene.world.json(["approvals", "list", "--json"]).as_array().unwrap().clone();
+    let line = format!("DELETE {PODS}");
+    let waiting = scene.send(&scene.head(&line, "Connection: close\r\n"));
+    until(|| asks().len() == 1, || "nobody was asked".to_owned());
+    let id = asks()[0]["id"].as_str().unwrap().to_owned();
+    let shown = scene.world.iddio(["approvals", "show", &id]).ok();
+    assert!(shown.stdout.contains("2 of them"), "{}", shown.stdout);
+    assert!(shown.stdout.contains("web-1") && shown.stdout.contains("web-2"), "{}", shown.stdout);
+    drop(waiting);
+    until(|| asks().is_empty(), || "the ask still waits".to_owned());
+    let _ = scene.end();
+}
+
+#[test]
+fn k25_discovery_names_the_kind_of_a_custom_resource_and_lowers_nothing() {
+    let scene = Scene::new(OPEN);
+    let line = "POST /apis/example.com/v1/namespaces/payments/widgets";
+    let other = ask(&scene, (line, JSON, br#"{"kind":"Gadget","metadata":{"name":"w"}}"#), "");
+    assert_eq!(other.status, 400, "{other:?}");
+    let own = ask(&scene, (line, JSON, br#"{"kind":"Widget","metadata":{"name":"w"}}"#), "");
+    assert_eq!(own.status, 201, "{own:?}");
+    let seen = scene.server.seen();
+    let asked = seen.iter().filter(|seen| seen.target == "/apis/example.com/v1").count();
+    assert_eq!(asked, 1, "{seen:#?}");
+    let records = scene.end();
+    let decided = of(&records, "decided");
+    let allowed = decided.iter().find(|d| d["method"] == "create" && d["decision"] == "allow");
+    assert_eq!(allowed.unwrap()["native_tier"], 3);
 }

@@ -218,7 +218,11 @@ impl ApiServer {
 
     /// Puts an object there, as somebody else.
     pub fn put(&self, resource: &str, namespace: &str, name: &str) {
-        let object = json!({"metadata": {"name": name}});
+        self.place(resource, namespace, name, json!({"metadata": {"name": name}}));
+    }
+
+    /// Puts this object there, as somebody else.
+    pub fn place(&self, resource: &str, namespace: &str, name: &str, object: Value) {
         let _ = self.shared.lock().put(resource, namespace, name, object, "ADDED");
     }
 }
@@ -347,7 +351,7 @@ impl State {
         }
         let words: Vec<_> = path.split('/').skip(1).collect();
         let rest = match words.as_slice() {
-            ["api", "v1", rest @ ..] | ["apis", "apps", "v1", rest @ ..] => rest,
+            ["api", "v1", rest @ ..] | ["apis", "apps" | "example.com", "v1", rest @ ..] => rest,
             _ => return status(404, "NotFound", "no such path"),
         };
         let (namespace, rest) = match rest {
@@ -568,12 +572,13 @@ fn kind(resource: &str) -> Option<(&'static str, &'static str)> {
 }
 
 /// What there is: resource, kind, version, whether it has a namespace.
-const RESOURCES: [(&str, &str, &str, bool); 5] = [
+const RESOURCES: [(&str, &str, &str, bool); 6] = [
     ("configmaps", "ConfigMap", "v1", true),
     ("deployments", "Deployment", "apps/v1", true),
     ("namespaces", "Namespace", "v1", false),
     ("pods", "Pod", "v1", true),
     ("secrets", "Secret", "v1", true),
+    ("widgets", "Widget", "example.com/v1", true),
 ];
 
 fn discovery(path: &str) -> Option<Value> {
@@ -597,6 +602,8 @@ fn discovery(path: &str) -> Option<Value> {
             "preferredVersion": version("apps/v1")}]}),
         "/api/v1" => resources("v1"),
         "/apis/apps/v1" => resources("apps/v1"),
+        // A group that only those find who ask for it.
+        "/apis/example.com/v1" => resources("example.com/v1"),
         _ => return None,
     })
 }

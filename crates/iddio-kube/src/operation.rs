@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use iddio_classify::kube::{Call, Malformed, Raw};
+use iddio_classify::kube::{
+    Call, Current, Malformed, Raw, discovery::Discovered, listing::Listing,
+};
 use iddio_core::{
     digest::{Canonical, Digest, Encoder},
     operation::{Action, Context, Effect, Input, Operation, Operations, Reason},
@@ -32,6 +34,19 @@ pub struct KubeAction {
     reading: Result<Call, Malformed>,
     /// What the connection is to become.
     wished: Wished,
+    /// What was seen of the object that it changes.
+    seen: Option<Digest>,
+    /// Whose wish it is.
+    purpose: Purpose,
+}
+
+/// Whose wish a request is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Purpose {
+    /// The caller's.
+    Asked = 1,
+    /// The gateway's, so that a request of the caller's can be judged.
+    ToJudge = 2,
 }
 
 /// Why a request is not forwarded, whoever allows it.
@@ -70,13 +85,82 @@ impl KubeAction {
             Ok(wished) => (reading, wished),
             Err(what) => (Err(Malformed::Header(what)), Wished::None),
         };
-        Self { cluster, server, head, body, reading, wished }
+        let (seen, purpose) = (None, Purpose::Asked);
+        Self { cluster, server, head, body, reading, wished, seen, purpose }
     }
 
     /// Makes a request whose body nobody read, since it is too long.
     pub fn too_long(cluster: Arc<str>, server: Arc<str>, head: Head) -> Self {
         let (reading, wished) = (Err(Malformed::Long), Wished::None);
-        Self { cluster, server, head, body: Bytes::new(), reading, wished }
+        let (seen, purpose) = (None, Purpose::Asked);
+        Self { cluster, server, head, body: Bytes::new(), reading, wished, seen, purpose }
+    }
+
+    /// Makes the request that reads the object this changes, where what results has to be judged.
+    pub fn look(&self) -> Option<Self> {
+        let target = self.call()?.changes()?.to_owned();
+        Some(self.of_ours(target))
+    }
+
+    /// Makes the request that lists what this deletes, where it deletes a collection.
+    pub fn list(&self) -> Option<Self> {
+        let target = self.call()?.deletes()?;
+        Some(self.of_ours(target))
+    }
+
+    /// Returns group and version of a resource that is not built in, and the request that asks for what
+    /// the server says of them.
+    pub fn unknown(&self) -> Option<((String, String), Self)> {
+        let (group, version) = self.call()?.unknown()?;
+        let look = self.of_ours(format!("/apis/{group}/{version}"));
+        Some(((group.to_owned(), version.to_owned()), look))
+    }
+
+    /// A read of ours, of the same cluster.
+    fn of_ours(&self, target: String) -> Self {
+        let json = ("accept".to_owned(), b"application/json".to_vec());
+        let head = Head {
+            method: "GET".to_owned(),
+            target,
+            headers: vec![json],
+            stripped: Vec::new(),
+            upgrade: Vec::new(),
+            fault: None,
+        };
+        let look = Self::new(self.cluster.clone(), self.server.clone(), head, Bytes::new());
+        Self { purpose: Purpose::ToJudge, ..look }
+    }
+
+    /// Judges what results from a change to this object, too.
+    pub fn resulting(&mut self, current: Current<'_>) {
+        self.seen = match current {
+            Current::Absent | Current::Unread => None,
+            Current::Object(bytes) => Some(Digest::of_bytes(bytes)),
+        };
+        if let Ok(call) = &mut self.reading {
+            call.resulting(current);
+        }
+    }
+
+    /// Takes what the collection holds that this deletes.
+    pub fn listed(&mut self, listing: Option<Listing>) {
+        if let Ok(call) = &mut self.reading {
+            call.listed(listing);
+        }
+    }
+
+    /// Takes what the server says of a resource that is not built in.
+    pub fn discovered(&mut self, names: &Discovered) {
+        if let Ok(call) = &mut self.reading
+            && let Err(malformed) = call.discovered(names)
+        {
+            self.reading = Err(malformed);
+        }
+    }
+
+    /// Returns what it was judged to be, and what people were told.
+    pub fn judged(&self) -> (Tier, Vec<String>) {
+        (self.operation().tier, self.effects().into_iter().map(|effect| effect.text).collect())
     }
 
     /// Whether it can be forwarded at all.
@@ -109,6 +193,11 @@ impl KubeAction {
                 malformed.operation(&self.cluster, &self.head.method, path)
             }
         };
+        if self.purpose == Purpose::ToJudge
+            && let Some(command) = &mut operation.description.command
+        {
+            command.push_str(", so that another request can be judged");
+        }
         if self.carried() == Carried::NotYet {
             // Nobody is asked for what would be refused anyway: no policy lets this class through.
             operation.tier = Tier::UNKNOWN;
@@ -140,6 +229,9 @@ impl Action for KubeAction {
             let digest = Some(Digest::of_bytes(&self.body));
             inputs.push(Input { name: RawText::from("body"), digest });
         }
+        if self.seen.is_some() {
+            inputs.push(Input { name: RawText::from("the object before"), digest: self.seen });
+        }
         Context { inputs, ..Context::default() }
     }
 }
@@ -147,7 +239,7 @@ impl Action for KubeAction {
 impl Canonical for KubeAction {
     fn encode(&self, encoder: &mut Encoder) {
         // What it was read as follows from the rest.
-        let Self { cluster, server, head, body, reading: _, wished: _ } = self;
+        let Self { cluster, server, head, body, reading: _, wished: _, seen, purpose } = self;
         // What is stripped goes nowhere.
         let Head { method, target, headers, stripped: _, upgrade, fault: _ } = head;
         encoder.text(cluster);
@@ -162,6 +254,8 @@ impl Canonical for KubeAction {
             }
         }
         encoder.bytes(body);
+        encoder.bytes(seen.as_ref().map_or(&[], |seen| seen.as_bytes().as_slice()));
+        encoder.tag(*purpose as u8);
     }
 }
 

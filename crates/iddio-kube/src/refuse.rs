@@ -136,6 +136,13 @@ impl Denial {
         Self::plain(StatusCode::BAD_GATEWAY, "InternalError", text)
     }
 
+    /// Says that the object changed while a human thought. Nothing was forwarded.
+    pub fn moved() -> Self {
+        let text = "iddio did not forward the request: the object changed while it was decided, and \
+                    what results is not what was asked about; ask again";
+        Self::plain(StatusCode::CONFLICT, "Conflict", text)
+    }
+
     /// Says that there is too much at once.
     pub fn busy(text: &str) -> Self {
         let busy = Self::plain(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", text);

@@ -26,6 +26,7 @@ use super::{
     content::{self, Content, Said},
     discovery::{Discovered, Named as NamedKind},
     info::{self, About, Info, Named},
+    listing::{self, Listing},
     manifest, node_unschedulable, patch, pod,
     query::{Query, Reader},
     request,
@@ -64,6 +65,8 @@ pub struct Call {
     pub content: Content,
     /// What the object that results raises.
     result: Vec<Verdict>,
+    /// What the collection holds that it deletes, if somebody looked.
+    listing: Option<Option<Listing>>,
     /// What its server says of a resource that is not built in.
     named: Option<NamedKind>,
 }
@@ -152,7 +155,19 @@ impl Call {
             Reader::Server => content::read(method, said, raw.body, about)?,
         };
         let (path, result, named) = (path.to_owned(), Vec::new(), None);
-        Ok(Self { method, path, query, info, upgrade, content, result, named })
+        let listing = None;
+        Ok(Self { method, path, query, info, upgrade, content, result, listing, named })
+    }
+
+    /// Returns the target of the list that says what this deletes, where it deletes a collection.
+    pub fn deletes(&self) -> Option<String> {
+        let all = self.info.verb == "deletecollection" && self.resource().is_some();
+        all.then(|| listing::target(&self.path, &self.query))
+    }
+
+    /// Takes what that list holds, or that nobody could read it, for whoever is asked.
+    pub fn listed(&mut self, listing: Option<Listing>) {
+        self.listing = Some(listing);
     }
 
     /// Returns group and version of a resource that is not built in, so that its server may be asked for
@@ -281,6 +296,11 @@ impl Call {
         }
         if self.query.one("dryRun").is_some() {
             text.push_str(", said to be a dry run");
+        }
+        match &self.listing {
+            Some(Some(listing)) => text = format!("{text}, {}", listing.shown()),
+            Some(None) => text.push_str(", nobody knows how many"),
+            None => {}
         }
         let mut effects = vec![Effect { tier, sign: sign.to_owned(), text }];
         effects.extend(verdicts.iter().skip(1).map(|verdict| Effect {

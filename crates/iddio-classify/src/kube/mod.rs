@@ -13,6 +13,7 @@ pub mod content;
 pub mod discovery;
 mod document;
 pub mod info;
+pub mod listing;
 pub mod manifest;
 mod patch;
 mod pod;

@@ -111,3 +111,33 @@ fn only_changes_of_what_holds_pods_ask_for_the_object() {
         assert_eq!(changes(method, target, headers, body), None, "{method} {target}");
     }
 }
+
+#[test]
+fn k08_who_is_asked_about_a_collection_is_shown_what_it_holds() {
+    use iddio_classify::kube::listing::Listing;
+    let target = "/api/v1/namespaces/n/pods?labelSelector=a%20in%20(b,c)&propagationPolicy=Orphan";
+    let mut call = read("DELETE", target, &[], "").unwrap();
+    let list = "/api/v1/namespaces/n/pods?limit=500&labelSelector=a%20in%20%28b%2Cc%29";
+    assert_eq!(call.deletes().as_deref(), Some(list));
+    let items: Vec<_> = (0..30).map(|at| json!({"metadata": {"name": format!("p{at}")}})).collect();
+    let table = [
+        (json!({"items": []}), "0 of them"),
+        (json!({"items": [{"metadata": {"name": "a", "namespace": "n"}}]}), "1 of them: n/a"),
+        (json!({"items": items}), "30 of them: p0, p1"),
+        (json!({"items": [], "metadata": {"continue": "x"}}), "at least 0 of them, …"),
+    ];
+    for (answer, expected) in table {
+        let listing = Listing::read(answer.to_string().as_bytes());
+        assert!(listing.is_some(), "{answer}");
+        call.listed(listing);
+        let text = call.effects().first().unwrap().text.clone();
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(call.operation("c").tier, Tier::BreakGlass);
+    }
+    for bad in ["", "{}", r#"{"items":[{}]}"#, r#"{"items":3}"#] {
+        assert_eq!(Listing::read(bad.as_bytes()), None, "{bad}");
+    }
+    call.listed(None);
+    assert!(call.effects().first().unwrap().text.contains("nobody knows how many"));
+    assert_eq!(read("DELETE", "/api/v1/namespaces/n/pods/x", &[], "").unwrap().deletes(), None);
+}
