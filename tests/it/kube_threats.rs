@@ -407,11 +407,7 @@ fn x01_to_x12_hostile_names_in_a_request_are_shown_escaped_wherever_they_are_sho
     let asks = || scene.world.json(["approvals", "list", "--json"]).as_array().unwrap().clone();
     until(|| asks().len() == 1, || "nobody was asked".to_owned());
     let id = asks()[0]["id"].as_str().unwrap().to_owned();
-    for words in [
-        &["approvals", "list"][..],
-        &["approvals", "show", &id],
-        &["audit", "query"],
-    ] {
+    for words in [&["approvals", "list"][..], &["approvals", "show", &id], &["audit", "query"]] {
         let said = scene.world.iddio(words.iter().copied()).ok();
         assert!(harmless(&said.stdout), "{words:?}: {}", said.stdout);
     }

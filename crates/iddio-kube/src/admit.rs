@@ -35,13 +35,18 @@ use iddio_runtime::{
     clock::draw_id,
     identity::Certificate,
 };
-use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, mpsc},
+    time,
+};
 
 use crate::{
     clusters::{self, Behind},
     connection::{HEADERS_MAX, Peer, Shown},
     escort::Escort,
     forward::{self, Flight, Known, Sent},
+    look::Looking,
     mint::Bearer,
     operation::{Carried, KubeAction},
     recordings::OfNothing,
@@ -52,7 +57,7 @@ use crate::{
 };
 
 /// Who calls, and with what.
-struct Caller {
+pub(crate) struct Caller {
     identified: Identified,
     shows: Arc<Shows>,
 }
@@ -64,16 +69,30 @@ struct Shows {
 }
 
 /// What the pipeline said.
-enum Admitted {
+pub(crate) enum Admitted {
     Denied(Denial),
     Granted(Box<Granted>),
 }
 
 /// What may be forwarded.
-struct Granted {
-    action: KubeAction,
-    bearer: Arc<Bearer>,
-    flight: InFlight,
+pub(crate) struct Granted {
+    /// The request.
+    pub(crate) action: KubeAction,
+    /// Its credential.
+    pub(crate) bearer: Arc<Bearer>,
+    /// What its end is recorded with.
+    pub(crate) flight: InFlight,
+    /// The ask, where a human said yes.
+    pub(crate) asked: Option<String>,
+}
+
+/// Who may be asked about a request.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Asking {
+    /// A human, while the client waits.
+    Human,
+    /// Nobody: it is refused where policy asks.
+    Nobody,
 }
 
 // === impl Gateway ===
@@ -92,32 +111,36 @@ impl Gateway {
         let token = request::token(&parts.headers);
         let token = token.inspect_err(|_| self.stranger(&peer));
         let token = token.map_err(Denial::of_head)?;
-        let caller = self.identify(Shows { peer, token })?;
+        let caller = Arc::new(self.identify(Shows { peer, token })?);
         caller.shows.peer.visit.proven();
         let (head, behind) = self.direct(request::head(&parts));
-        let (action, _room) = self.read(head, behind.as_deref(), body).await?;
+        let (mut action, _room) = self.read(head, behind.as_deref(), body).await?;
         let principal = caller.identified.principal().id.clone();
         let _place = self.place(&principal)?;
         let place = self.stream(&action)?;
         let known = self.known(&caller);
-        let cancel = Cancel::new();
-        let cancel = cancel.map_err(|_| Denial::unavailable("iddio has no descriptor left"))?;
-        let withdraw = Withdraw(cancel.clone());
-        let (own, to, holding) = (self.clone(), behind.clone(), hold.clone());
-        let admitting = tokio::task::spawn_blocking(move || {
-            let admitted = own.admit(&caller, action, to.as_deref(), cancel);
-            drop(holding);
-            admitted
-        });
-        let admitted = admitting.await;
-        drop(withdraw);
+        if let Some(behind) = &behind {
+            let looking = Looking { caller: &caller, behind, hold: &hold };
+            self.look(&looking, &mut action).await;
+        }
+        let admitted = self.decide(&caller, action, behind.clone(), Asking::Human, &hold).await?;
         match (admitted, behind) {
-            (Ok(Admitted::Denied(denial)), _) => Err(denial),
-            (Ok(Admitted::Granted(granted)), Some(behind)) => {
-                let Granted { action, bearer, flight } = *granted;
+            (Admitted::Denied(denial), _) => Err(denial),
+            (Admitted::Granted(granted), Some(behind)) => {
+                let Granted { mut action, bearer, flight, asked } = *granted;
+                let looking = Looking { caller: &caller, behind: &behind, hold: &hold };
+                let moved = match asked {
+                    Some(_) => self.look_again(&looking, &mut action).await.err(),
+                    None => None,
+                };
                 let escort = Escort::new(&self.shared, &self.meters, traceparent);
                 let (since, sent) = (Instant::now(), Sent::Once);
                 let flight = Flight { flight, hold, since, known, escort, sent };
+                if let Some(denial) = moved {
+                    let why = "what it is about changed while it was decided".to_owned();
+                    flight.end(Outcome::NotForwarded, Some(why));
+                    return Err(denial);
+                }
                 match action.wished().clone() {
                     Wished::Stream(wish) => {
                         let ends = Opening { wish, client: taken_over, place };
@@ -130,10 +153,31 @@ impl Gateway {
                     }
                 }
             }
-            (Ok(Admitted::Granted(_)) | Err(_), _) => {
-                Err(Denial::unavailable("iddio failed while it decided"))
-            }
+            (Admitted::Granted(_), None) => Err(Denial::unavailable("there is no cluster")),
         }
+    }
+
+    /// Takes a request through the pipeline while its client waits.
+    pub(crate) async fn decide(
+        self: &Arc<Self>,
+        caller: &Arc<Caller>,
+        action: KubeAction,
+        behind: Option<Arc<Behind>>,
+        asking: Asking,
+        hold: &mpsc::Sender<()>,
+    ) -> Result<Admitted, Denial> {
+        let cancel = Cancel::new();
+        let cancel = cancel.map_err(|_| Denial::unavailable("iddio has no descriptor left"))?;
+        let withdraw = Withdraw(cancel.clone());
+        let (own, caller, holding) = (self.clone(), caller.clone(), hold.clone());
+        let admitting = tokio::task::spawn_blocking(move || {
+            let admitted = own.admit(&caller, action, behind.as_deref(), asking, cancel);
+            drop(holding);
+            admitted
+        });
+        let admitted = admitting.await;
+        drop(withdraw);
+        admitted.map_err(|_| Denial::unavailable("iddio failed while it decided"))
     }
 
     fn identify(&self, shows: Shows) -> Result<Caller, Denial> {
@@ -224,15 +268,19 @@ impl Gateway {
         caller: &Caller,
         action: KubeAction,
         behind: Option<&Behind>,
+        asking: Asking,
         cancel: Cancel,
     ) -> Admitted {
         self.tell_stripped(&caller.identified, &action.head.stripped);
         let asked: Arc<Mutex<Option<String>>> = Arc::default();
-        let remembered = asked.clone();
+        let (remembered, withdraw) = (asked.clone(), cancel.clone());
         let notice = Arc::new(move |notice: Notice| match notice {
             Notice::Waiting { id, .. } => {
                 let mut asked = remembered.lock().unwrap_or_else(PoisonError::into_inner);
                 *asked = Some(id.as_str().to_owned());
+                if asking == Asking::Nobody {
+                    withdraw.cancel();
+                }
             }
             Notice::NotPut { reason }
             | Notice::NoRegistry { reason }
@@ -260,7 +308,7 @@ impl Gateway {
                     Admitted::Denied(Denial::unavailable(text))
                 }
                 Ok(Committed::Rejection(rejection)) => {
-                    let ask = asked.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    let ask = taken(&asked);
                     Admitted::Denied(Denial::of_rejection(&rejection, &carried, ask))
                 }
                 Ok(Committed::Warrant(warrant)) => match (carried, behind) {
@@ -269,10 +317,10 @@ impl Gateway {
                         give_up(warrant, "the client went away", denial).await
                     }
                     (Carried::Stream, Some(behind)) => {
-                        grant(warrant, behind, &self.of_streams).await
+                        grant(warrant, behind, &self.of_streams, taken(&asked)).await
                     }
                     (Carried::Yes, Some(behind)) => {
-                        grant(warrant, behind, &self.of_exchanges).await
+                        grant(warrant, behind, &self.of_exchanges, taken(&asked)).await
                     }
                     (carried, _) => {
                         let denial = Denial::of_uncarried(&carried);
@@ -284,7 +332,7 @@ impl Gateway {
     }
 
     /// Says, for as long as an answer flows, whether its caller is still known.
-    fn known(self: &Arc<Self>, caller: &Caller) -> Arc<dyn Fn() -> Known + Send + Sync> {
+    pub(crate) fn known(self: &Arc<Self>, caller: &Caller) -> Arc<dyn Fn() -> Known + Send + Sync> {
         let (own, shows) = (self.clone(), caller.shows.clone());
         let name = caller.identified.principal().id.clone();
         Arc::new(move || match own.who(&shows) {
@@ -369,15 +417,24 @@ impl Drop for Withdraw {
     }
 }
 
+fn taken(asked: &Mutex<Option<String>>) -> Option<String> {
+    asked.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
 /// Gets the credential for what was allowed, and opens its recording.
-async fn grant(warrant: Warrant<KubeAction>, behind: &Behind, recorder: &dyn Recorder) -> Admitted {
+async fn grant(
+    warrant: Warrant<KubeAction>,
+    behind: &Behind,
+    recorder: &dyn Recorder,
+    asked: Option<String>,
+) -> Admitted {
     let permit = match warrant.mint(behind.minter.as_ref()).await {
         Ok(permit) => permit,
         Err(error) => return Admitted::Denied(Denial::of_mint(error)),
     };
     match permit.exercise(recorder).await {
         Ok((action, bearer, flight)) => {
-            Admitted::Granted(Box::new(Granted { action, bearer, flight }))
+            Admitted::Granted(Box::new(Granted { action, bearer, flight, asked }))
         }
         Err(error) => {
             eprintln!("iddio-kube: no recording could be opened: {error}");

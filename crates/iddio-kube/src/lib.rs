@@ -22,6 +22,7 @@ mod escort;
 pub mod forward;
 pub mod front;
 mod kubeconfig;
+mod look;
 pub mod meters;
 pub mod mint;
 pub mod operation;

@@ -27,6 +27,7 @@ use crate::{
     clusters::Clusters,
     config::Config,
     front::{Front, FrontError},
+    look::Names,
     meters::Meters,
     recordings::{OfExchanges, OfStreams, Recordings},
     socket::Listener,
@@ -40,6 +41,8 @@ pub struct Gateway {
     pub(crate) clusters: Clusters,
     pub(crate) front: Arc<Front>,
     pub(crate) strangers: Strangers,
+    /// What servers say of resources that are not built in.
+    pub(crate) names: Names,
     /// Who was told of stripped headers, and when.
     pub(crate) told: Mutex<HashMap<PrincipalId, Instant>>,
     /// How many undecided requests each principal has.
@@ -94,6 +97,7 @@ impl Gateway {
             clusters,
             front,
             strangers: Strangers::default(),
+            names: Names::default(),
             told: Mutex::default(),
             waiting: Mutex::default(),
             bodies: Arc::new(Semaphore::new(BODIES_MIB_MAX)),
