@@ -129,6 +129,20 @@ pub(crate) fn kube_body(bytes: &[u8]) {
     }
 }
 
+/// Any answer of a server is read or says nothing, and lowers no request.
+pub(crate) fn kube_answer(bytes: &[u8]) {
+    let target = b"/apis/example.com/v1/widgets";
+    let raw = kube::Raw { method: "DELETE", target, headers: &[], body: b"" };
+    let Ok(mut call) = kube::Call::read(&raw) else { return };
+    let before = call.operation("c").tier;
+    call.listed(kube::listing::Listing::read(bytes));
+    if let Some(names) = kube::discovery::Discovered::read(bytes, "example.com", "v1") {
+        let _ = call.discovered(&names);
+    }
+    assert_eq!(before, call.operation("c").tier, "an answer lowers");
+    assert!(!call.effects().is_empty());
+}
+
 /// Any body in CBOR or protobuf is refused or judged, and as the same object in JSON is.
 pub(crate) fn kube_binary(bytes: &[u8]) {
     let kinds = ["application/cbor", "application/vnd.kubernetes.protobuf"];

@@ -43,6 +43,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("glob", policy::glob),
     ("json", core::json),
     ("kube_body", classify::kube_body),
+    ("kube_answer", classify::kube_answer),
     ("kube_binary", classify::kube_binary),
     ("kube_change", classify::kube_change),
     ("kube_manifest", classify::kube_manifest),
