@@ -315,7 +315,7 @@ fn k05_identity_headers_of_a_client_never_reach_the_api_server() {
 #[test]
 fn k21_k26_k28_what_has_no_one_reading_is_refused_and_the_connection_ends() {
     let scene = Scene::new(OPEN);
-    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v5.channel.k8s.io\r\n";
     let exec = scene.head("GET /api/v1/namespaces/payments/pods/web-1/exec?command=id", upgrade);
     let after = scene.head("GET /api/v1/namespaces/payments/pods", "");
     let twice = format!("Authorization: Bearer {}\r\n", scene.token);
@@ -351,7 +351,7 @@ fn k21_k26_k28_what_has_no_one_reading_is_refused_and_the_connection_ends() {
             ),
             "413",
         ),
-        (with_body("application/vnd.kubernetes.protobuf", "k8s0"), "415"),
+        (with_body("application/vnd.kubernetes.protobuf", "k8s0"), "400"),
         (with_body("application/json\r\nContent-Encoding: gzip", "{}"), "415"),
         (with_body("application/json", r#"{"kind":"ConfigMap","kind":"Secret"}"#), "400"),
         (with_body("application/json", r#"{"kind":"ClusterRoleBinding"}"#), "400"),

@@ -485,7 +485,7 @@ fn a16_an_object_that_changed_while_a_human_thought_is_not_patched() {
     let _ = scene.world.approve_all();
     let mut answer = String::new();
     let _ = waiting.read_to_string(&mut answer);
-    assert!(answer.starts_with("HTTP/1.1 409"), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     assert!(scene.server.seen().iter().all(|seen| seen.method == "GET"));
     let records = scene.end();
     let outcomes: Vec<_> =

@@ -136,11 +136,12 @@ impl Denial {
         Self::plain(StatusCode::BAD_GATEWAY, "InternalError", text)
     }
 
-    /// Says that the object changed while a human thought. Nothing was forwarded.
+    /// Says that what a request is about changed while a human thought. Nothing was forwarded. It is no
+    /// conflict: clients try those again by themselves, and nobody should be asked by a loop.
     pub fn moved() -> Self {
-        let text = "iddio did not forward the request: the object changed while it was decided, and \
+        let text = "iddio did not forward the request: what it is about changed while it was decided, and \
                     what results is not what was asked about; ask again";
-        Self::plain(StatusCode::CONFLICT, "Conflict", text)
+        Self::plain(StatusCode::FORBIDDEN, "Forbidden", text)
     }
 
     /// Says that there is too much at once.
