@@ -38,7 +38,10 @@ use crate::{
 
 /// What servers said of resources that are not built in, for a while.
 #[derive(Default)]
-pub(crate) struct Names(Mutex<HashMap<Key, (Instant, Option<Arc<Discovered>>)>>);
+pub(crate) struct Names(Mutex<HashMap<Key, Kept>>);
+
+/// What was said, and when. Nothing, where nothing could be learnt.
+type Kept = (Instant, Option<Arc<Discovered>>);
 
 /// A cluster, and a version of one of its groups.
 type Key = (Arc<str>, String, String);
