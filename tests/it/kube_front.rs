@@ -405,8 +405,14 @@ fn each_cluster_has_a_path_of_its_own_and_policy_tells_them_apart() {
     assert!(seen.iter().all(|seen| !seen.target.contains("clusters")), "{seen:#?}");
     let records = scene.end();
     let decided = of(&records, "decided");
-    let elsewhere = decided.iter().filter(|decided| decided["refusal"] == "policy").count();
-    assert!(7 < elsewhere, "{records:#?}");
+    let refused = |cluster: &str| {
+        let refused = |decided: &&&Value| {
+            decided["refusal"] == "policy" && decided["cluster"] == cluster
+        };
+        decided.iter().filter(refused).count()
+    };
+    assert!(0 < refused("staging"), "{records:#?}");
+    assert_eq!((refused("prod"), refused("-")), (2, 5), "{records:#?}");
 }
 
 #[test]

@@ -312,7 +312,7 @@ fn caller(principal: &Principal) -> String {
 
 /// An operation with nothing left out.
 fn whole(operation: &Operation, directory: Option<&str>) -> String {
-    let Description { command, argv, method, path, namespace, resource, workspace } =
+    let Description { command, argv, method, path, namespace, resource, workspace, cluster } =
         &operation.description;
     let mut what = match (argv.as_slice(), method, path) {
         ([], None, None) => summary(operation),
@@ -329,7 +329,12 @@ fn whole(operation: &Operation, directory: Option<&str>) -> String {
     {
         what = format!("{}: {what}", word(command.as_bytes()));
     }
-    let named = [("namespace", namespace), ("resource", resource), ("workspace", workspace)];
+    let named = [
+        ("cluster", cluster),
+        ("namespace", namespace),
+        ("resource", resource),
+        ("workspace", workspace),
+    ];
     let named = named.iter().filter_map(|(name, value)| {
         value.as_ref().map(|value| format!("{name} {}", word(value.as_bytes())))
     });

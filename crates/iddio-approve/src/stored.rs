@@ -149,6 +149,8 @@ struct StoredDescription {
     namespace: Option<String>,
     resource: Option<String>,
     workspace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cluster: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -508,16 +510,17 @@ impl StoredReason {
 
 impl StoredDescription {
     fn of(description: &Description) -> Self {
-        let Description { command, argv, method, path, namespace, resource, workspace } =
+        let Description { command, argv, method, path, namespace, resource, workspace, cluster } =
             description.clone();
         let argv = argv.iter().map(StoredText::of).collect();
-        Self { command, argv, method, path, namespace, resource, workspace }
+        Self { command, argv, method, path, namespace, resource, workspace, cluster }
     }
 
     fn description(self) -> Option<Description> {
-        let Self { command, argv, method, path, namespace, resource, workspace } = self;
+        let Self { command, argv, method, path, namespace, resource, workspace, cluster } = self;
         let argv: Option<Vec<_>> = argv.into_iter().map(StoredText::text).collect();
-        Some(Description { command, argv: argv?, method, path, namespace, resource, workspace })
+        let argv = argv?;
+        Some(Description { command, argv, method, path, namespace, resource, workspace, cluster })
     }
 }
 

@@ -227,6 +227,8 @@ pub struct Description {
     pub resource: Option<String>,
     /// Terraform workspace.
     pub workspace: Option<String>,
+    /// The cluster, where a gateway stands before several.
+    pub cluster: Option<String>,
 }
 
 /// One thing a yes would do.
@@ -603,7 +605,7 @@ impl Canonical for Reason {
 
 impl Canonical for Description {
     fn encode(&self, encoder: &mut Encoder) {
-        let Self { command, argv, method, path, namespace, resource, workspace } = self;
+        let Self { command, argv, method, path, namespace, resource, workspace, cluster } = self;
         encoder.option(command.as_ref());
         encoder.list(argv);
         encoder.option(method.as_ref());
@@ -611,6 +613,7 @@ impl Canonical for Description {
         encoder.option(namespace.as_ref());
         encoder.option(resource.as_ref());
         encoder.option(workspace.as_ref());
+        encoder.option(cluster.as_ref());
     }
 }
 

@@ -104,6 +104,7 @@ fn rich() -> Ask {
         namespace: Some("web".to_owned()),
         resource: Some("secrets".to_owned()),
         workspace: Some("default".to_owned()),
+        cluster: Some("prod".to_owned()),
     };
     let mut second = first.clone();
     second.pattern = Pattern::Tool("files".to_owned(), "read".to_owned());

@@ -269,6 +269,7 @@ impl Call {
                 path: Some(self.path.clone()),
                 namespace: about.map(|a| a.namespace.clone()).filter(|name| !name.is_empty()),
                 resource: about.map(About::full),
+                cluster: Some(cluster.to_owned()),
                 ..Description::default()
             },
         }
@@ -495,6 +496,7 @@ impl Malformed {
                 command: Some("a request with no one reading".to_owned()),
                 method: Some(method.chars().take(SHOWN_CHARS_MAX).collect()),
                 path: Some(path.chars().take(SHOWN_CHARS_MAX).collect()),
+                cluster: Some(cluster.to_owned()),
                 ..Description::default()
             },
         }

@@ -488,7 +488,7 @@ fn describe_one(
     commit: &dyn Commit,
     commitments: &mut Vec<Value>,
 ) {
-    let Description { command, argv, method, path, namespace, resource, workspace } =
+    let Description { command, argv, method, path, namespace, resource, workspace, cluster } =
         &operation.description;
     members.text("protocol", operation.protocol.name());
     if !argv.is_empty() {
@@ -499,6 +499,7 @@ fn describe_one(
         });
     }
     let texts = [
+        ("cluster", cluster),
         ("command", command),
         ("method", method),
         ("namespace", namespace),

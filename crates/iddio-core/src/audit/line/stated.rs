@@ -484,6 +484,7 @@ const SUBJECT: &[(&str, Form)] = &[
     ("action_digest", Form::Digest),
     ("agent", Form::Text),
     ("argv", Form::Raws),
+    ("cluster", Form::Raw),
     ("command", Form::Raw),
     ("commitments", Form::Commitments),
     ("decision", Form::Text),
@@ -533,6 +534,7 @@ const CLOSED: &[(&str, Form)] = &[
 
 const OPERATION: &[(&str, Form)] = &[
     ("argv", Form::Raws),
+    ("cluster", Form::Raw),
     ("command", Form::Raw),
     ("method", Form::Raw),
     ("namespace", Form::Raw),
