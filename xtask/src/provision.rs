@@ -219,7 +219,9 @@ const FOR_TESTS: [Debian; 6] = [
 ];
 
 /// What the benchmarks compare with, and measure by.
-const FOR_BENCH: [Debian; 4] = [
+const FOR_BENCH: [Debian; 6] = [
+    Debian { package: "curl", proof: Proof::Program("curl") },
+    Debian { package: "nginx-light", proof: Proof::Program("nginx") },
     Debian { package: "openssl", proof: Proof::Program("openssl") },
     Debian { package: "strace", proof: Proof::Program("strace") },
     Debian { package: "sudo", proof: Proof::Program("sudo") },

@@ -9,6 +9,7 @@
 
 mod broker;
 mod callgrind;
+mod kube;
 mod lines;
 mod report;
 mod startup;
@@ -155,7 +156,7 @@ fn line(workspace: &Workspace) -> Result<Vec<Row>> {
     lines::rows(workspace, &lines::Programs { times, allocations })
 }
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     Bench {
         name: "audit",
         run: audit,
@@ -169,6 +170,7 @@ const BENCHES: [Bench; 5] = [
         needs: Needs::Programs,
     },
     Bench { name: "exec", run: startup::rows, owns: |row| row.id == "P9", needs: Needs::Programs },
+    Bench { name: "kube", run: kube::rows, owns: kube::owns, needs: Needs::Examples },
     Bench { name: "line", run: line, owns: lines::owns, needs: Needs::Examples },
     Bench { name: "log-service", run: log_service, owns: of_service, needs: Needs::Programs },
 ];
