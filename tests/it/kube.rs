@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Arc,
 };
@@ -81,15 +81,22 @@ impl Scene {
             server.address()
         );
         let config = world.file("kube.toml", config);
-        let words = [kube_binary().as_os_str(), "--config".as_ref(), config.as_os_str()];
-        let mut gateway = Started::of(world.within(words).stdin(Stdio::null()));
-        let line = gateway.until("listening on");
-        let address = line.rsplit(' ').next().unwrap().parse().unwrap();
+        let (gateway, address) = start(&world, &config);
         let (token, certificate) = (token.trim().to_owned(), pair.certificate);
         kubeconfig(&world.work().join("direct"), server.address(), server.certificate(), "direct");
         kubeconfig(&world.work().join("gateway"), address, &certificate, &token);
         let kubectl = real("kubectl", KUBECTL);
         Self { world, server, gateway, address, certificate, token, kubectl }
+    }
+
+    /// Stops the gateway and starts it again, at another port.
+    pub(crate) fn restart(&mut self) {
+        let config = self.world.work().join("kube.toml");
+        self.gateway.signal(rustix::process::Signal::TERM);
+        let (gateway, address) = start(&self.world, &config);
+        let said = std::mem::replace(&mut self.gateway, gateway).end();
+        assert_eq!(said.code, 0, "{said:?}");
+        self.address = address;
     }
 
     /// Returns kubectl, with everything of its own in this world.
@@ -164,6 +171,14 @@ impl Scene {
         }
         records
     }
+}
+
+fn start(world: &World, config: &Path) -> (Started, SocketAddr) {
+    let words = [kube_binary().as_os_str(), "--config".as_ref(), config.as_os_str()];
+    let mut gateway = Started::of(world.within(words).stdin(Stdio::null()));
+    let line = gateway.until("listening on");
+    let address = line.rsplit(' ').next().unwrap().parse().unwrap();
+    (gateway, address)
 }
 
 #[test]
@@ -487,6 +502,35 @@ fn a_revoked_agent_is_nobody_at_once_and_what_flows_to_it_is_cut() {
     let _ = watch.wait();
     let said = scene.through(&["get", "pods"]).exits(1);
     assert!(said.stderr.contains("You must be logged in"), "{}", said.stderr);
+    let _ = scene.end();
+}
+
+#[test]
+fn the_tokens_of_a_revoked_agent_end_at_the_api_server_too() {
+    let mut scene = Scene::new(OPEN);
+    let deleted = |scene: &Scene| {
+        let asked = scene.server.token_requests();
+        let asked = asked.iter().filter(|seen| seen.method == "DELETE");
+        asked.map(|seen| seen.target.clone()).collect::<Vec<_>>()
+    };
+    let head = scene.head("GET /api/v1/pods", "Connection: close\r\n");
+    assert!(scene.raw(&head).starts_with("HTTP/1.1 200"));
+    let minted = scene.server.seen().pop().unwrap();
+    assert_eq!(minted.account, "iddio-claude-t0");
+    assert_eq!(deleted(&scene), [""; 0], "an agent that lives keeps its tokens");
+    let _ = scene.world.iddio(["agent", "revoke", "claude"]).ok();
+    until(|| !deleted(&scene).is_empty(), || "nothing was deleted".to_owned());
+    assert_eq!(deleted(&scene), ["/api/v1/namespaces/iddio/secrets/iddio-claude"]);
+    let ended = |scene: &Scene| {
+        let records = scene.world.records();
+        of(&records, "kube.tokens_ended").iter().filter(|r| r["subject"] == "claude").count()
+    };
+    until(|| ended(&scene) == 1, || "it is not on record".to_owned());
+    // Whoever was revoked while no gateway ran is heard when one starts; what is ended stays so.
+    scene.server.reset();
+    scene.restart();
+    until(|| !deleted(&scene).is_empty(), || "nothing was deleted".to_owned());
+    until(|| ended(&scene) == 2, || "it is not on record".to_owned());
     let _ = scene.end();
 }
 

@@ -5,7 +5,7 @@
 #![expect(clippy::indexing_slicing, reason = "a member of a JSON object that is not there is null")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -84,6 +84,8 @@ struct State {
     objects: BTreeMap<(String, String, String), Value>,
     version: u64,
     tokens: BTreeMap<String, String>,
+    /// What tokens were bound to, and is deleted.
+    ended: BTreeSet<String>,
     seen: Vec<Seen>,
     watches: Vec<(Selector, mpsc::UnboundedSender<Bytes>)>,
     logs: Vec<mpsc::UnboundedSender<Bytes>>,
@@ -360,8 +362,13 @@ impl State {
         };
         if account == "own" {
             return match (method, rest) {
-                ("POST", ["serviceaccounts", name, "token"]) => self.token(name),
-                _ => status(403, "Forbidden", "the gateway may make tokens and nothing else"),
+                ("POST", ["serviceaccounts", name, "token"]) => self.token(name, &body),
+                ("DELETE", ["secrets", name]) => self.end(name),
+                _ => status(
+                    403,
+                    "Forbidden",
+                    "the gateway may make and end tokens, and nothing else",
+                ),
             };
         }
         match (method, rest) {
@@ -459,7 +466,12 @@ impl State {
         streamed(receiver)
     }
 
-    fn token(&mut self, account: &str) -> Answer {
+    /// Makes a token, bound to an object that has to be there.
+    fn token(&mut self, account: &str, body: &Value) -> Answer {
+        let bound = body["spec"]["boundObjectRef"]["name"].as_str().unwrap_or_default();
+        if self.ended.contains(bound) {
+            return status(404, "NotFound", &format!("secrets \"{bound}\" not found"));
+        }
         let token = format!("minted.{account}.{}", self.tokens.len());
         let _ = self.tokens.insert(token.clone(), account.to_owned());
         ok(
@@ -469,6 +481,16 @@ impl State {
                 "status": {"token": token, "expirationTimestamp": "2099-01-01T00:00:00Z"}
             }),
         )
+    }
+
+    /// Deletes what tokens are bound to, and so ends them.
+    fn end(&mut self, bound: &str) -> Answer {
+        if !self.ended.insert(bound.to_owned()) {
+            return status(404, "NotFound", &format!("secrets \"{bound}\" not found"));
+        }
+        let accounts = format!("{bound}-t");
+        self.tokens.retain(|_, account| !account.starts_with(&accounts));
+        ok(200, &json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
     }
 
     fn put(

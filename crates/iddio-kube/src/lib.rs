@@ -29,6 +29,7 @@ pub mod operation;
 pub mod recordings;
 pub mod refuse;
 pub mod request;
+mod revoked;
 pub mod serve;
 pub mod socket;
 mod strangers;

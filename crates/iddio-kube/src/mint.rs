@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Request, header};
+use hyper::{Method, Request, StatusCode, header};
 use iddio_core::{
     BoxFuture,
     credential::{CredentialMinter, MintError},
@@ -55,6 +55,15 @@ pub struct Minter {
     own: Own,
     clock: Arc<dyn Clock>,
     shared: Mutex<HashMap<String, (Arc<Bearer>, BootTime)>>,
+}
+
+/// What became of an agent's tokens.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ended {
+    /// There was nothing to end.
+    Already,
+    /// They are ended.
+    Now,
 }
 
 /// Why there is no token.
@@ -174,26 +183,60 @@ impl Minter {
         });
         let namespace = &self.namespace;
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-        let mut request = Request::post(path).header(header::HOST, self.upstream.authority());
+        let (status, bytes) = self.say(Method::POST, path, body.to_string()).await?;
+        if !status.is_success() {
+            return Err(TokenError::Refused { account, status: status.as_u16() });
+        }
+        let token = token(&bytes).ok_or(TokenError::Answer)?;
+        Ok(Bearer { token, purpose })
+    }
+
+    /// Ends every token of an agent, by deleting the Secret that all of them are bound to.
+    ///
+    /// # Errors
+    ///
+    /// When the API server did not say that it is deleted.
+    pub(crate) async fn end(&self, agent: &str) -> Result<Ended, TokenError> {
+        let _ = self.shared().remove(agent);
+        // Nobody of such a name has had a token.
+        if !is_name(agent) {
+            return Ok(Ended::Already);
+        }
+        let (namespace, account) = (&self.namespace, format!("iddio-{agent}"));
+        let path = format!("/api/v1/namespaces/{namespace}/secrets/{account}");
+        match self.say(Method::DELETE, path, String::new()).await?.0 {
+            StatusCode::NOT_FOUND => Ok(Ended::Already),
+            status if status.is_success() => Ok(Ended::Now),
+            status => Err(TokenError::Refused { account, status: status.as_u16() }),
+        }
+    }
+
+    /// Says something to the API server as the gateway itself, and returns its answer.
+    async fn say(
+        &self,
+        method: Method,
+        path: String,
+        body: String,
+    ) -> Result<(StatusCode, Bytes), TokenError> {
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header(header::HOST, self.upstream.authority());
         if let Some(own) = self.own()? {
             let own = Zeroizing::new(format!("Bearer {}", own.as_str()));
             request = request.header(header::AUTHORIZATION, secret(&own)?);
         }
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
         let request = request
-            .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
-            .body(Full::new(Bytes::from(body.to_string())))
+            .body(Full::new(Bytes::from(body)))
             .map_err(|_| TokenError::Answer)?;
         let (response, link) = self.upstream.send(request).await?;
         let status = response.status();
         let read = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
         let bytes = read.map_err(|_| TokenError::Answer)?.to_bytes();
         self.upstream.keep(link);
-        if !status.is_success() {
-            return Err(TokenError::Refused { account, status: status.as_u16() });
-        }
-        let token = token(&bytes).ok_or(TokenError::Answer)?;
-        Ok(Bearer { token, purpose })
+        Ok((status, bytes))
     }
 
     /// Returns the gateway's own token, if it has one and not a certificate; whoever renews it replaces

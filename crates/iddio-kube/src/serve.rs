@@ -30,6 +30,7 @@ use crate::{
     look::Names,
     meters::Meters,
     recordings::{OfExchanges, OfStreams, Recordings},
+    revoked,
     socket::Listener,
     strangers::Strangers,
     upstream::UpstreamError,
@@ -38,7 +39,7 @@ use crate::{
 /// The gateway of some clusters.
 pub struct Gateway {
     pub(crate) runtime: Arc<Runtime>,
-    pub(crate) clusters: Clusters,
+    pub(crate) clusters: Arc<Clusters>,
     pub(crate) front: Arc<Front>,
     pub(crate) strangers: Strangers,
     /// What servers say of resources that are not built in.
@@ -89,7 +90,7 @@ impl Gateway {
     ) -> Result<Arc<Self>, GatewayError> {
         let meters = Meters::new(&shared.registry, &shared.penalties, &shared.tracer);
         let clock: Arc<dyn Clock> = runtime.clock();
-        let clusters = Clusters::new(&config.clusters, &clock)?;
+        let clusters = Arc::new(Clusters::new(&config.clusters, &clock)?);
         let front = Arc::new(Front::open(runtime.clone(), config)?);
         let recordings = Recordings::new(runtime.home().recordings(), clock);
         Ok(Arc::new(Self {
@@ -121,6 +122,8 @@ impl Gateway {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let (hold, mut ended) = mpsc::channel::<()>(1);
         let mut connections = JoinSet::new();
+        let (runtime, changes) = (self.runtime.clone(), self.shared.changes.clone());
+        let ending = tokio::spawn(revoked::watch(runtime, self.clusters.clone(), changes));
         let mut minute = time::interval(COUNT_EVERY);
         let mut stop = pin!(stop);
         loop {
@@ -150,6 +153,7 @@ impl Gateway {
             }
         }
         drop(listener);
+        ending.abort();
         let _ = self.stopping.send(());
         let drained = async { while connections.join_next().await.is_some() {} };
         if self.shared.drain.end(Patience::GATEWAY, drained).await == Phase::Cut {
