@@ -184,6 +184,48 @@ fn a_broker_that_divided_its_control_group_starts_again_in_it() {
     assert_eq!(kept().trim(), machine.pid("iddio-execd.service").unwrap().to_string());
 }
 
+#[test]
+fn doctor_names_what_is_wrong_with_what_runs() {
+    let Some(machine) = installed(Groups::Unified) else { return };
+    let doctor = || machine.root(["iddio", "doctor"]);
+    doctor().ok();
+    for (script, said, mend) in [
+        (
+            "systemctl stop iddio-logd.socket iddio-logd.service",
+            "iddio-logd.socket is not active",
+            "iddio install --system",
+        ),
+        (
+            "rm /run/iddio/signer.sock",
+            "the socket /run/iddio/signer.sock is missing",
+            "systemctl restart iddio-signer.socket",
+        ),
+        (
+            "chmod 600 /run/iddio/exec.sock",
+            "the socket /run/iddio/exec.sock is not root's with mode 666 (mode 600)",
+            "systemctl restart iddio-execd.socket",
+        ),
+        (
+            "rm /run/iddio/exec.sock && mkdir /run/iddio/exec.sock",
+            "/run/iddio/exec.sock is no socket",
+            "rmdir /run/iddio/exec.sock && systemctl restart iddio-execd.socket",
+        ),
+        // A service that cannot start, behind a socket that listens.
+        (
+            "chmod 666 /etc/iddio/signer.toml; systemctl kill -s KILL iddio-signer.service",
+            "checkpoints are not signed",
+            "chmod 644 /etc/iddio/signer.toml && systemctl restart iddio-signer.service",
+        ),
+    ] {
+        machine.root(["sh", "-c", script]).ok();
+        let found = doctor().exits(1);
+        let wrong = found.stdout.lines().any(|l| l.starts_with("WRONG") && l.contains(said));
+        assert!(wrong, "{script}: no `{said}` in {found:?}");
+        machine.root(["sh", "-c", mend]).ok();
+        until(|| doctor().code == 0, || format!("{mend}: {:?}\n{}", doctor(), machine.told()));
+    }
+}
+
 /// Starts children until it cannot, says how many there were, and ends with 3.
 const BOMB: &str = "\
 import os, signal

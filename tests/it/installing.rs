@@ -188,22 +188,142 @@ fn every_unit_is_ok_or_better_and_every_exposed_line_has_its_reason() {
     assert!(20 < looked, "{looked}");
 }
 
+/// What somebody does to a file of an installation.
+enum Done {
+    Removed,
+    Owned(u32),
+    Moded(u32),
+    Said(&'static str),
+    Linked(&'static str),
+    Replaced(&'static str, &'static str),
+}
+
+impl Done {
+    /// Does it to the file at `path`, and returns what undoes it.
+    fn to(&self, path: &Path) -> impl FnOnce() + use<> {
+        let (path, aside) = (path.to_owned(), path.with_extension("aside"));
+        let before = fs::symlink_metadata(&path).unwrap();
+        match self {
+            Self::Owned(uid) => std::os::unix::fs::chown(&path, Some(*uid), None).unwrap(),
+            Self::Moded(mode) => {
+                fs::set_permissions(&path, fs::Permissions::from_mode(*mode)).unwrap();
+            }
+            Self::Removed | Self::Said(_) | Self::Linked(_) | Self::Replaced(..) => {
+                fs::rename(&path, &aside).unwrap();
+            }
+        }
+        match self {
+            Self::Said(text) => fs::write(&path, text).unwrap(),
+            Self::Linked(target) => std::os::unix::fs::symlink(target, &path).unwrap(),
+            Self::Replaced(one, other) => {
+                let text = fs::read_to_string(&aside).unwrap();
+                assert!(text.contains(one), "{text}");
+                fs::write(&path, text.replace(one, other)).unwrap();
+            }
+            Self::Owned(_) | Self::Moded(_) | Self::Removed => {}
+        }
+        move || {
+            if fs::symlink_metadata(&aside).is_ok() {
+                // A link would not give way to a directory.
+                let _ = fs::remove_file(&path);
+                fs::rename(&aside, &path).unwrap();
+            } else {
+                std::os::unix::fs::chown(&path, Some(before.uid()), Some(before.gid())).unwrap();
+                fs::set_permissions(&path, before.permissions()).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
-fn doctor_names_what_is_wrong_with_an_installation() {
+fn doctor_names_everything_that_is_wrong_with_an_installation() {
     let root = TempDir::new().unwrap();
     iddio(root.path(), &["install", "--system"]).ok();
-    let loose = root.path().join("etc/iddio/log.toml");
-    fs::set_permissions(&loose, fs::Permissions::from_mode(0o666)).unwrap();
-    let unit = root.path().join("etc/systemd/system/iddio-signer.socket");
-    fs::remove_file(unit).unwrap();
-    let key = root.path().join("etc/iddio/signer.key");
-    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    let said = iddio(root.path(), &["install", "--system", "--check"]);
-    for wrong in ["log.toml", "iddio-signer.socket is missing", "signer.key may be read"] {
-        assert!(said.stdout.contains(wrong), "no `{wrong}` in {said:?}");
+    let check = || iddio(root.path(), &["install", "--system", "--check"]);
+    check().ok();
+    let mut looked = 0;
+    for (path, done, said) in DEVIATIONS {
+        let undo = done.to(&root.path().join(path));
+        let found = check();
+        let first = found.stdout.lines().find(|line| line.contains(said));
+        assert!(first.is_some_and(|line| line.starts_with("WRONG")), "{path}: {said}: {found:?}");
+        assert_eq!(found.code, 1, "{path}");
+        undo();
+        looked += 1;
     }
-    assert_eq!(said.code, 1);
+    assert!(25 < looked, "{looked}");
+    check().ok();
+    // A service that waits for its configuration is no fault; one that has it must start.
+    fs::write(root.path().join("etc/iddio/push.toml"), "url = 1\n").unwrap();
+    check().exits(1).prints("iddio-push.service does not start with the machine");
+    iddio(root.path(), &["install", "--system"]).ok();
+    check().ok();
+    let link = "etc/systemd/system/multi-user.target.wants/iddio-push.service";
+    assert!(fs::symlink_metadata(root.path().join(link)).unwrap().is_symlink());
+    // Where nothing is installed there is nothing wrong.
+    let empty = TempDir::new().unwrap();
+    iddio(empty.path(), &["install", "--system", "--check"]).ok();
 }
+
+/// What somebody may do to an installation, and what is said of it.
+const DEVIATIONS: [(&str, Done, &str); 28] = [
+    ("etc/iddio", Done::Moded(0o777), "/etc/iddio has mode 0777 and not 0755"),
+    ("etc/iddio", Done::Owned(1), "/etc/iddio is uid 1's and not root's"),
+    ("etc/iddio/log.toml", Done::Linked("/dev/null"), "/etc/iddio/log.toml is no file"),
+    ("etc/iddio/log.toml", Done::Moded(0o666), "/etc/iddio/log.toml may be changed by others"),
+    ("etc/iddio/log.toml", Done::Removed, "the configuration /etc/iddio/log.toml is missing"),
+    ("etc/iddio/signer.toml", Done::Owned(7), "/etc/iddio/signer.toml is uid 7's and not root's"),
+    ("etc/iddio/signer.key", Done::Moded(0o644), "/etc/iddio/signer.key may be read by others"),
+    ("etc/iddio/signer.key", Done::Owned(7), "/etc/iddio/signer.key may be read by others"),
+    ("etc/iddio/signer.key", Done::Linked("/dev/zero"), "/etc/iddio/signer.key is no file"),
+    ("etc/iddio/signer.key", Done::Removed, "the signer's wrapping key is missing"),
+    ("etc/passwd", Done::Replaced("iddio-log:", "iddio-lot:"), "there is no user iddio-log"),
+    ("etc/passwd", Done::Said("iddio-log:x:0:0::/:/x\n"), "the user iddio-log is root"),
+    (
+        "etc/passwd",
+        Done::Said("iddio-log:x:9:9::/:/x\neve:x:9:9::/:/x\n"),
+        "eve and iddio-log are one user to the kernel (uid 9)",
+    ),
+    (
+        "etc/systemd/system/iddio-execd.service",
+        Done::Replaced("NoNewPrivileges=yes", "NoNewPrivileges=no"),
+        "iddio-execd.service is not what was installed",
+    ),
+    (
+        "etc/systemd/system/iddio-kube.service",
+        Done::Owned(7),
+        "iddio-kube.service is uid 7's and not root's",
+    ),
+    (
+        "etc/systemd/system/iddio-logd.service",
+        Done::Linked("/dev/null"),
+        "iddio-logd.service is no file",
+    ),
+    (
+        "etc/systemd/system/iddio-push.service",
+        Done::Moded(0o664),
+        "iddio-push.service may be changed by others",
+    ),
+    ("etc/systemd/system/iddio-signer.socket", Done::Removed, "iddio-signer.socket is missing"),
+    (
+        "etc/systemd/system/sockets.target.wants/iddio-logd.socket",
+        Done::Removed,
+        "iddio-logd.socket does not start with the machine",
+    ),
+    (
+        "etc/sysusers.d/iddio.conf",
+        Done::Said(""),
+        "sysusers.d/iddio.conf is not what was installed",
+    ),
+    ("etc/tmpfiles.d/iddio.conf", Done::Removed, "iddio.conf is missing"),
+    ("run/iddio", Done::Moded(0o777), "/run/iddio has mode 0777 and not 0755"),
+    ("run/iddio", Done::Linked("/tmp"), "/run/iddio is no directory"),
+    ("usr/bin/iddio-execd", Done::Moded(0o4755), "/usr/bin/iddio-execd has mode 4755 and not 0755"),
+    ("usr/bin/iddio-logd", Done::Removed, "/usr/bin/iddio-logd is missing"),
+    ("usr/bin/iddio-signer", Done::Moded(0o777), "/usr/bin/iddio-signer may be changed by others"),
+    ("var/lib/iddio", Done::Moded(0o755), "/var/lib/iddio has mode 0755 and not 0700"),
+    ("var/lib/iddio-exec", Done::Owned(7), "/var/lib/iddio-exec is uid 7's and not root's"),
+];
 
 fn units() -> Vec<(String, String)> {
     let mut units: Vec<(String, String)> = fs::read_dir(repository().join("dist/systemd"))
