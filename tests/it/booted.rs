@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use iddio_tests::{
+    apiserver::Pair,
     booted::{ADA, Groups, Machine},
     keepers::until,
     real,
@@ -131,6 +132,70 @@ fn a_service_that_is_killed_is_there_again_for_whoever_asks_next() {
         machine.root(["iddio", "audit", "verify"]).ok();
     }
 }
+
+#[test]
+fn the_gateway_and_who_takes_checkpoints_elsewhere_start_once_they_are_set_up() {
+    for groups in Groups::available() {
+        let Some(machine) = Machine::boot(groups) else { return };
+        machine.root(["/opt/iddio/iddio", "install", "--system"]).ok();
+        let iddio = |words: &[&str]| {
+            let own = ["runuser", "-u", "iddio-kube", "--", "iddio"];
+            machine.root(own.iter().chain(words)).ok()
+        };
+        iddio(&["init"]);
+        iddio(&["agent", "add", "claude"]);
+        machine.write("/etc/iddio/cluster.pem", &Pair::new().certificate);
+        machine.write("/etc/iddio/token", "a-token-of-nobody");
+        machine.write("/etc/iddio/kube.toml", KUBE);
+        // Nobody is there: what cannot be delivered is on record.
+        machine.write("/etc/iddio/push.toml", PUSH);
+        let said = machine.root(["iddio", "install", "--system"]).ok();
+        for unit in ["iddio-kube.service", "iddio-push.service"] {
+            assert!(said.stdout.contains(&format!("start {unit}")), "{said:?}");
+            until(|| machine.is_active(unit), || machine.told());
+        }
+        let token = machine.root(["cat", "/var/lib/iddio-kube/.iddio/agents/claude/token"]).ok();
+        let bearer = format!("Authorization: Bearer {}", token.stdout.trim());
+        let curl = |header: &str| {
+            let at = "https://127.0.0.1:6443/api/v1/namespaces/a/secrets";
+            let words = ["curl", "--silent", "--insecure", "--write-out", "\n%{http_code}"];
+            machine.root(words.into_iter().chain(["--header", header, at]))
+        };
+        assert!(curl("X-Nothing: x").ok().stdout.ends_with("\n401"), "{}", machine.told());
+        // Whose agent no policy names is refused, and the log service has it.
+        let said = curl(&bearer).ok();
+        assert!(said.stdout.ends_with("\n403"), "{said:?}\n{}", machine.told());
+        let recorded =
+            |what: &str| machine.root(["iddio", "audit", "query", "--json"]).stdout.contains(what);
+        assert!(recorded("\"agent\":\"claude\""), "{}", machine.told());
+        until(|| recorded("checkpoint.undelivered"), || machine.told());
+        for unit in ["iddio-kube.service", "iddio-push.service"] {
+            let pid = machine.pid(unit).unwrap();
+            machine.root(["kill", "-9", &pid.to_string()]).ok();
+            let other = || machine.pid(unit).is_some_and(|now| now != pid);
+            until(|| other() && machine.is_active(unit), || machine.told());
+        }
+        assert!(curl(&bearer).ok().stdout.ends_with("\n403"), "{}", machine.told());
+        machine.root(["iddio", "doctor"]).ok();
+    }
+}
+
+/// A gateway before a cluster that is not there.
+const KUBE: &str = "\
+listen = \"127.0.0.1:6443\"
+[cluster]
+name = \"prod\"
+server = \"https://127.0.0.1:9\"
+certificate_authority = \"/etc/iddio/cluster.pem\"
+token_file = \"/etc/iddio/token\"
+";
+
+/// Checkpoints for a place that is not there.
+const PUSH: &str = "\
+url = \"http://127.0.0.1:9/checkpoints\"
+log_user = \"iddio-log\"
+secs = 1
+";
 
 #[test]
 fn a_run_that_takes_all_it_can_is_ended_recorded_and_alone_in_it() {
