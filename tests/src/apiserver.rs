@@ -28,7 +28,11 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, runtime::Runtime, sync::mpsc};
@@ -39,6 +43,7 @@ use crate::workload::{self, Asked};
 pub struct ApiServer {
     address: SocketAddr,
     certificate: String,
+    own_pair: Pair,
     shared: Arc<Shared>,
     _runtime: Runtime,
 }
@@ -126,20 +131,27 @@ impl ApiServer {
     /// Starts one that speaks this much of HTTP.
     pub fn speaking(spoken: Spoken) -> Self {
         let runtime = Runtime::new().expect("threads");
-        let pair = Pair::new();
+        let (pair, own_pair) = (Pair::new(), Pair::new());
         let place = TempDir::with_prefix("iddio-pod-").expect("a temporary directory");
         let shared = Arc::new(Shared(Mutex::default(), place));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
         let address = listener.local_addr().expect("an address");
-        let acceptor = tokio_rustls::TlsAcceptor::from(pair.server(spoken));
+        let acceptor = tokio_rustls::TlsAcceptor::from(pair.server(spoken, &own_pair.certificate));
         let own = shared.clone();
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (own, acceptor) = (own.clone(), acceptor.clone());
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let service = service_fn(move |request| {
+                    let certified = stream.get_ref().1.peer_certificates().is_some();
+                    let service = service_fn(move |mut request| {
                         let own = own.clone();
+                        if certified {
+                            // As real ones do: who shows a certificate is whom it says, whatever the
+                            // request says.
+                            let bearer = format!("Bearer {OWN}").parse().expect("a header");
+                            let _ = request.headers_mut().insert("authorization", bearer);
+                        }
                         async move { Ok::<_, Infallible>(own.answer(request).await) }
                     });
                     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -153,7 +165,8 @@ impl ApiServer {
                 });
             }
         });
-        let server = Self { address, certificate: pair.certificate, shared, _runtime: runtime };
+        let certificate = pair.certificate;
+        let server = Self { address, certificate, own_pair, shared, _runtime: runtime };
         server.reset();
         server
     }
@@ -185,6 +198,11 @@ impl ApiServer {
     /// Who vouches for it, PEM.
     pub fn certificate(&self) -> &str {
         &self.certificate
+    }
+
+    /// A client certificate that it takes for the gateway's own credential.
+    pub fn own_pair(&self) -> &Pair {
+        &self.own_pair
     }
 
     /// What reached it, but for requests for tokens.
@@ -254,14 +272,20 @@ impl Pair {
         Self { certificate, key: key.serialize_pem() }
     }
 
-    fn server(&self, spoken: Spoken) -> Arc<rustls::ServerConfig> {
+    fn server(&self, spoken: Spoken, client: &str) -> Arc<rustls::ServerConfig> {
+        let mut clients = RootCertStore::empty();
+        let client = CertificateDer::from_pem_slice(client.as_bytes()).expect("PEM");
+        clients.add(client).expect("a certificate");
         let chain = vec![CertificateDer::from_pem_slice(self.certificate.as_bytes()).expect("PEM")];
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).expect("PEM");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(clients), provider.clone());
+        let clients = clients.allow_unauthenticated().build().expect("a verifier");
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(chain, key);
         let mut config = config.expect("a pair");
         if spoken == Spoken::Both {

@@ -209,9 +209,10 @@ const SYSTEM_DIRECTORIES: [&str; 6] =
     ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// What the tests drive. `python3-venv` shows itself by the module that Debian splits off.
-const FOR_TESTS: [Debian; 6] = [
+const FOR_TESTS: [Debian; 7] = [
     Debian { package: "openssh-client", proof: Proof::Program("ssh-keygen") },
     Debian { package: "python3", proof: Proof::Program("python3") },
+    Debian { package: "python3-kubernetes", proof: Proof::PythonModule("kubernetes") },
     Debian { package: "python3-venv", proof: Proof::PythonModule("ensurepip") },
     Debian { package: "strace", proof: Proof::Program("strace") },
     Debian { package: "tmux", proof: Proof::Program("tmux") },
