@@ -127,8 +127,10 @@ fn join(object: &mut Value, change: &Value, name: &str, nulls: Nulls) {
 }
 
 fn join_lists(items: &mut Vec<Value>, changes: &[Value], name: &str, nulls: Nulls) {
+    let looks = (items.len() + changes.len()).saturating_mul(changes.len());
+    let key = KEYS.iter().find(|(list, _)| *list == name && looks <= LOOKS_MAX);
+    let key = key.map(|(_, key)| *key);
     for change in changes {
-        let key = KEYS.iter().find(|(list, _)| *list == name).map(|(_, key)| *key);
         let own = key.and_then(|key| change.get(key).map(|value| (key, value)));
         let same = own.and_then(|(key, value)| {
             // Of two alike nobody knows which is meant: the change then stands behind both.
@@ -158,7 +160,8 @@ fn plain(change: &Value) -> Value {
 /// Follows a JSON patch (RFC 6902), or returns `None` where it cannot be followed. What moves or copies
 /// is not: it is break-glass by itself.
 fn follow(object: &mut Value, operations: &Value) -> Option<()> {
-    for operation in operations.as_array()? {
+    let operations = operations.as_array().filter(|all| all.len() <= FOLLOWED_MAX)?;
+    for operation in operations {
         let pointer = operation.get("path")?.as_str()?;
         let value = operation.get("value");
         let Some((parent, last)) = pointer.rsplit_once('/') else {
@@ -192,7 +195,7 @@ fn add(parent: &mut Value, name: &str, value: Value) -> Option<()> {
         }
         Value::Array(items) => {
             let at = if name == "-" { items.len() } else { index(name)? };
-            (at <= items.len()).then_some(())?;
+            (at <= items.len() && items.len() < ITEMS_MAX).then_some(())?;
             items.insert(at, value);
         }
         _ => return None,
@@ -204,7 +207,7 @@ fn remove(parent: &mut Value, name: &str) -> Option<()> {
     match parent {
         Value::Object(members) => members.remove(name).map(drop),
         Value::Array(items) => {
-            let at = index(name).filter(|at| *at < items.len())?;
+            let at = index(name).filter(|at| *at < items.len() && items.len() <= ITEMS_MAX)?;
             let _ = items.remove(at);
             Some(())
         }
@@ -236,6 +239,15 @@ const KEYS: [(&str, &str); 7] = [
     ("volumeMounts", "mountPath"),
     ("volumes", "name"),
 ];
+
+/// The most operations of a JSON patch that are followed: people write a few dozen.
+const FOLLOWED_MAX: usize = 1_000;
+
+/// The longest list that a JSON patch is followed into: each operation moves what stands behind it.
+const ITEMS_MAX: usize = 10_000;
+
+/// How often elements are compared by name, at most, before two lists are put one behind the other.
+const LOOKS_MAX: usize = 1_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -301,6 +313,21 @@ mod tests {
             merge(&mut object, &change);
             assert_eq!(object, expected, "{change}");
         }
+    }
+
+    #[test]
+    fn what_would_take_long_is_not_followed_and_loses_nothing() {
+        let add = json!({"op": "add", "path": "/a/0", "value": 1});
+        let mut object = json!({"a": []});
+        assert_eq!(follow(&mut object, &json!(vec![&add; FOLLOWED_MAX])), Some(()));
+        assert_eq!(follow(&mut object, &json!(vec![&add; FOLLOWED_MAX + 1])), None);
+        let mut long = json!({"a": vec![0; ITEMS_MAX]});
+        assert_eq!(follow(&mut long, &json!([add])), None);
+        let many: Vec<_> = (0..2_000).map(|at| json!({"name": at})).collect();
+        let mut object = json!({ "containers": many });
+        let change = object.clone();
+        join(&mut object, &change, "", Nulls::Remove);
+        assert_eq!(object["containers"].as_array().map(Vec::len), Some(4_000));
     }
 
     #[test]
