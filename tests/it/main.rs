@@ -34,6 +34,7 @@ mod kube_streams;
 mod kube_threats;
 mod one_truth;
 mod operations;
+mod recordings;
 mod red_team;
 mod runs;
 mod secrets;

@@ -20,4 +20,5 @@ pub mod store;
 mod track;
 mod writer;
 
+pub use redact::body::redacted_body;
 pub use writer::{BUFFER_BYTES_MAX, HELD_BYTES_MAX, STALL_MAX, SYNC_EVERY, WRITE_EVERY};

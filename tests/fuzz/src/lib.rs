@@ -16,6 +16,7 @@ mod classify;
 mod core;
 mod mutate;
 mod policy;
+mod record;
 
 pub use mutate::mutate;
 
@@ -53,6 +54,9 @@ const TARGETS: &[(&str, Target)] = &[
     ("names", core::names),
     ("policy_toml", policy::toml),
     ("policy_yaml", policy::yaml),
+    ("recording", record::recording),
+    ("recording_body", record::body),
+    ("recording_shown", record::shown),
     ("redact_argv", core::redact_argv),
     ("redact_text", core::redact_text),
     ("sanitise", core::sanitise),

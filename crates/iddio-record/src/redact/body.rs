@@ -160,6 +160,23 @@ impl Body {
     }
 }
 
+/// Returns what would be recorded of a body of a type that says something of a resource, in whatever
+/// pieces it comes.
+pub fn redacted_body<'a>(
+    resource: &str,
+    kind: &str,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<u8> {
+    let head = format!("200\ncontent-type: {kind}\n");
+    let mut body = Body::of(head.as_bytes(), rules(resource));
+    let mut out = Vec::new();
+    for piece in pieces {
+        let _ = body.push(piece, &mut out);
+    }
+    let _ = body.finish(&mut out);
+    out
+}
+
 /// Splits a line of a head.
 trait SplitLine {
     fn split_once_byte(&self) -> Option<(&[u8], &[u8])>;

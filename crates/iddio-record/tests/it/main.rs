@@ -5,6 +5,8 @@ mod casts;
 #[cfg(test)]
 mod kit;
 #[cfg(test)]
+mod screens;
+#[cfg(test)]
 mod sealed;
 #[cfg(test)]
 mod stores;
