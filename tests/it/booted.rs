@@ -61,6 +61,16 @@ fn an_installation_comes_up_runs_commands_and_is_removed_without_a_trace_but_the
         machine.exec(ADA, ["true"]).ok();
         machine.root(["iddio", "doctor"]).ok().prints("commands run at the exec broker");
 
+        // From beside newer programs it replaces them, and restarts what runs.
+        let before = machine.pid("iddio-logd.service");
+        let script = "cd /usr/bin && cp -p iddio-logd x && echo >> x && mv x iddio-logd";
+        machine.root(["sh", "-c", script]).ok();
+        let said = machine.root([iddio, "install", "--system"]).ok();
+        assert!(said.stdout.contains("restart iddio-logd.service"), "{said:?}");
+        assert_ne!(machine.pid("iddio-logd.service"), before);
+        machine.exec(ADA, ["true"]).ok();
+        machine.root([iddio, "install", "--system"]).ok().says("nothing to do");
+        machine.root(["iddio", "audit", "verify"]).ok();
         machine.root(["iddio", "uninstall", "--system"]).ok().says("kept: the log and the keys");
         let left = machine.systemctl(["list-units", "--all", "--plain", "--no-legend", "iddio*"]);
         assert_eq!(left.stdout, "", "no unit is left");

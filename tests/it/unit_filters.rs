@@ -1,5 +1,5 @@
-//! The system calls that a keeper makes are ones that its unit allows: nobody here runs systemd to find
-//! out, so the lists are compared.
+//! The system calls that a keeper makes are ones that its unit allows. Under systemd itself (`booted`) a call
+//! that is refused may be one that is seldom made, so the lists are compared as well.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
