@@ -265,12 +265,12 @@ const EXCUSE: &str = "systemd-boot";
 
 const SYSTEMD: &str = "/lib/systemd/systemd";
 
-/// Joins the machine's control groups, and starts its first process.
+/// Joins the machine's control groups, and starts its first process. It goes with the test, however that ends.
 const JOIN: &str = r#"
 set -eu
 machine="$0" groups="$1" programs="$2"; shift 2
 for part in "$@"; do echo $$ > "$part/cgroup.procs"; done
-exec unshare --pid --fork --kill-child --mount --cgroup --net --uts --ipc \
+exec setpriv --pdeathsig=KILL unshare --pid --fork --kill-child --mount --cgroup --net --uts --ipc \
     sh -c "$BOOT" "$machine" "$groups" "$programs""#;
 
 /// Puts the machine's files together, and becomes systemd. What this host starts, it does not.
