@@ -165,8 +165,10 @@ fn values_come_from_vault_from_secrets_manager_and_from_the_service_itself() {
     host.run(ADA, ["true"]).exits(69).says("no credential could be made");
 }
 
-/// Starts what lends like Vault, and returns its port and what it was asked.
-fn lending() -> (u16, Arc<Mutex<Vec<String>>>) {
+/// Starts a server that hears what is asked, and answers as `answer` says: a status, and a body of JSON.
+fn hearing(
+    answer: impl Fn(&str, usize) -> (&'static str, String) + Send + 'static,
+) -> (u16, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (port, asked) =
         (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<String>>>::default());
@@ -187,24 +189,75 @@ fn lending() -> (u16, Arc<Mutex<Vec<String>>>) {
             let mut heard = heard.lock().unwrap();
             let first = head.lines().next().unwrap();
             heard.push(format!("{first} {}", String::from_utf8(body).unwrap()));
-            let number = heard.iter().filter(|line| line.starts_with("GET")).count();
-            let answer = match first.starts_with("GET") {
-                true => {
-                    let text = format!(
-                        "{{\"lease_id\":\"database/creds/web/{number}\",\"lease_duration\":600,\
-                        \"data\":{{\"username\":\"canary-user-{number}\",\"password\":\"canary-password-{number}\"}}}}"
-                    );
-                    format!("200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len())
-                }
-                false if head.contains("X-Vault-Token: broker-of-leases") => {
-                    "204 No Content\r\n\r\n".to_owned()
-                }
-                false => "403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned(),
-            };
-            let _ = write!(client, "HTTP/1.1 {answer}");
+            let (status, text) = answer(&head, heard.len());
+            let length = text.len();
+            let _ = write!(client, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{text}");
         }
     });
     (port, asked)
+}
+
+/// Starts what lends like Vault.
+fn lending() -> (u16, Arc<Mutex<Vec<String>>>) {
+    let lent = std::sync::atomic::AtomicUsize::new(0);
+    hearing(move |head, _| {
+        if head.starts_with("GET") {
+            let number = lent.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+            let text = format!(
+                "{{\"lease_id\":\"database/creds/web/{number}\",\"lease_duration\":600,\
+                \"data\":{{\"username\":\"canary-user-{number}\",\"password\":\"canary-password-{number}\"}}}}"
+            );
+            return ("200 OK", text);
+        }
+        match head.contains("X-Vault-Token: broker-of-leases") {
+            true => ("204 No Content", String::new()),
+            false => ("403 Forbidden", String::new()),
+        }
+    })
+}
+
+#[test]
+fn a_token_of_a_cluster_is_of_one_run_and_ends_with_it() {
+    let (port, asked) = hearing(|head, number| {
+        let known = head.contains("Authorization: Bearer the-brokers-own-token");
+        match head.split(' ').next() {
+            _ if !known => ("403 Forbidden", String::new()),
+            Some("POST") if head.contains("/secrets ") => {
+                ("201 Created", format!("{{\"metadata\":{{\"uid\":\"uid-{number}\"}}}}"))
+            }
+            Some("POST") => {
+                ("201 Created", "{\"status\":{\"token\":\"canary-of-the-cluster\"}}".to_owned())
+            }
+            _ => ("200 OK", "{}".to_owned()),
+        }
+    });
+    let mut host = Host::new(OPEN, "");
+    let own = secret(&host.path("root"), "own", "the-brokers-own-token\n");
+    host.configure(&format!(
+        "[[credentials]]\nfor = [\"command\"]\n[credentials.kubernetes]\nname = \"prod\"\n\
+        server = \"http://127.0.0.1:{port}\"\ntoken = {{ file = {own:?} }}\n\
+        account = {{ namespace = \"tools\", name = \"deployer\" }}\n"
+    ));
+    host.start();
+    let said = host.run(ADA, ["sh", "-c", "/run/iddio/kubernetes-credential; env"]).ok();
+    assert!(said.stdout.contains("\"token\":\"***\"") && !said.stdout.contains("the-brokers-own"));
+    let heard = asked.lock().unwrap().clone();
+    let [secret, token, gone] = heard.as_slice() else { panic!("{heard:#?}") };
+    assert!(secret.starts_with("POST /api/v1/namespaces/tools/secrets HTTP/1.1 "), "{secret}");
+    let body: serde_json::Value =
+        serde_json::from_str(token.split_once("HTTP/1.1 ").unwrap().1).unwrap();
+    assert!(token.starts_with("POST /api/v1/namespaces/tools/serviceaccounts/deployer/token "));
+    let object = &body["spec"]["boundObjectRef"];
+    assert_eq!((&object["kind"], &object["uid"]), (&"Secret".into(), &"uid-1".into()), "{token}");
+    assert_eq!(body["spec"]["expirationSeconds"], 600);
+    let name = object["name"].as_str().unwrap();
+    assert!(
+        gone.starts_with(&format!("DELETE /api/v1/namespaces/tools/secrets/{name} ")),
+        "{gone}"
+    );
+    let note = host.records().pop().unwrap()["note"].to_string();
+    assert!(note.contains("the token of `tools/deployer` was revoked"), "{note}");
+    assert!(!format!("{:?}", host.records()).contains("canary"));
 }
 
 #[test]

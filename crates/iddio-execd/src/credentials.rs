@@ -5,12 +5,13 @@
 //! gives AWS credentials out to whoever knows the run's token. INVARIANT: every value that is given to a
 //! run is in [`Issued::secrets`], and nothing of it is written to a disk.
 //!
-//! What can be taken back is taken back when the run is over, in whatever way: leases of Vault. What cannot is
+//! What can be taken back is taken back when the run is over, in whatever way: leases of Vault, tokens of Kubernetes. What cannot is
 //! asked for as short as it can be, and runs out; the record of the run says until when.
 
 mod aws;
 mod endpoint;
 mod http;
+mod kubernetes;
 mod value;
 
 use std::{
@@ -26,7 +27,7 @@ use iddio_core::{
     pipeline::Warrant,
 };
 use iddio_exec::operation::CommandAction;
-use iddio_spawn::sandbox::{Content, Place};
+use iddio_spawn::sandbox::Place;
 use serde::Deserialize;
 
 use crate::{
@@ -34,11 +35,13 @@ use crate::{
     server::Terms,
     tree::Cleaning,
 };
+use kubernetes::Bound;
 use value::{Answers, Lease};
 
 pub use aws::{Role, session_policy};
 pub(crate) use endpoint::{PORT, answer};
 pub use http::HttpError;
+pub use kubernetes::{Account, Cluster};
 pub use value::{From, Value};
 
 /// What a host gives to which runs.
@@ -58,22 +61,6 @@ pub struct Source {
     pub kubernetes: Option<Cluster>,
     /// A variable.
     pub variable: Option<Variable>,
-}
-
-/// A cluster that runs reach.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cluster {
-    /// Its name, and that of the context.
-    pub name: String,
-    /// Where its API is.
-    pub server: String,
-    /// The authority its certificate is from.
-    pub ca_file: Option<PathBuf>,
-    /// The namespace of the context.
-    pub namespace: Option<String>,
-    /// The token.
-    pub token: From,
 }
 
 /// A variable that runs get.
@@ -114,7 +101,7 @@ pub(crate) struct Issued {
     /// Everything that must not leave the run.
     pub(crate) secrets: Secrets,
     /// What is taken back at its end.
-    leases: Vec<Lease>,
+    loans: Vec<Loan>,
     /// Until when there is what nobody takes back.
     until: Option<String>,
 }
@@ -174,13 +161,13 @@ fn issue(
             issued.aws = Some(offer);
         }
         if let Some(cluster) = &source.kubernetes {
-            let token = cluster.token.value(&mut answers, &mut issued.leases)?;
+            let token = cluster.token(&mut answers, &mut issued.loans)?;
             issued.places.extend(cluster.places(&token)?);
-            issued.variables.push(("KUBECONFIG".into(), Value::new(KUBECONFIG.into())));
+            issued.variables.push(("KUBECONFIG".into(), Value::new(kubernetes::CONFIG.into())));
             values.push(token);
         }
         if let Some(Variable { name, value }) = &source.variable {
-            let value = value.value(&mut answers, &mut issued.leases)?;
+            let value = value.value(&mut answers, &mut issued.loans)?;
             values.push(value.clone());
             issued.variables.push((name.clone(), value));
         }
@@ -190,6 +177,13 @@ fn issue(
     }
     issued.secrets = Secrets::new(values.iter().map(|value| value.expose().as_bytes()));
     Ok(issued)
+}
+
+/// What was lent to a run, and is taken back.
+#[derive(Debug)]
+enum Loan {
+    Bound(Bound),
+    Lease(Lease),
 }
 
 // === impl Minter ===
@@ -263,17 +257,21 @@ impl Issued {
             places: Vec::new(),
             aws: None,
             secrets: Secrets::default(),
-            leases: Vec::new(),
+            loans: Vec::new(),
             until: None,
         }
     }
 
     /// Takes back what can be taken back, and says what became of everything that was lent.
     pub(crate) fn give_up(&mut self) -> Vec<String> {
-        let leases = std::mem::take(&mut self.leases);
+        let loans = std::mem::take(&mut self.loans);
+        let revoked = loans.iter().map(|loan| match loan {
+            Loan::Bound(bound) => bound.revoke(),
+            Loan::Lease(lease) => lease.revoke(),
+        });
         let until = self.until.take();
         let until = until.map(|until| format!("the AWS session runs out at {until}, not before"));
-        leases.iter().map(Lease::revoke).chain(until).collect()
+        revoked.chain(until).collect()
     }
 }
 
@@ -302,51 +300,3 @@ impl Source {
         self.protocols.iter().find(|name| !known(name)).map(String::as_str)
     }
 }
-
-// === impl Cluster ===
-
-impl Cluster {
-    /// Returns the kubeconfig, and the helper that it names, which gives the token out.
-    fn places(&self, token: &Value) -> Result<Vec<Place>, MintError> {
-        let Self { name, server, ca_file, namespace, .. } = self;
-        let mut cluster = serde_json::Map::from_iter([("server".into(), server.as_str().into())]);
-        if let Some(path) = ca_file {
-            let read = std::fs::read(path);
-            let ca = read.map_err(|source| MintError::File { path: path.clone(), source })?;
-            cluster.insert("certificate-authority-data".into(), http::base64(&ca).into());
-        }
-        let context = [("cluster".into(), name.as_str().into()), ("user".into(), "iddio".into())];
-        let mut context = serde_json::Map::from_iter(context);
-        if let Some(namespace) = namespace {
-            context.insert("namespace".into(), namespace.as_str().into());
-        }
-        let exec = serde_json::json!({
-            "apiVersion": EXEC_VERSION,
-            "command": HELPER,
-            "interactiveMode": "Never",
-        });
-        let config = serde_json::json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": name,
-            "clusters": [{"name": name, "cluster": cluster}],
-            "contexts": [{"name": name, "context": context}],
-            "users": [{"name": "iddio", "user": {"exec": exec}}],
-        });
-        let credential = serde_json::json!({
-            "apiVersion": EXEC_VERSION,
-            "kind": "ExecCredential",
-            "status": {"token": token.expose()},
-        });
-        let helper = format!("#!/bin/sh\ncat <<'IDDIO'\n{credential}\nIDDIO\n");
-        let file = |at: &str, bytes: Vec<u8>, mode| Place::new(at, Content::File { bytes, mode });
-        Ok(vec![
-            file(KUBECONFIG, config.to_string().into_bytes(), 0o444),
-            file(HELPER, helper.into_bytes(), 0o555),
-        ])
-    }
-}
-
-const EXEC_VERSION: &str = "client.authentication.k8s.io/v1";
-const KUBECONFIG: &str = "/run/iddio/kubeconfig";
-const HELPER: &str = "/run/iddio/kubernetes-credential";

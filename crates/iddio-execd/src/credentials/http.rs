@@ -172,7 +172,7 @@ fn read(answer: &[u8]) -> Result<Zeroizing<Vec<u8>>, HttpError> {
         })
     };
     match status {
-        200 => {}
+        200 | 201 => {}
         // There is nothing to say.
         204 => return Ok(Zeroizing::default()),
         status => return Err(HttpError::Status(status)),

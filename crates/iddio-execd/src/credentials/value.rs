@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, fs::File, io::Read, path::PathBuf};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{MintError, aws, http};
+use super::{Loan, MintError, aws, http};
 
 /// A secret on its way to a run.
 #[derive(Clone, Eq, PartialEq)]
@@ -82,7 +82,7 @@ impl From {
     pub(super) fn value(
         &self,
         answers: &mut Answers,
-        leases: &mut Vec<Lease>,
+        loans: &mut Vec<Loan>,
     ) -> Result<Value, MintError> {
         match self {
             Self::Environment(name) => {
@@ -94,7 +94,7 @@ impl From {
             }
             Self::File(path) => file(path),
             Self::SecretsManager(stored) => stored.value(),
-            Self::Vault(vault) => vault.value(answers, leases),
+            Self::Vault(vault) => vault.value(answers, loans),
         }
     }
 }
@@ -102,13 +102,13 @@ impl From {
 // === impl Vault ===
 
 impl Vault {
-    fn value(&self, answers: &mut Answers, leases: &mut Vec<Lease>) -> Result<Value, MintError> {
+    fn value(&self, answers: &mut Answers, loans: &mut Vec<Loan>) -> Result<Value, MintError> {
         let Self { address, path, field, .. } = self;
         let key = (address.clone(), path.clone());
         let answer = match answers.0.get(&key) {
             Some(answer) => answer,
             None => {
-                let answer = self.ask(leases)?;
+                let answer = self.ask(loans)?;
                 answers.0.entry(key).or_insert(answer)
             }
         };
@@ -123,7 +123,7 @@ impl Vault {
         deeper.and_then(field).or(data.and_then(field)).map(Value::new).ok_or_else(missing)
     }
 
-    fn ask(&self, leases: &mut Vec<Lease>) -> Result<serde_json::Value, MintError> {
+    fn ask(&self, loans: &mut Vec<Loan>) -> Result<serde_json::Value, MintError> {
         let Self { address, path, token_file, ca_file, .. } = self;
         let token = file(token_file)?;
         let url = format!("{}/v1/{}", address.trim_end_matches('/'), path.trim_matches('/'));
@@ -141,13 +141,14 @@ impl Vault {
         let seconds = answer.get("lease_duration").and_then(serde_json::Value::as_u64);
         let lent = answer.get("lease_id").and_then(serde_json::Value::as_str);
         // What is only kept there is not lent.
-        leases.extend(lent.filter(|id| !id.is_empty()).map(|id| Lease {
+        let lent = lent.filter(|id| !id.is_empty()).map(|id| Lease {
             address: address.clone(),
             id: id.to_owned(),
             seconds: seconds.unwrap_or_default(),
             token,
             ca_file: ca_file.clone(),
-        }));
+        });
+        loans.extend(lent.map(Loan::Lease));
         Ok(answer)
     }
 }
