@@ -32,7 +32,10 @@ use iddio_serve::{
     penalties::Visit,
     trace::{Attribute, Outcome, Said},
 };
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{
+    HandshakeKind, ServerConnection,
+    pki_types::{CertificateDer, UnixTime},
+};
 use tokio::{sync::mpsc, time};
 use tokio_rustls::TlsAcceptor;
 
@@ -69,6 +72,29 @@ pub(crate) enum Shown {
 // === impl Peer ===
 
 impl Peer {
+    /// Takes what was shown in a handshake.
+    fn of(
+        tls: &ServerConnection,
+        clients: &Clients,
+        address: IpAddr,
+        hold: mpsc::Sender<()>,
+        visit: Arc<Visit>,
+    ) -> Self {
+        let chain = tls.peer_certificates().unwrap_or_default();
+        let chain: Vec<_> =
+            chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        let looked = match tls.handshake_kind() {
+            // What was resumed was verified whenever that was.
+            Some(HandshakeKind::Resumed) | None => None,
+            // Verified just now.
+            Some(HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest) => {
+                let certified = clients.certified(&chain, UnixTime::now()).ok();
+                Some((certified, Instant::now()))
+            }
+        };
+        Self { address, hold, chain, looked: Mutex::new(looked), visit }
+    }
+
     /// Says whose certificate it showed, if that is still somebody's.
     pub(crate) fn shown(&self, clients: &Clients) -> Shown {
         if self.chain.is_empty() {
@@ -114,10 +140,8 @@ impl Gateway {
         };
         let drained = self.shared.drain.listen();
         let (_, tls) = stream.get_ref();
-        let chain = tls.peer_certificates().unwrap_or_default();
-        let chain = chain.iter().map(|certificate| certificate.clone().into_owned()).collect();
         let multiplexed = tls.alpn_protocol() == Some(HTTP_2);
-        let peer = Arc::new(Peer { address, hold, chain, looked: Mutex::default(), visit });
+        let peer = Arc::new(Peer::of(tls, self.front.clients(), address, hold, visit));
         let service = service_fn(|request| {
             let answering = self.clone().answer(request, peer.clone());
             let drained = drained.clone();

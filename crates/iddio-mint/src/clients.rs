@@ -80,25 +80,54 @@ impl Clients {
     ) -> Result<Certified, rustls::Error> {
         let (own, between) = chain.split_first().ok_or(NOBODY)?;
         let home = match self.home.verify_client_cert(own, between, now) {
-            Ok(_) => true,
+            Ok(_) => Vouched::ByHome,
             Err(error) => {
                 let other = self.other.as_ref().ok_or(error)?;
                 let _ = other.verify_client_cert(own, between, now)?;
-                false
+                Vouched::ByOther
             }
         };
-        let read = EndEntityCert::try_from(own).map_err(|_| NOBODY)?;
-        let mut names = read.valid_uri_names();
-        let name = names.next().ok_or(NOBODY)?;
-        let alone = names.next().is_none() && read.valid_dns_names().next().is_none();
-        let agent = name.strip_prefix(AGENT_URI).filter(|agent| alone && is_agent(agent));
-        let agent = agent.ok_or(NOBODY)?.to_owned();
-        let by = match home {
-            true => By::Home(hex(read.serial())),
-            false => By::Other,
-        };
-        Ok(Certified { agent, by })
+        said(own, home)
     }
+
+    /// Says whose a chain is that this verified a moment ago, in a handshake. Where two authorities are
+    /// believed it is looked at again, since the handshake does not say which of them vouched.
+    ///
+    /// # Errors
+    ///
+    /// When it is nobody's at `now`.
+    pub fn certified(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<Certified, rustls::Error> {
+        match (chain.split_first(), &self.other) {
+            (Some((own, _)), None) => said(own, Vouched::ByHome),
+            (_, _) => self.certify(chain, now),
+        }
+    }
+}
+
+/// Who vouched for a certificate.
+#[derive(Clone, Copy)]
+enum Vouched {
+    ByHome,
+    ByOther,
+}
+
+/// Reads what a certificate says that was verified.
+fn said(own: &CertificateDer<'_>, vouched: Vouched) -> Result<Certified, rustls::Error> {
+    let read = EndEntityCert::try_from(own).map_err(|_| NOBODY)?;
+    let mut names = read.valid_uri_names();
+    let name = names.next().ok_or(NOBODY)?;
+    let alone = names.next().is_none() && read.valid_dns_names().next().is_none();
+    let agent = name.strip_prefix(AGENT_URI).filter(|agent| alone && is_agent(agent));
+    let agent = agent.ok_or(NOBODY)?.to_owned();
+    let by = match vouched {
+        Vouched::ByHome => By::Home(hex(read.serial())),
+        Vouched::ByOther => By::Other,
+    };
+    Ok(Certified { agent, by })
 }
 
 impl fmt::Debug for Clients {
@@ -278,7 +307,10 @@ mod tests {
         let both = Clients::new(root.pem().as_bytes(), Some(&other)).unwrap();
         assert_eq!(both.certify(&[foreign], UnixTime::now()).unwrap().by, By::Other);
         let own = root.leaf(name(), ExtendedKeyUsagePurpose::ClientAuth);
+        let again = clients.certified(std::slice::from_ref(&own), UnixTime::now()).unwrap();
+        assert_eq!(again, both.certified(std::slice::from_ref(&own), UnixTime::now()).unwrap());
         let certified = both.certify(&[own], UnixTime::now()).unwrap();
+        assert_eq!(again, certified);
         assert!(matches!(certified.by, By::Home(serial) if !serial.is_empty()));
     }
 }
