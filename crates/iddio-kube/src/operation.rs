@@ -323,7 +323,7 @@ mod tests {
         };
         let exec = "/api/v1/namespaces/n/pods/x/exec?command=id";
         let forward = "/api/v1/namespaces/n/pods/x/portforward";
-        let proxy = "/api/v1/namespaces/n/pods/x/proxy/";
+        let proxy = "/api/v1/namespaces/n/pods/x/proxy/a";
         let table = [
             (exec, socket("v5.channel.k8s.io"), Carried::Stream, "exec"),
             (exec, socket("base64.channel.k8s.io, v4.channel.k8s.io"), Carried::Stream, "exec"),
