@@ -279,3 +279,187 @@ const CONNECTIONS: usize = 5;
 
 /// How much is copied: more than waits anywhere on its way.
 const COPIED_BYTES: usize = 9_000_000;
+
+/// A command that runs until it is ended, by kubectl.
+struct Running {
+    child: Child,
+    out: std::process::ChildStdout,
+}
+
+impl Running {
+    fn exec(scene: &Scene, spoken: &str) -> Self {
+        let words = ["exec", "-i", "web-1", "--", "sh", "-c", "echo started; exec sleep 600"];
+        Self::start(kubectl(scene, "gateway", spoken, &words))
+    }
+
+    fn start(mut command: Command) -> Self {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut out = child.stdout.take().unwrap();
+        let mut byte = [0];
+        while out.read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {}
+        Self { child, out }
+    }
+
+    /// Waits until it was ended, and returns what was said of it.
+    fn ended(mut self) -> Said {
+        let mut rest = Vec::new();
+        let _ = self.out.read_to_end(&mut rest);
+        Said::of(self.child.wait_with_output().unwrap())
+    }
+}
+
+/// How each stream ended, by what it was.
+fn ends(records: &[serde_json::Value], verb: &str) -> Vec<(String, String)> {
+    let decided = of(records, "decided");
+    let closed = of(records, "closed");
+    let own = decided.iter().filter(|decided| decided["method"] == verb);
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    own.flat_map(|decided| closed.iter().filter(|closed| closed["id"] == decided["id"]))
+        .map(|closed| (text(&closed["outcome"]), text(&closed["note"])))
+        .collect()
+}
+
+#[test]
+fn k20_a_freeze_cuts_streams_and_tells_the_client_why() {
+    let scene = Scene::new(SESSIONS);
+    if scene.without_kubectl() {
+        return;
+    }
+    let running = SPOKEN.map(|(_, spoken)| Running::exec(&scene, spoken));
+    let ports = SPOKEN.map(|(_, spoken)| {
+        Running::start(kubectl(&scene, "gateway", spoken, &["port-forward", "web-1", ":80"]))
+    });
+    let _ = scene.world.iddio(["freeze", "--agent", "claude", "--reason", "x"]).ok();
+    for running in running {
+        let said = running.ended();
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.stderr.contains("iddio cut the stream: the caller was frozen"), "{said:?}");
+    }
+    for running in ports {
+        let said = running.ended();
+        assert!(said.stderr.contains("lost connection to pod"), "{said:?}");
+    }
+    let records = scene.end();
+    for verb in ["exec", "portforward"] {
+        let cut = ("frozen".to_owned(), "cut: the caller was frozen".to_owned());
+        assert_eq!(ends(&records, verb), [cut.clone(), cut]);
+    }
+}
+
+#[test]
+fn k20_a_revoked_agent_a_time_that_is_over_and_a_gateway_that_stops_cut_streams() {
+    let scene =
+        Scene::new(&SESSIONS.replace("dangerous_allow", "max_duration: 2s, dangerous_allow"));
+    if scene.without_kubectl() {
+        return;
+    }
+    let said = Running::exec(&scene, "true").ended();
+    assert!(said.stderr.contains("it may not run longer"), "{said:?}");
+    let running = Running::exec(&scene, "true");
+    let _ = scene.world.iddio(["agent", "revoke", "claude"]).ok();
+    let said = running.ended();
+    assert!(said.stderr.contains("revoked"), "{said:?}");
+    let ends = ends(&scene.end(), "exec");
+    let outcomes: Vec<_> = ends.iter().map(|(outcome, _)| outcome.as_str()).collect();
+    assert_eq!(outcomes, ["timed_out", "forwarded"], "{ends:?}");
+    let scene = Scene::new(SESSIONS);
+    let running = SPOKEN.map(|(_, spoken)| Running::exec(&scene, spoken));
+    let waiting = thread::spawn(move || running.map(Running::ended));
+    let records = scene.end();
+    for said in waiting.join().unwrap() {
+        assert!(said.stderr.contains("the gateway stops"), "{said:?}");
+    }
+    for (outcome, note) in self::ends(&records, "exec") {
+        assert_eq!((outcome.as_str(), note.as_str()), ("timed_out", "cut: the gateway stops"));
+    }
+}
+
+/// The headers that ask for a WebSocket.
+const SOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n";
+
+fn exec(pod: &str) -> String {
+    format!("GET /api/v1/namespaces/payments/pods/{pod}/exec?command=id&stdout=true")
+}
+
+#[test]
+fn k21_a_failed_upgrade_is_a_plain_error_that_ends_both_connections() {
+    let scene = Scene::new(SESSIONS);
+    let after = scene.head("GET /api/v1/namespaces/payments/secrets", "");
+    let socket = format!("{SOCKET}Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n");
+    let spdy = "Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: v4.channel.k8s.io\r\n";
+    for (pod, status) in [("refusing", "500"), ("unsure", "502")] {
+        for upgrade in [socket.as_str(), spdy] {
+            let answer = scene.raw(&format!("{}{after}", scene.head(&exec(pod), upgrade)));
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+            assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+            assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
+        }
+    }
+    let seen = scene.server.seen();
+    assert_eq!(seen.len(), 4, "{seen:#?}");
+    assert!(seen.iter().all(|seen| seen.target.contains("/exec?")), "{seen:#?}");
+    let ends = ends(&scene.end(), "exec");
+    assert!(ends.iter().all(|(_, note)| note.contains("no stream")), "{ends:?}");
+}
+
+#[test]
+fn k05_nothing_a_client_says_of_itself_goes_on_with_a_stream() {
+    let scene = Scene::new(SESSIONS);
+    let who = "Impersonate-User: admin\r\nimpersonate_group: system:masters\r\nX-Remote-User: admin\r\nOrigin: https://a\r\nCookie: a=b\r\n";
+    let protocols = "Sec-WebSocket-Protocol: base64.channel.k8s.io, v4.channel.k8s.io\r\n";
+    let head = scene.head(&exec("web-1"), &format!("{SOCKET}{who}{protocols}"));
+    // A close with a mask: the client has enough.
+    let mut stream = scene.send(&head);
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    stream.write_all(&[0x88, 0x80, 0, 0, 0, 0]).unwrap();
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    let rest = String::from_utf8_lossy(&rest).to_ascii_lowercase();
+    assert!(rest.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo="), "{rest}");
+    assert!(rest.contains("sec-websocket-protocol: v4.channel.k8s.io"), "{rest}");
+    let seen = scene.server.seen();
+    let [seen] = seen.as_slice() else { panic!("{seen:#?}") };
+    assert_eq!(seen.account, "iddio-claude-t4");
+    let header = |name: &str| {
+        let found = seen.headers.iter().find(|(own, _)| own == name);
+        found.map(|(_, value)| value.as_str())
+    };
+    assert_eq!(header("sec-websocket-protocol"), Some("v4.channel.k8s.io"));
+    assert_ne!(header("sec-websocket-key"), Some("dGhlIHNhbXBsZSBub25jZQ=="));
+    let gone = ["impersonate", "remote", "origin", "cookie", "extensions"];
+    let stays = |(name, _): &&(String, String)| gone.iter().any(|part| name.contains(part));
+    assert!(!seen.headers.iter().any(|header| stays(&header)), "{seen:#?}");
+    // A token among the protocols is a second credential.
+    let bearer = "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.c2VjcmV0, v5.channel.k8s.io\r\n";
+    let answer = scene.raw(&scene.head(&exec("web-1"), &format!("{SOCKET}{bearer}")));
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(scene.server.seen().len(), 1);
+    let records = scene.end();
+    assert!(!serde_json::to_string(&records).unwrap().contains("c2VjcmV0"));
+    let stripped = crate::kit::only(&records, "kube.headers_stripped");
+    assert_eq!(stripped["headers"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn k23_a_stream_that_cannot_be_recorded_is_not_made() {
+    let scene = Scene::new(SESSIONS);
+    if scene.without_kubectl() {
+        return;
+    }
+    std::fs::write(scene.world.home().join("recordings"), "in the way").unwrap();
+    for (_, spoken) in SPOKEN {
+        let words = ["exec", "web-1", "--", "id"];
+        let said = Said::of(kubectl(&scene, "gateway", spoken, &words).output().unwrap());
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.stderr.contains("iddio cannot record"), "{said:?}");
+    }
+    let _ = scene.through(&["get", "pods"]).ok();
+    assert!(scene.server.seen().iter().all(|seen| !seen.target.contains("exec")));
+    let ends = ends(&scene.end(), "exec");
+    assert!(2 <= ends.len());
+    assert!(ends.iter().all(|(outcome, _)| outcome == "not_forwarded"), "{ends:?}");
+}

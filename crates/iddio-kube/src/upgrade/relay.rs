@@ -166,7 +166,7 @@ impl Relay {
     /// When it cannot be written.
     pub fn end(&mut self, code: u16, why: &str, outs: &mut Outs) -> Result<(), Cut> {
         let Self { inner, socket } = self;
-        match (inner, &*socket) {
+        match (&mut *inner, &*socket) {
             (Inner::Channels(channels), Some(socket)) if socket.client.told == Told::No => {
                 channels.end(why, outs)?;
             }
@@ -179,8 +179,14 @@ impl Relay {
             (Inner::Channels(_), _) => {}
         }
         let Some(socket) = socket else { return Ok(()) };
-        let closing = Closing::new(code, &format!("iddio: {why}"));
-        socket.tell(Side::Client, &closing, outs)?;
+        let reason = format!("iddio: {why}");
+        let closing = Closing::new(code, &reason);
+        let said = match inner {
+            // The status on the error channel is what a client shows, if nothing else went wrong.
+            Inner::Channels(_) => Closing::new(websocket::NORMAL, &reason),
+            Inner::Spdy(_) => closing.clone(),
+        };
+        socket.tell(Side::Client, &said, outs)?;
         socket.tell(Side::Server, &closing, outs)
     }
 }

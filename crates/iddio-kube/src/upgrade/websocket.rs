@@ -330,6 +330,9 @@ pub const FRAME_BYTES_MAX: u64 = 32 * 1024 * 1024;
 /// The most bytes of a control frame, by the protocol.
 const CONTROL_BYTES_MAX: usize = 125;
 
+/// The close code of an end that is as it should be.
+pub const NORMAL: u16 = 1000;
+
 /// The close code of what a rule does not let pass.
 pub const POLICY: u16 = 1008;
 
