@@ -256,7 +256,7 @@ impl Shared {
 
     /// Waits until what was wanted of a recording is done.
     fn wait(&self, key: u64) -> io::Result<Sealed> {
-        let deadline = Instant::now() + self.stall;
+        let deadline = Instant::now() + ANSWER_MAX;
         let mut state = lock(&self.state);
         loop {
             match state.slots.get_mut(&key).map(|slot| slot.result.take()) {
@@ -265,10 +265,10 @@ impl Shared {
                 Some(None) => {}
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || state.stalled(self.stall) {
                 return Err(stalled());
             }
-            let waited = self.done.wait_timeout(state, left);
+            let waited = self.done.wait_timeout(state, left.min(LOOK_EVERY));
             (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -282,14 +282,16 @@ impl Shared {
             for outcome in &mut outcomes {
                 let sealing = outcome.wanted == Wanted::Seal && outcome.result.is_ok();
                 let target = tracks.get(&outcome.key).map(|(_, target)| target);
-                if let Some(Err(error)) = target.filter(|_| sealing).map(|target| target.sync()) {
+                if let Some(Err(error)) =
+                    target.filter(|_| sealing).map(|target| self.timed(|| target.sync()))
+                {
                     outcome.result = Err(error);
                 }
             }
             for (_, target) in tracks.values() {
                 if target.unsynced().is_some_and(|since| SYNC_EVERY <= since.elapsed()) {
                     // Whoever writes to it next hears of a failure.
-                    let _ = target.sync();
+                    let _ = self.timed(|| target.sync());
                 }
             }
             self.tell(outcomes, &mut tracks);
@@ -299,7 +301,6 @@ impl Shared {
     /// Waits for work, and takes all there is. `None` once there will be no more.
     fn jobs(&self, tracks: &mut HashMap<u64, (Track, Arc<Target>)>) -> Option<Vec<Job>> {
         let mut state = lock(&self.state);
-        state.writing = None;
         loop {
             let now = Instant::now();
             let stopping = state.stopped == Stopped::Yes;
@@ -321,7 +322,6 @@ impl Shared {
                 }
             }
             if !jobs.is_empty() {
-                state.writing = Some(now);
                 return Some(jobs);
             }
             if stopping {
@@ -330,7 +330,6 @@ impl Shared {
             let unsynced = tracks.values().filter_map(|(_, target)| target.unsynced());
             let sync = unsynced.map(|since| SYNC_EVERY.saturating_sub(since.elapsed())).min();
             if sync.is_some_and(|left| left.is_zero()) {
-                state.writing = Some(now);
                 return Some(Vec::new());
             }
             let wait = soonest.into_iter().chain(sync).min().unwrap_or(IDLE_MAX);
@@ -361,7 +360,7 @@ impl Shared {
         }
         let result = match out.is_empty() {
             true => Ok(()),
-            false => target.append(&out).map(|offset| {
+            false => self.timed(|| target.append(&out)).map(|offset| {
                 track.placed(offset, out.len());
                 self.written.fetch_add(out.len() as u64, Ordering::Relaxed);
             }),
@@ -369,6 +368,15 @@ impl Shared {
         let result = result.map(|()| track.sealed(target.recording));
         let length = if track.stored() < self.bytes_max { Length::Fits } else { Length::Full };
         Outcome { key, size, wanted, result, length }
+    }
+
+    /// Asks the disk for something, which is watched. What takes time without the disk, such as looking
+    /// for secrets, is not.
+    fn timed<T>(&self, ask: impl FnOnce() -> T) -> T {
+        lock(&self.state).writing = Some(Instant::now());
+        let answer = ask();
+        lock(&self.state).writing = None;
+        answer
     }
 
     /// Says what became of the jobs, and wakes who waits.
@@ -541,6 +549,9 @@ const WRITE_BYTES: usize = 64 << 10;
 
 /// How long the writer sleeps when nothing at all waits: nothing depends on it.
 const IDLE_MAX: Duration = Duration::from_secs(3600);
+
+/// How long a recording waits to be begun or sealed behind others, whose bytes are looked at first.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// How often it is looked whether the disk answers: a stall is told at most this late.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -437,8 +437,8 @@ const WAITING_BYTES_MAX: usize = 256 * 1024;
 /// How long two connections may take to become a stream.
 const TAKEN_MAX: Duration = Duration::from_secs(10);
 
-/// How long the recording may have no room: longer is a disk that is gone.
-const ROOM_MAX: Duration = Duration::from_secs(10);
+/// How long the recording may have no room. It says by itself, and sooner, when its disk is gone.
+const ROOM_MAX: Duration = Duration::from_secs(60);
 
 /// How long a side says nothing before it is asked whether it is there.
 const ASK_AFTER: Duration = Duration::from_secs(20);
