@@ -17,6 +17,7 @@ mod core;
 mod mutate;
 mod policy;
 mod record;
+mod streams;
 
 pub use mutate::mutate;
 
@@ -49,6 +50,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("kube_change", classify::kube_change),
     ("kube_manifest", classify::kube_manifest),
     ("kube_request", classify::kube_request),
+    ("kube_spdy", streams::spdy),
+    ("kube_websocket", streams::websocket),
     ("log_call", core::log_call),
     ("log_reply", core::log_reply),
     ("names", core::names),

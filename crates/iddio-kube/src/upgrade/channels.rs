@@ -32,6 +32,8 @@ pub struct Channels {
     client: Message,
     server: Message,
     resizes: Resizes,
+    /// What the message said so far that says which channel has ended.
+    ended: Vec<u8>,
 }
 
 /// What is known of the message that one side is sending.
@@ -82,7 +84,7 @@ impl Channels {
     /// The channels of a command that begins.
     pub fn new(version: Version) -> Self {
         let (client, server) = (Message::Unnamed, Message::Unnamed);
-        Self { version, client, server, resizes: Resizes::default() }
+        Self { version, client, server, resizes: Resizes::default(), ended: Vec::new() }
     }
 
     /// Takes what a message of `from` brings: records it, and writes it for the other side.
@@ -98,13 +100,18 @@ impl Channels {
         outs: &mut Outs,
     ) -> Result<(), Cut> {
         match event {
-            Event::Start => *self.message(from) = Message::Unnamed,
-            Event::Piece(piece) => return self.piece(from, piece, tape, outs),
-            Event::End => {
-                if let Message::Named(named, Sent::No) = *self.message(from) {
-                    return self.pass(from, named, &[], tape, outs);
+            Event::Start => {
+                *self.message(from) = Message::Unnamed;
+                if from == Side::Client {
+                    self.ended.clear();
                 }
             }
+            Event::Piece(piece) => return self.piece(from, piece, tape, outs),
+            Event::End => match *self.message(from) {
+                Message::Named(Named::Close, _) => return self.close(tape, outs),
+                Message::Named(named, Sent::No) => return self.pass(from, named, &[], tape, outs),
+                Message::Named(_, Sent::Yes) | Message::Unnamed => {}
+            },
             Event::Ping(_) | Event::Pong | Event::Close(_) => {}
         }
         Ok(())
@@ -162,14 +169,13 @@ impl Channels {
                 }
                 websocket::message(outs.to(to), to, &[&[number(channel)], bytes])
             }
-            Named::Close => match bytes {
-                [] => Ok(()),
-                [STDIN] => {
-                    tape.frame(Channel::Stdin, &[]).map_err(Cut::Recording)?;
-                    websocket::message(outs.to(to), to, &[&[CLOSE, STDIN]])
+            Named::Close => {
+                self.ended.extend_from_slice(bytes);
+                match self.ended.as_slice() {
+                    [] | [STDIN] => Ok(()),
+                    _ => Err(Cut::Broken(from, "the end of a channel that is not its own")),
                 }
-                _ => Err(Cut::Broken(from, "the end of a channel that is not its own")),
-            },
+            }
             Named::Resize => {
                 let mut rest = bytes;
                 while let Some(size) = self.resizes.next(&mut rest)? {
@@ -185,6 +191,15 @@ impl Channels {
                 _ => Err(Cut::Broken(from, "a message on a channel of the other side")),
             },
         }
+    }
+
+    /// Takes a message, now whole, that says which channel has ended.
+    fn close(&mut self, tape: &mut dyn Tape, outs: &mut Outs) -> Result<(), Cut> {
+        if self.ended.is_empty() {
+            return Ok(());
+        }
+        tape.frame(Channel::Stdin, &[]).map_err(Cut::Recording)?;
+        websocket::message(outs.to(Side::Server), Side::Server, &[&[CLOSE, STDIN]])
     }
 
     /// What the first byte of a message means.

@@ -1,0 +1,5 @@
+//! Runs the target `kube_websocket` under libFuzzer.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| iddio_fuzz_wrappers::run("kube_websocket", data));
