@@ -151,7 +151,7 @@ impl Scene {
             openssl req -x509 $ec -keyout ca.key -out ca.pem -subj /CN=bench-ca -days 30
             for name in server client; do
                 openssl req $ec -keyout $name.key -out $name.csr -subj /CN=$name
-                printf 'subjectAltName=IP:127.0.0.1\n' > ext
+                printf 'subjectAltName=IP:127.0.0.1,DNS:api\n' > ext
                 openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
                     -out $name.pem -days 30 -extfile ext
             done
@@ -226,7 +226,7 @@ impl Scene {
              ssl_certificate_key {world}/server.key; ssl_client_certificate {world}/ca.pem; \
              ssl_verify_client on; location / {{ proxy_pass https://api; proxy_http_version 1.1; \
              proxy_set_header Connection \"\"; proxy_ssl_verify on; \
-             proxy_ssl_trusted_certificate {world}/ca.pem; proxy_ssl_name 127.0.0.1; }} }}"
+             proxy_ssl_trusted_certificate {world}/ca.pem; proxy_ssl_name api; }} }}"
         );
         let child = self.start_nginx("proxy", &body)?;
         let mut shows = self.ca("ca.pem");
