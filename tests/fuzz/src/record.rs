@@ -37,7 +37,8 @@ pub(crate) fn shown(bytes: &[u8]) {
     bytes.chunks(7).for_each(|piece| screen.push(piece, &mut out));
     screen.finish(&mut out);
     let drawn = out.strip_suffix(RESET).unwrap_or(&out);
-    let text = std::str::from_utf8(drawn).expect("what is shown is text");
+    let text = String::from_utf8_lossy(drawn);
+    assert_eq!(text.as_bytes(), drawn, "what is shown is no text");
     let control = |char: &char| char.is_control() && !"\n\r\t\u{8}\u{b}\u{c}\u{1b}".contains(*char);
     assert!(!text.chars().any(|char| control(&char)), "a control character came through");
     let opens =
@@ -54,6 +55,7 @@ pub(crate) fn shown(bytes: &[u8]) {
         cast.frame(Frame { micros, channel: Channel::Stdout, bytes: piece }, &mut out);
     }
     cast.finish(&mut out);
-    let cast = String::from_utf8(out).expect("a cast is text");
+    let cast = String::from_utf8_lossy(&out);
+    assert_eq!(cast.as_bytes(), out, "a cast is no text");
     assert!(cast.lines().all(|line| line.starts_with(['{', '['])), "a line of a cast is broken");
 }
