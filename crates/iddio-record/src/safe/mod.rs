@@ -1,6 +1,6 @@
 //! What a terminal was sent, made safe to show to another one.
 //!
-//! Bytes are read as a terminal reads them ([`parse`]) and written anew: [`Screen`] keeps what draws and
+//! Bytes are read as a terminal reads them (`parse`) and written anew: [`Screen`] keeps what draws and
 //! moves, so that a replay looks as the session did; [`Plain`] keeps no sequence at all, so that nothing
 //! is hidden by drawing over it. Both show what is not plainly visible as an escape, as
 //! [`iddio_core::sanitise`] does.
