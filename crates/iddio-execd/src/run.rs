@@ -22,12 +22,12 @@ use iddio_exec::{
 use iddio_runtime::freezes::Watch;
 use iddio_spawn::{
     Ended, Limits, Output, RunTime, SpawnError, Status, Stragglers,
-    sandbox::{Confined, Job, Launch, Streams},
+    sandbox::{Confined, Job, Launch, Limit, Streams},
 };
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     pipe::{PipeFlags, pipe_with},
-    process::Signal,
+    process::{Signal, geteuid},
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
     termios::{LocalModes, OptionalActions, OutputModes, tcgetattr, tcsetattr, tcsetwinsize},
     time::{ClockId, clock_gettime},
@@ -163,6 +163,12 @@ impl Hand for Remote {
         let (started, since) = (SystemTime::now(), since_boot());
         let reachable = Reachable::new(self.terms.network.clone());
         let mut confined = self.start(action, plan.given, &reachable, &mut issued)?;
+        // Elsewhere than in the host's service nobody can make a group, and the documents say so.
+        if let Limit::Unavailable(why) = &confined.applied().group
+            && geteuid().is_root()
+        {
+            self.leavings.note(vec![format!("limits of single processes alone: {why}")]);
+        }
         let listeners = confined.take_listeners();
         let (outlet, left) = reachable.serve(listeners).map_err(not)?;
         let door = issued.aws.take().zip(left.into_iter().next()).map(|(offer, listener)| {

@@ -9,7 +9,7 @@ use iddio_audit::{
 };
 use iddio_core::{
     audit::{
-        AuditSink, Durability,
+        AuditSink, Body, Durability, Outcome,
         checkpoint::Note,
         line::stated,
         secret::{Commit, Commitment},
@@ -105,6 +105,39 @@ fn a_client_that_outlives_the_service_keeps_its_operations() {
     let _ = entries::wait(sink.append(&closed, Durability::Sync)).unwrap();
     let story = host.verify().story;
     assert_eq!((story.findings, story.abandoned, story.closed), (vec![], 0, 1));
+}
+
+#[test]
+fn an_owner_may_say_every_way_an_operation_ends_but_the_services_own() {
+    let host = Host::started();
+    let sink = host.remote();
+    // A new way to end does not compile until it stands here.
+    let says = |outcome| match outcome {
+        Outcome::Abandoned
+        | Outcome::Forwarded
+        | Outcome::Frozen
+        | Outcome::NotForwarded
+        | Outcome::TimedOut => true,
+        Outcome::Withdrawn => false,
+    };
+    let outcomes = [
+        Outcome::Abandoned,
+        Outcome::Forwarded,
+        Outcome::Frozen,
+        Outcome::NotForwarded,
+        Outcome::TimedOut,
+        Outcome::Withdrawn,
+    ];
+    for (id, outcome) in (1..).zip(outcomes) {
+        let decided = entries::allowed(id);
+        let seq = entries::wait(sink.append(&decided, Durability::Sync)).unwrap().seq();
+        let mut closed = entries::closed_as(&decided, id, seq);
+        if let Body::Closed(record) = &mut closed.body {
+            record.end.outcome = outcome;
+        }
+        let stored = entries::wait(sink.append(&closed, Durability::Sync));
+        assert_eq!(stored.is_ok(), says(outcome), "{outcome:?} {stored:?}");
+    }
 }
 
 /// Commits to nothing: the entries of these tests hold no secret.

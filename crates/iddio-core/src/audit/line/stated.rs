@@ -562,8 +562,13 @@ const REQUIRED: &[&str] =
 const PROOFS: [Proof; 4] = [Proof::Certificate, Proof::Claimed, Proof::Token, Proof::UnixUser];
 
 /// How an owner says its operation ended. Withdrawn asks are the service's to close.
-const OUTCOMES: [Outcome; 4] =
-    [Outcome::Abandoned, Outcome::Forwarded, Outcome::NotForwarded, Outcome::TimedOut];
+const OUTCOMES: [Outcome; 5] = [
+    Outcome::Abandoned,
+    Outcome::Forwarded,
+    Outcome::Frozen,
+    Outcome::NotForwarded,
+    Outcome::TimedOut,
+];
 
 /// Refusals that no human was asked about.
 const UNASKED: [&str; 2] = ["misjudged", "policy"];
