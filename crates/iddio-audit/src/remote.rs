@@ -129,7 +129,7 @@ impl Remote {
     ///
     /// # Errors
     ///
-    /// When it cannot be told. It finds out when this process ends.
+    /// When it cannot be told. It is told with the next record, or finds out when this process ends.
     pub fn finish(&self) -> Result<(), RemoteError> {
         loop {
             let mut orphans = self.orphans();
@@ -139,12 +139,23 @@ impl Remote {
             if some.is_empty() {
                 return Ok(());
             }
-            let mut connection = self.take()?;
-            connection.say(&Call::Orphan(some).to_bytes()).map_err(RemoteError::Lost)?;
-            match connection.hear()? {
-                Reply::Noted => self.put_back(connection),
-                other => return Err(refused(other)),
+            if let Err(error) = self.tell_orphans(&some) {
+                // Whoever comes next tells it.
+                self.orphans().extend(some);
+                return Err(error);
             }
+        }
+    }
+
+    fn tell_orphans(&self, some: &[OperationId]) -> Result<(), RemoteError> {
+        let mut connection = self.take()?;
+        connection.say(&Call::Orphan(some.to_vec()).to_bytes()).map_err(RemoteError::Lost)?;
+        match connection.hear()? {
+            Reply::Noted => {
+                self.put_back(connection);
+                Ok(())
+            }
+            other => Err(refused(other)),
         }
     }
 
@@ -373,6 +384,10 @@ impl AuditSink for Remote {
     ) -> BoxFuture<'a, Result<Receipt, AuditError>> {
         Box::pin(async move {
             let stored = self.append_now(entry, durability);
+            if stored.is_ok() && !self.orphans().is_empty() {
+                // The service is there again: what nobody will end is told now, and else the next time.
+                let _ = self.finish();
+            }
             stored.map_err(|error| AuditError::not_stored(error.to_string()))
         })
     }

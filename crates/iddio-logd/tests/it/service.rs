@@ -140,6 +140,24 @@ fn an_owner_may_say_every_way_an_operation_ends_but_the_services_own() {
     }
 }
 
+#[test]
+fn what_lost_its_end_while_the_service_was_away_is_told_with_the_next_record() {
+    let mut host = Host::started();
+    let sink = host.remote();
+    let entry = entries::allowed(7);
+    let _ = entries::wait(sink.append(&entry, Durability::Sync)).unwrap();
+    host.kill();
+    sink.orphan(entry.id);
+    host.start();
+    // This process lives on, as a gateway does: nobody waits for its end.
+    let next =
+        |id| entries::wait(sink.append(&entries::denied(id, "claude-code"), Durability::Sync));
+    let _ = next(8).unwrap();
+    let _ = next(9).unwrap();
+    let story = host.verify().story;
+    assert_eq!((story.findings, story.abandoned), (vec![], 1));
+}
+
 /// Commits to nothing: the entries of these tests hold no secret.
 struct Nothing;
 
