@@ -437,7 +437,7 @@ async fn grant(
             Admitted::Granted(Box::new(Granted { action, bearer, flight, asked }))
         }
         Err(error) => {
-            eprintln!("iddio-kube: no recording could be opened: {error}");
+            tracing::error!(%error, "no recording could be opened");
             let text = "iddio cannot record what flows, so nothing does";
             Admitted::Denied(Denial::unavailable(text))
         }

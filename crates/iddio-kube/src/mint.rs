@@ -117,7 +117,8 @@ impl Minter {
             return Some(bearer);
         }
         let made = self.request(agent, Tier::Observe, Purpose::Shared).await;
-        let bearer = Arc::new(made.inspect_err(|error| eprintln!("iddio-kube: {error}")).ok()?);
+        let bearer =
+            Arc::new(made.inspect_err(|error| tracing::error!(%error, "there is no token")).ok()?);
         self.share(agent, &bearer);
         Some(bearer)
     }
@@ -272,7 +273,7 @@ impl CredentialMinter<KubeAction> for Minter {
         Box::pin(async move {
             self.bearer(warrant).await.map_err(|error| {
                 // The caller hears that there is none; why is for operators.
-                eprintln!("iddio-kube: {error}");
+                tracing::error!(%error, "there is no token");
                 MintError::Unavailable
             })
         })

@@ -54,7 +54,7 @@ impl Trust {
         if stamp(&self.authority) != current.stamp {
             match Current::read(&self.authority, self.shown.as_ref()) {
                 Ok(read) => *current = read,
-                Err(error) => eprintln!("iddio-kube: {error}; what was believed before stays"),
+                Err(error) => tracing::error!(%error, "what was believed before stays"),
             }
         }
         match offer {
