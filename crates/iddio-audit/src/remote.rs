@@ -5,7 +5,8 @@
 //!
 //! Where the answer is lost, the same append is asked again under the same number, and the service
 //! knows whether it stands in the log already. Where the service is away, the append is refused, and so
-//! is the operation: there is no second place to record (N4).
+//! is the operation: there is no second place to record (N4). The end of an operation waits for the
+//! service a while, since it happened.
 //!
 //! INVARIANT: the socket leads to the service's own user or to root, who listens for it; anybody else
 //! there is a squatter, and is told nothing.
@@ -26,7 +27,7 @@ use std::{
 use iddio_core::{
     BoxFuture,
     audit::{
-        AuditError, AuditSink, Durability, Entry, Receipt,
+        AuditError, AuditSink, Body, Durability, Entry, Receipt,
         line::stated,
         secret::{Commit, Commitment},
     },
@@ -274,6 +275,7 @@ impl Remote {
         let secrets = collecting.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         let request = u128::from_le_bytes(random());
         let mut statement = Statement { request, durability, after: None, record, secrets };
+        let happened = matches!(entry.body, Body::Closed(_));
         let began = Instant::now();
         loop {
             let asked = statement.after.is_some();
@@ -301,14 +303,19 @@ impl Remote {
                         Err(error) => return Err(error),
                     }
                 }
-                // It was asked, and the service is coming back.
-                Err(RemoteError::Away { source, .. } | RemoteError::Lost(source)) if asked => {
+                // It was asked, or it happened whether it is recorded or not; and the service is coming back.
+                Err(RemoteError::Away { source, .. } | RemoteError::Lost(source))
+                    if asked || happened =>
+                {
                     source
                 }
                 Err(error) => return Err(error),
             };
             if AGAIN_FOR <= began.elapsed() {
-                return Err(RemoteError::Lost(lost));
+                return Err(match statement.after {
+                    Some(_) => RemoteError::Lost(lost),
+                    None => RemoteError::Away { socket: self.socket.clone(), source: lost },
+                });
             }
             self.idle().clear();
             thread::sleep(AGAIN_NAP);
@@ -467,7 +474,7 @@ impl Commit for Collecting {
 /// How long an answer is waited for: longer than the service waits for its disk.
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
 
-/// How long an append whose answer was lost is asked again: what a service takes to be started anew,
+/// How long an append whose answer was lost, or that says how something ended, is asked again: what a service takes to be started anew,
 /// several times over.
 const AGAIN_FOR: Duration = Duration::from_secs(10);
 

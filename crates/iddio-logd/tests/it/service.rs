@@ -141,6 +141,26 @@ fn an_owner_may_say_every_way_an_operation_ends_but_the_services_own() {
 }
 
 #[test]
+fn an_end_waits_for_a_service_that_comes_back() {
+    let mut host = Host::started();
+    let sink = host.remote();
+    let entry = entries::allowed(7);
+    let seq = entries::wait(sink.append(&entry, Durability::Sync)).unwrap().seq();
+    host.kill();
+    let closed = entries::closed_as(&entry, 7, seq);
+    thread::scope(|scope| {
+        let closing = scope.spawn(|| entries::wait(sink.append(&closed, Durability::Sync)));
+        // What has not happened is refused meanwhile, and does not wait.
+        let next = entries::denied(8, "claude-code");
+        assert!(entries::wait(host.remote().append(&next, Durability::Sync)).is_err());
+        host.start();
+        assert!(closing.join().unwrap().is_ok());
+    });
+    let story = host.verify().story;
+    assert_eq!((story.findings, story.abandoned, story.closed), (vec![], 0, 1));
+}
+
+#[test]
 fn what_lost_its_end_while_the_service_was_away_is_told_with_the_next_record() {
     let mut host = Host::started();
     let sink = host.remote();
